@@ -1,0 +1,102 @@
+"""The second seam: a language model that answers conversations, and how its text is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+
+MAX_ACTION_CHARS = 400  # a longer "action" is a model running on; no world of ours has one
+
+_ACTION = re.compile(r"^[ \t>*_`#]*action[ \t*_`]*:[ \t*_`]*(.*)$", re.IGNORECASE | re.MULTILINE)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How a completion is drawn; `seed` makes it repeatable where the server honours it."""
+
+    temperature: float = 1.0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sampled reply; `finish_reason` is the server's word (stop, length, …)."""
+
+    text: str
+    finish_reason: str = "stop"
+
+
+@dataclass(slots=True)
+class Usage:
+    """What an actor has cost so far, in requests and tokens."""
+
+    requests: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0  # of the prompt tokens, those the server did not compute again
+    completion_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def add(self, other: Usage) -> None:
+        self.requests += other.requests
+        self.retries += other.retries
+        self.prompt_tokens += other.prompt_tokens
+        self.cached_tokens += other.cached_tokens
+        self.completion_tokens += other.completion_tokens
+
+
+class Actor(Protocol):
+    """A model behind an endpoint; it explores, and judges its own steps."""
+
+    @property
+    def name(self) -> str:
+        """The model's name as the endpoint knows it."""
+        ...
+
+    @property
+    def usage(self) -> Usage: ...
+
+    async def complete(
+        self, messages: Sequence[Message], *, n: int, params: SamplingParams
+    ) -> list[Completion]:
+        """Sample `n` replies to one conversation; fewer come back only if the server fails to.
+
+        Raises:
+            ContextOverflow: the conversation does not fit; an episode ends there.
+            EndpointRejected: the request is wrong and will stay so.
+            EndpointUnavailable: retries are used up.
+        """
+        ...
+
+
+def parse_action(text: str) -> str:
+    """The last `Action:` line of a reply, or "" where there is none; no text can make it fail.
+
+    >>> parse_action("Thought: I need planks.\\nAction: get 1 oak log")
+    'get 1 oak log'
+    >>> parse_action("I would rather not.")
+    ''
+    """
+    found = _ACTION.findall(text[-20_000:])
+    if not found:
+        return ""
+    action = _UNPRINTABLE.sub(" ", found[-1]).strip().strip("`*\"'").strip()
+    return action[:MAX_ACTION_CHARS]

@@ -1,0 +1,183 @@
+"""The actor judges its own steps, and the first wrong one is found (paper section 3.2).
+
+A judgement belongs to a node of the tree, not to a pair: a node on twenty bad trajectories is
+judged once. A reply that holds no judgement, and a request that fails, leave `verdict` empty:
+that is a state of its own, counted, and never taken for Bad.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent_r.actor import Actor, SamplingParams
+from agent_r.config import CritiqueConfig
+from agent_r.errors import ContextOverflow, EndpointUnavailable
+from agent_r.prompts import judge_request
+from agent_r.search import SearchTree
+
+_JUDGEMENT = re.compile(r"judge?ment\W{0,6}(good|bad|uncertain)\b", re.IGNORECASE)
+_MAX_REASON = 2_000  # characters; a judge that runs on is cut
+
+
+class Verdict(StrEnum):
+    """The paper's three judgements of a step."""
+
+    GOOD = "Good"
+    BAD = "Bad"
+    UNCERTAIN = "Uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Critique:
+    """What the actor said of one step; `verdict` is None where the judge failed, and `text` why."""
+
+    verdict: Verdict | None
+    reason: str
+    text: str  # verbatim: the critique rows train on it
+
+
+Critiques = Mapping[int, Critique]  # by node index
+
+
+@dataclass(frozen=True, slots=True)
+class FirstError:
+    """Where a bad trajectory goes wrong: a position on its path, 0 the first step."""
+
+    position: int
+    source: str  # actor, value, both, vote, or direct
+    agrees_with_value: bool | None  # None where the tree's value falls nowhere
+
+
+def parse_verdict(text: str) -> Critique:
+    """The last judgement in a reply, with the reason before it.
+
+    >>> parse_verdict("I need sand.\\nJudgement: Good").verdict
+    <Verdict.GOOD: 'Good'>
+    >>> parse_verdict("Looks fine to me").verdict is None
+    True
+    """
+    text = text[:100_000]
+    found = list(_JUDGEMENT.finditer(text))
+    if not found:
+        return Critique(None, "", text)
+    verdict = Verdict(found[-1][1].capitalize())
+    return Critique(verdict, text[: found[-1].start()].strip(" \n*#`>")[:_MAX_REASON], text)
+
+
+async def judge_step(
+    actor: Actor, tree: SearchTree, index: int, *, instruction: str, config: CritiqueConfig
+) -> Critique:
+    """Ask for a judgement of the step that led to a node, after its observation was seen.
+
+    Under `vote` several are sampled and the most frequent counts (the earlier of equals).
+
+    Raises:
+        EndpointRejected: the endpoint will refuse every such request.
+    """
+    votes = config.votes if config.localiser == "vote" else 1
+    temperature = config.temperature if votes == 1 else max(config.temperature, 0.7)
+    params = SamplingParams(
+        temperature=temperature,
+        max_tokens=config.max_tokens,
+        seed=(tree.seed + 7919 * index + 1) % 2**31,
+    )
+    messages = judge_request(instruction, tree.prompt, tree.steps(index))
+    try:
+        replies = await actor.complete(messages, n=votes, params=params)
+    except (EndpointUnavailable, ContextOverflow) as error:
+        return Critique(None, "", f"judge failed: {type(error).__name__}")
+    if not replies:
+        return Critique(None, "", "judge failed: no reply")
+    critiques = [parse_verdict(reply.text) for reply in replies]
+    given = Counter(c.verdict for c in critiques if c.verdict is not None)
+    if not given:
+        return critiques[0]
+    winner = given.most_common(1)[0][0]
+    return next(c for c in critiques if c.verdict is winner)
+
+
+async def judge_paths(
+    actor: Actor,
+    tree: SearchTree,
+    paths: Sequence[Sequence[int]],
+    *,
+    instruction: str,
+    config: CritiqueConfig,
+) -> dict[int, Critique]:
+    """Judge each path's nodes in order until one is Bad; no node is judged twice.
+
+    `paths` begin at their fork. All paths advance together, `lookahead` steps of each at once:
+    the first Bad step found is the one that judging one after another would find.
+    """
+    if config.localiser in ("value", "direct"):
+        return {}
+    critiques: dict[int, Critique] = {}
+    for start in range(0, max(map(len, paths), default=0), config.lookahead):
+        undecided = (p for p in paths if first_bad(p, 0, critiques) is None)
+        wave = {i for p in undecided for i in p[start : start + config.lookahead]}
+        wanted = sorted(wave - critiques.keys())
+        asked = (judge_step(actor, tree, i, instruction=instruction, config=config) for i in wanted)
+        critiques.update(zip(wanted, await asyncio.gather(*asked), strict=True))
+    return critiques
+
+
+def find_first_error(
+    tree: SearchTree,
+    path: Sequence[int],
+    fork: int,
+    critiques: Critiques,
+    *,
+    config: CritiqueConfig,
+) -> FirstError | None:
+    """The first wrong step of the path at or after position `fork`; None: drop the pair.
+
+    A step before the fork is shared with the good trajectory, so it is never called an error.
+    """
+    by_value = largest_fall(tree, path, fork)
+    by_actor = first_bad(path, fork, critiques)
+    agrees = None
+    if by_actor is not None and by_value is not None:
+        agrees = abs(by_actor - by_value) <= config.within
+    if config.localiser == "direct":
+        return FirstError(len(path) - 1, "direct", None)
+    if config.localiser == "value":
+        return FirstError(by_value, "value", None) if by_value is not None else None
+    if by_actor is not None:
+        if config.localiser == "both" and not agrees:
+            return None
+        return FirstError(by_actor, config.localiser, agrees)
+    if config.when_none == "direct":
+        return FirstError(len(path) - 1, "direct", None)
+    if config.when_none == "value" and by_value is not None:
+        return FirstError(by_value, "value", None)
+    return None
+
+
+def first_bad(path: Sequence[int], fork: int, critiques: Critiques) -> int | None:
+    """Position of the first step judged Bad, from the fork on."""
+    for position in range(fork, len(path)):
+        critique = critiques.get(path[position])
+        if critique is not None and critique.verdict is Verdict.BAD:
+            return position
+    return None
+
+
+def largest_fall(tree: SearchTree, path: Sequence[int], fork: int) -> int | None:
+    """Position where the tree's mean return falls most from a node to the next on the path.
+
+    A leaf that no simulation ended in counts with its own reward. None where nothing falls.
+    """
+    values = [_value(tree, index) for index in (0, *path)]
+    falls = {p: values[p] - values[p + 1] for p in range(fork, len(path))}
+    worst = max(falls, key=lambda p: (falls[p], -p), default=None)
+    return worst if worst is not None and falls[worst] > 0 else None
+
+
+def _value(tree: SearchTree, index: int) -> float:
+    node = tree.nodes[index]
+    return node.value if node.visits else node.reward

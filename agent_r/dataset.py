@@ -1,0 +1,263 @@
+"""Rows: what a dataset holds, and the views of the same trees that different trainers eat.
+
+A row is a plain dict whose keys and types are the schema of its config (`agent_r.schema`); the
+functions here are pure, and the same trees give the same rows in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent_r.actor import Message
+from agent_r.critique import Critiques, largest_fall
+from agent_r.environment import EnvInfo, TaskSpec
+from agent_r.prompts import conversation, judge_request, prompt_digest
+from agent_r.revision import Part, Revision
+from agent_r.search import SearchTree
+from agent_r.trajectory import Step, Trajectory
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all rows of one tree have in common: enough for a stranger to replay them."""
+
+    info: EnvInfo
+    task: TaskSpec
+    actor: str
+    iteration: int
+
+    def columns(self) -> Row:
+        return {
+            "env": self.info.name,
+            "env_version": self.info.version,
+            "task": self.task.id,
+            "split": self.task.split,
+            "depth": self.task.depth,
+            "iteration": self.iteration,
+            "actor": self.actor,
+            "prompt_digest": prompt_digest(),
+        }
+
+
+def name_row(kind: str, origin: Origin, content: Any) -> str:
+    """An id that is the content's own: equal rows have equal ids, in any run."""
+    text = json.dumps([origin.info.name, origin.task.id, content], sort_keys=True)
+    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def to_messages(messages: Sequence[Message], trained: Iterable[bool]) -> list[Row]:
+    """Messages with a train flag (axolotl, our trainer) and a 0/1 weight (OpenAI)."""
+    flags = iter(trained)
+    rows = []
+    for message in messages:
+        train = message.role == "assistant" and next(flags)
+        rows.append(
+            {
+                "role": message.role,
+                "content": message.content,
+                "train": train,
+                "weight": int(train),
+            }
+        )
+    return rows
+
+
+def revision_row(origin: Origin, tree: SearchTree, revision: Revision, critiques: Critiques) -> Row:
+    """A revision trajectory as an `sft` row; only the signal and the good tail are trained."""
+    steps = [turn.step for turn in revision.turns]
+    trained = [turn.part in (Part.SIGNAL, Part.GOOD) for turn in revision.turns]
+    messages = to_messages(conversation(origin.info.instruction, tree.prompt, steps), trained)
+    wrong = tree.path(revision.pair.bad)[revision.error.position]
+    judged = critiques.get(wrong)
+    return {
+        "id": name_row("revision", origin, messages),
+        "messages": messages,
+        "kind": "revision",
+        **origin.columns(),
+        "reward": revision.reward,
+        "verified": revision.verified,
+        "steps": len(steps),
+        "parts": [turn.part.value for turn in revision.turns],
+        "fork_step": revision.pair.fork,
+        "error_step": revision.error.position,
+        "localiser": revision.error.source,
+        "agrees_with_value": revision.error.agrees_with_value,
+        "judge_text": judged.text if judged else "",
+        "signal_source": revision.signal,
+        "reward_bad": tree.nodes[revision.pair.bad].reward,
+        "reward_good": tree.nodes[revision.pair.good].reward,
+    }
+
+
+def good_row(origin: Origin, episode: Trajectory) -> Row:
+    """A good trajectory as an `sft` row; every reply is trained."""
+    steps = list(episode.steps)
+    messages = to_messages(
+        conversation(origin.info.instruction, episode.prompt, steps), [True] * len(steps)
+    )
+    return {
+        "id": name_row("good", origin, messages),
+        "messages": messages,
+        "kind": "good",
+        **origin.columns(),
+        "reward": episode.reward,
+        "verified": True,  # it is what the search saw happen
+        "steps": len(steps),
+        "parts": [Part.GOOD.value] * len(steps),
+        "fork_step": None,
+        "error_step": None,
+        "localiser": None,
+        "agrees_with_value": None,
+        "judge_text": "",
+        "signal_source": None,
+        "reward_bad": None,
+        "reward_good": None,
+    }
+
+
+def preference_row(origin: Origin, tree: SearchTree, revision: Revision) -> Row:
+    """What to do at the fork, and what not to: one step each way (DPO, TRL's layout)."""
+    bad, good = tree.steps(revision.pair.bad), tree.steps(revision.pair.good)
+    fork = revision.pair.fork
+    shared = conversation(origin.info.instruction, tree.prompt, bad[:fork])
+    content = {
+        "prompt": [_plain(message) for message in shared],
+        "chosen": [{"role": "assistant", "content": good[fork].response}],
+        "rejected": [{"role": "assistant", "content": bad[fork].response}],
+    }
+    return {
+        "id": name_row("preference", origin, content),
+        **content,
+        **origin.columns(),
+        "fork_step": fork,
+        "reward_chosen": tree.nodes[revision.pair.good].reward,
+        "reward_rejected": tree.nodes[revision.pair.bad].reward,
+    }
+
+
+def critique_rows(origin: Origin, tree: SearchTree, critiques: Critiques) -> Iterator[Row]:
+    """The judge's prompt and its judgement, for every node with a verdict."""
+    for index in sorted(critiques):
+        judged = critiques[index]
+        if judged.verdict is None:
+            continue
+        asked = judge_request(origin.info.instruction, tree.prompt, tree.steps(index))
+        messages = to_messages(
+            [*asked, Message("assistant", judged.text)],
+            [False] * len(tree.path(index)) + [True],
+        )
+        path = tree.path(index)
+        worst = largest_fall(tree, path, 0)
+        fell = worst is not None and path[worst] == index
+        yield {
+            "id": name_row("critique", origin, messages),
+            "messages": messages,
+            "verdict": judged.verdict.value,
+            "agrees_with_value": (judged.verdict.value == "Bad") == fell,
+            **origin.columns(),
+            "step": len(path) - 1,
+        }
+
+
+def tree_row(origin: Origin, tree: SearchTree, critiques: Critiques) -> Row:
+    """The whole tree as a table of nodes, for research."""
+    nodes = []
+    for index, node in enumerate(tree.nodes):
+        step = node.step or Step("", "", tree.prompt)
+        judged = critiques.get(index)
+        nodes.append(
+            {
+                "parent": node.parent,
+                "response": step.response,
+                "action": step.action,
+                "observation": step.observation,
+                "reward": node.reward,
+                "stop": node.stop.value if node.stop else None,
+                "visits": node.visits,
+                "total_return": node.total_return,
+                "verdict": judged.verdict.value if judged and judged.verdict else None,
+            }
+        )
+    content = [[n["parent"], n["response"]] for n in nodes]
+    return {
+        "id": name_row("tree", origin, [tree.seed, content]),
+        **origin.columns(),
+        "seed": tree.seed,
+        "calls": tree.calls,
+        "env_steps": tree.env_steps,
+        "nodes": nodes,
+    }
+
+
+def prompt_completion_rows(row: Row) -> Iterator[Row]:
+    """An `sft` row as one row per trained reply: all before it is the prompt, it alone is trained.
+
+    TRL trains on the whole completion, so a completion of several turns would train on
+    observations too.
+    """
+    count = 0
+    for position, message in enumerate(row["messages"]):
+        if not message["train"]:
+            continue
+        yield {
+            "id": f"{row['id']}-{count}",
+            "prompt": [_plain_row(m) for m in row["messages"][:position]],
+            "completion": [_plain_row(message)],
+            "kind": row["kind"],
+            "env": row["env"],
+            "task": row["task"],
+            "iteration": row["iteration"],
+            "reward": row["reward"],
+        }
+        count += 1
+
+
+def _plain(message: Message) -> Row:
+    return {"role": message.role, "content": message.content}
+
+
+def _plain_row(message: Row) -> Row:
+    return {"role": message["role"], "content": message["content"]}
+
+
+def mix(
+    agent: Sequence[Row], general: Sequence[Row], *, eta: float, revisions: float, seed: int
+) -> list[Row]:
+    """The training mixture: a share `eta` of good and revision rows, the rest general data.
+
+    Proportional sampling (paper, section 4.1: L = eta (good + revision) + (1 - eta) general, with
+    eta = 0.2). All agent rows are kept, unless revisions would be more than the share `revisions`
+    of them; general rows are drawn, with repetition once all have been used.
+    """
+    rng = random.Random(seed)
+    revised = [row for row in agent if row["kind"] == "revision"]
+    good = [row for row in agent if row["kind"] != "revision"]
+    if good and revisions < 1.0:
+        most = round(len(good) * revisions / (1.0 - revisions))
+        revised = rng.sample(revised, min(len(revised), most))
+    own = good + revised
+    wanted = round(len(own) * (1.0 - eta) / eta) if eta > 0 and general else 0
+    drawn = list(general) * (wanted // len(general)) if wanted else []
+    drawn += rng.sample(list(general), wanted - len(drawn))
+    mixed = own + drawn
+    rng.shuffle(mixed)
+    return mixed
+
+
+def fingerprint(configs: dict[str, Sequence[Row]]) -> str:
+    """A digest of all rows: it does not depend on files, compression or the order of writing."""
+    total = hashlib.sha256()
+    for name in sorted(configs):
+        total.update(name.encode())
+        for line in sorted(json.dumps(row, sort_keys=True) for row in configs[name]):
+            total.update(hashlib.sha256(line.encode()).digest())
+    return total.hexdigest()
+
+

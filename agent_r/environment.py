@@ -1,0 +1,88 @@
+"""The first seam: a text world, as the search sees it.
+
+The client side owns the step limit, the normalisation of rewards to [0, 1] and the closing;
+a world only answers actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+Split: TypeAlias = Literal["warm_start", "train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One task of a world; `id` names it for good (a goal, never an index)."""
+
+    id: str
+    split: Split
+    depth: int = 0  # how many crafts (or rooms, or subgoals) deep; 0 where the world cannot say
+
+
+@dataclass(frozen=True, slots=True)
+class EnvInfo:
+    """What a dataset must say of a world so that a stranger can replay its rows."""
+
+    name: str
+    version: str  # changes whenever the same actions could give other observations
+    instruction: str  # the system prompt: what the actor may do, and in which format
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """The answer to one action; `reward` is the reward so far, in [0, 1]."""
+
+    observation: str
+    reward: float
+    terminated: bool
+    truncated: bool = False  # the world's own limit, not ours
+
+
+Snapshot: TypeAlias = object  # opaque: only the environment that made it can restore it
+
+
+class Environment(Protocol):
+    """One episode at a time of one world; the same task and actions give the same answers."""
+
+    @property
+    def info(self) -> EnvInfo: ...
+
+    def tasks(self, split: Split) -> Sequence[TaskSpec]:
+        """All tasks of a split, in an order that never changes."""
+        ...
+
+    async def reset(self, task: str) -> str:
+        """Begin the task and return the first observation.
+
+        Raises:
+            UnknownTask: the world has no such task.
+            EnvironmentFault: the world broke.
+        """
+        ...
+
+    async def step(self, action: str) -> StepResult:
+        """Answer any text at all: garbage is refused in the observation, never by raising.
+
+        Raises:
+            ValueError: the episode has ended, or was never begun.
+            EnvironmentFault: the world broke.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give everything back; closing twice does no harm."""
+        ...
+
+
+@runtime_checkable
+class Forkable(Protocol):
+    """A world whose state can be kept and restored: a search then needs no replay."""
+
+    def snapshot(self) -> Snapshot: ...
+
+    def restore(self, snapshot: Snapshot) -> None: ...

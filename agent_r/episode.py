@@ -1,0 +1,69 @@
+"""What one response does to a world: the step that search, measurement and replay all take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from agent_r.actor import Actor, SamplingParams, parse_action
+from agent_r.environment import Environment, StepResult
+from agent_r.errors import ContextOverflow
+from agent_r.prompts import NO_ACTION, WAIT, WAIT_REPLY, conversation
+from agent_r.trajectory import Step, StopReason, Trajectory
+
+
+async def act(env: Environment, response: str, *, reward: float) -> tuple[Step, StepResult]:
+    """Take the action in a response; what holds none, or only waits, never reaches the world.
+
+    `reward` is the reward so far: it stands where the world is not asked.
+    """
+    action = parse_action(response)
+    if action in ("", WAIT):
+        reply = NO_ACTION if not action else WAIT_REPLY
+        return Step(response, action, reply), StepResult(reply, reward, terminated=False)
+    result = await env.step(action)
+    return Step(response, action, result.observation), result
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Where an episode begins: a task, and responses that are played before the actor takes over."""
+
+    task: str
+    responses: tuple[str, ...] = ()
+
+
+async def play(
+    env: Environment, actor: Actor, opening: Opening, *, max_steps: int, params: SamplingParams
+) -> Trajectory:
+    """Play one episode, one reply a step; `max_steps` counts the opening's responses too."""
+    prompt = await env.reset(opening.task)
+    steps: list[Step] = []
+    reward, stop = 0.0, StopReason.STEP_LIMIT
+    while len(steps) < max_steps:
+        if len(steps) < len(opening.responses):
+            response = opening.responses[len(steps)]
+        else:
+            messages = conversation(env.info.instruction, prompt, steps)
+            try:
+                replies = await actor.complete(messages, n=1, params=seeded(params, len(steps)))
+            except ContextOverflow:
+                stop = StopReason.CONTEXT_OVERFLOW
+                break
+            if not replies:
+                stop = StopReason.NO_REPLY
+                break
+            response = replies[0].text
+        step, result = await act(env, response, reward=reward)
+        steps.append(step)
+        reward = result.reward
+        if result.terminated or result.truncated:
+            stop = StopReason.TERMINATED
+            break
+    return Trajectory(opening.task, prompt, tuple(steps), reward, stop)
+
+
+def seeded(params: SamplingParams, step: int) -> SamplingParams:
+    """Every step draws from a seed of its own, so that a repeated state is not a repeated reply."""
+    if params.seed is None:
+        return params
+    return replace(params, seed=(params.seed + 7919 * step) % 2**31)

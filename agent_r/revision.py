@@ -1,0 +1,215 @@
+"""Revision trajectories: pair a bad leaf with a good one, splice them, and run the splice.
+
+revision = initial + bad steps up to the first error + revision signal + good tail (paper section
+3.1). The paper assumes that the splice earns what the good trajectory earned; here it is executed,
+and its row carries the observations and the reward that really came back.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from agent_r.actor import Actor, SamplingParams
+from agent_r.config import RevisionConfig
+from agent_r.critique import Critique, FirstError
+from agent_r.environment import Environment
+from agent_r.episode import Opening, act, play
+from agent_r.prompts import SIGNALS, signal_response, with_thought
+from agent_r.search import SearchTree
+from agent_r.trajectory import Step
+
+_MAX_REASON = 300  # characters of a reason that a revision signal repeats
+
+
+class Part(StrEnum):
+    """Where a step of a revision comes from; the loss falls on `signal` and `good` alone."""
+
+    INITIAL = "initial"
+    BAD = "bad"
+    SIGNAL = "signal"
+    GOOD = "good"
+
+
+class Drop(StrEnum):
+    """Why a pair gave no revision; counted, never silent."""
+
+    NO_BAD_STEP = "no step judged bad"
+    JUDGE_FAILED = "judge failed"
+    DISAGREEMENT = "actor and value disagree"
+    DUPLICATE = "duplicate"
+    ENDED_EARLY = "episode ended before the correction"
+    LOW_REWARD = "replayed reward below alpha"
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryPair:
+    """Two leaves of one tree; `fork` is how many steps they share."""
+
+    bad: int
+    good: int
+    fork: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A step of a revision, and where it comes from."""
+
+    step: Step
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A spliced trajectory; `reward` is measured where `verified`, else the good leaf's."""
+
+    pair: TrajectoryPair
+    error: FirstError
+    turns: tuple[Turn, ...]
+    reward: float
+    verified: bool
+    signal: str  # template, critique, or recovery (the actor went on by itself)
+
+
+def pair_trajectories(tree: SearchTree, config: RevisionConfig) -> list[TrajectoryPair]:
+    """For every bad leaf the good leaf with the deepest common step; deepest forks first."""
+    good = good_leaves(tree, config)
+    pairs = [
+        _nearest(tree, bad, good)
+        for bad in tree.leaves()
+        if any(is_bad(tree.nodes[bad].reward, tree.nodes[g].reward, config) for g in good)
+    ]
+    return sorted(pairs, key=lambda pair: (-pair.fork, pair.bad))
+
+
+def is_bad(reward: float, good: float, config: RevisionConfig) -> bool:
+    """Section 3.1 reads beta as a threshold, section 4.2 and the published code as a gap."""
+    if config.beta_is == "threshold":
+        return reward < config.beta
+    return good - reward > config.beta
+
+
+def good_leaves(tree: SearchTree, config: RevisionConfig) -> list[int]:
+    """Leaves that reach alpha without going round in circles, shortest first, no twins."""
+    found: dict[tuple[str, ...], int] = {}
+    reached = [leaf for leaf in tree.leaves() if tree.nodes[leaf].reward >= config.alpha]
+    for leaf in sorted(reached, key=lambda leaf: (len(tree.path(leaf)), leaf)):
+        steps = tree.steps(leaf)
+        if not loops(steps):
+            found.setdefault(tuple(step.action for step in steps), leaf)
+    return list(found.values())
+
+
+def loops(steps: Sequence[Step]) -> bool:
+    """Does an episode repeat itself: one action, answered alike, three times in a row?
+
+    >>> loops([Step("", "look", "a room")] * 3), loops([Step("", "look", "a room")] * 2)
+    (True, False)
+    """
+    keys = [(step.action, step.observation) for step in steps]
+    return any(a == b == c for a, b, c in zip(keys, keys[1:], keys[2:], strict=False))
+
+
+def _nearest(tree: SearchTree, bad: int, good: Sequence[int]) -> TrajectoryPair:
+    forks = {leaf: _fork(tree.path(bad), tree.path(leaf)) for leaf in good}
+    best = max(good, key=lambda leaf: forks[leaf])  # of equals the first: the shortest
+    return TrajectoryPair(bad, best, forks[best])
+
+
+def _fork(one: Sequence[int], other: Sequence[int]) -> int:
+    same = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        same += 1
+    return same
+
+
+def splice(
+    tree: SearchTree,
+    pair: TrajectoryPair,
+    error: FirstError,
+    critique: Critique | None,
+    *,
+    config: RevisionConfig,
+    rng: random.Random,
+) -> Revision:
+    """Join initial, bad (the error included), signal and good tail; nothing is executed yet."""
+    bad, good = tree.steps(pair.bad), tree.steps(pair.good)
+    turns = [Turn(step, Part.INITIAL) for step in bad[: pair.fork]]
+    turns += [Turn(step, Part.BAD) for step in bad[pair.fork : error.position + 1]]
+    tail = good[pair.fork :]
+    thought, source = revision_signal(critique, config=config, rng=rng)
+    if config.placement == "turn":
+        turns.append(Turn(Step(signal_response(thought), "wait", "ok."), Part.SIGNAL))
+    else:
+        first = replace(tail[0], response=with_thought(thought, tail[0].response))
+        turns.append(Turn(first, Part.SIGNAL))
+        tail = tail[1:]
+    turns += [Turn(step, Part.GOOD) for step in tail]
+    return Revision(pair, error, tuple(turns), tree.nodes[pair.good].reward, False, source)
+
+
+def revision_signal(
+    critique: Critique | None, *, config: RevisionConfig, rng: random.Random
+) -> tuple[str, str]:
+    """The thought that announces the correction, and its source: `critique` or `template`."""
+    reason = " ".join(critique.reason.split())[:_MAX_REASON] if critique else ""
+    if config.signal == "critique" and reason:
+        return f"That was wrong. {reason}", "critique"
+    return rng.choice(SIGNALS), "template"
+
+
+async def verify(
+    env: Environment, tree: SearchTree, revision: Revision, *, alpha: float
+) -> Revision | Drop:
+    """Execute a splice from reset; the result carries what the world really answered."""
+    await env.reset(tree.task)
+    turns: list[Turn] = []
+    reward = 0.0
+    for number, turn in enumerate(revision.turns):
+        step, result = await act(env, turn.step.response, reward=reward)
+        turns.append(Turn(step, turn.part))
+        reward = result.reward
+        if result.terminated or result.truncated:
+            if turn.part in (Part.INITIAL, Part.BAD) and number + 1 < len(revision.turns):
+                return Drop.ENDED_EARLY
+            break
+    if reward < alpha:
+        return Drop.LOW_REWARD
+    return replace(revision, turns=tuple(turns), reward=reward, verified=True)
+
+
+async def recover(
+    env: Environment,
+    actor: Actor,
+    tree: SearchTree,
+    revision: Revision,
+    *,
+    alpha: float,
+    max_steps: int,
+    params: SamplingParams,
+) -> Revision | Drop:
+    """Where the good tail no longer works, let the actor go on from its own signal."""
+    kept = [t for t in revision.turns if t.part is not Part.GOOD]
+    opening = Opening(tree.task, tuple(t.step.response for t in kept))
+    episode = await play(env, actor, opening, max_steps=max_steps, params=params)
+    if episode.reward < alpha or len(episode.steps) <= len(kept):
+        return Drop.LOW_REWARD
+    parts = [t.part for t in kept] + [Part.GOOD] * (len(episode.steps) - len(kept))
+    turns = tuple(Turn(s, p) for s, p in zip(episode.steps, parts, strict=True))
+    return replace(revision, turns=turns, reward=episode.reward, verified=True, signal="recovery")
+
+
+def diverse(revisions: Sequence[Revision], cap: int) -> Iterator[Revision]:
+    """At most `cap`, first one for each step where things went wrong, then the rest in order."""
+    seen: set[tuple[str, ...]] = set()
+    first: list[Revision] = []
+    rest: list[Revision] = []
+    for revision in revisions:
+        wrong = tuple(t.step.action for t in revision.turns if t.part in (Part.INITIAL, Part.BAD))
+        (rest if wrong in seen else first).append(revision)
+        seen.add(wrong)
+    return iter((first + rest)[:cap])

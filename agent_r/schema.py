@@ -1,0 +1,96 @@
+"""The columns of every config: name, type and meaning; one place for parquet, card and docs.
+
+`SCHEMA_VERSION` is the major number of a dataset version: a consumer's code goes on working while
+it stays the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+# A type is spelt as in `datasets` (int64, float64, bool, string); [x] is a list of x, {..} a struct.
+Type: TypeAlias = Any
+
+SCHEMA_VERSION = 1
+
+MESSAGE = {"role": "string", "content": "string"}
+FLAGGED = MESSAGE | {"train": "bool", "weight": "int64"}
+NODE = {
+    "parent": "int64",
+    "response": "string",
+    "action": "string",
+    "observation": "string",
+    "reward": "float64",
+    "stop": "string",
+    "visits": "int64",
+    "total_return": "float64",
+    "verdict": "string",
+}
+
+_ORIGIN = {
+    "env": ("string", "the world"),
+    "env_version": ("string", "the world's version: the same actions give the same observations"),
+    "task": ("string", "the task's name in that world"),
+    "split": ("string", "the world's split; a dataset holds `train` tasks alone"),
+    "depth": ("int64", "how deep the task is, as the world counts; 0 where it cannot say"),
+    "iteration": ("int64", "the iteration of Agent-R that made the row, from 1"),
+    "actor": ("string", "the model that explored and judged"),
+    "prompt_digest": ("string", "which prompts of ours it saw"),
+}
+
+SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
+    "sft": {
+        "id": ("string", "a digest of the content"),
+        "messages": ([FLAGGED], "the conversation; the loss falls where `train` is true"),
+        "kind": ("string", "`revision` or `good`"),
+        **_ORIGIN,
+        "reward": ("float64", "measured by executing the row, in [0, 1]"),
+        "verified": ("bool", "the row was executed and reached alpha"),
+        "steps": ("int64", "replies in the row"),
+        "parts": (["string"], "per reply: initial, bad, signal or good"),
+        "fork_step": ("int64", "steps that the bad and the good trajectory share"),
+        "error_step": ("int64", "position of the first wrong step, from 0"),
+        "localiser": ("string", "what found it: actor, value, both, vote or direct"),
+        "agrees_with_value": ("bool", "the tree's value falls most within `within` steps of it"),
+        "judge_text": ("string", "what the actor said of that step"),
+        "signal_source": ("string", "template, critique, or recovery"),
+        "reward_bad": ("float64", "final reward of the bad trajectory"),
+        "reward_good": ("float64", "final reward of the good trajectory"),
+    },
+    "prompt_completion": {
+        "id": ("string", "the `sft` row's id and the number of the reply"),
+        "prompt": ([MESSAGE], "all that comes before the reply"),
+        "completion": ([MESSAGE], "the reply, the only thing trained"),
+        "kind": ("string", "`revision` or `good`"),
+        "env": _ORIGIN["env"],
+        "task": _ORIGIN["task"],
+        "iteration": _ORIGIN["iteration"],
+        "reward": ("float64", "of the whole trajectory"),
+    },
+    "preference": {
+        "id": ("string", "a digest of the content"),
+        "prompt": ([MESSAGE], "the conversation up to the fork"),
+        "chosen": ([MESSAGE], "the good trajectory's next reply"),
+        "rejected": ([MESSAGE], "the bad trajectory's next reply"),
+        **_ORIGIN,
+        "fork_step": ("int64", "steps before the fork"),
+        "reward_chosen": ("float64", "final reward of the good trajectory"),
+        "reward_rejected": ("float64", "final reward of the bad trajectory"),
+    },
+    "critique": {
+        "id": ("string", "a digest of the content"),
+        "messages": ([FLAGGED], "the judge's prompt and its judgement"),
+        "verdict": ("string", "Good, Bad or Uncertain"),
+        "agrees_with_value": ("bool", "Bad just where the tree's value falls most"),
+        **_ORIGIN,
+        "step": ("int64", "position of the judged step, from 0"),
+    },
+    "trees": {
+        "id": ("string", "a digest of the content"),
+        **_ORIGIN,
+        "seed": ("int64", "of the tree's own random choices"),
+        "calls": ("int64", "completion requests that the search made"),
+        "env_steps": ("int64", "actions that the world answered"),
+        "nodes": ([NODE], "all nodes; `parent` is an index into this list"),
+    },
+}

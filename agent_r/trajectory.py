@@ -1,0 +1,36 @@
+"""What happened in one episode: steps, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class StopReason(StrEnum):
+    """Why an episode has no further step; every one of them is data, none is a crash."""
+
+    TERMINATED = "terminated"  # the world says so
+    STEP_LIMIT = "step_limit"  # the depth we allow is used up
+    CONTEXT_OVERFLOW = "context_overflow"  # the conversation no longer fits the model
+    NO_REPLY = "no_reply"  # the endpoint gave no usable completion
+    FAULT = "fault"  # the world broke in this episode
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One turn: what the actor wrote, what it did, and what came back."""
+
+    response: str  # verbatim completion; training text is never re-rendered from `action`
+    action: str  # what was sent to the world; empty where the response held no action
+    observation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """An episode from reset to its end; `reward` is the world's final reward in [0, 1]."""
+
+    task: str
+    prompt: str  # the first observation, with the goal in it
+    steps: tuple[Step, ...]
+    reward: float
+    stop: StopReason
