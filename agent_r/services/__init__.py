@@ -1,0 +1,1 @@
+"""The only modules of the core that touch the outside: HTTP, files, processes, weights."""

@@ -1,0 +1,107 @@
+"""The held-out measurement: success on tasks never explored, and recovery from an error."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from agent_r import metrics
+from agent_r.actor import Actor, SamplingParams
+from agent_r.config import Config
+from agent_r.episode import Opening, play
+from agent_r.services.forest import MakeEnv
+from agent_r.services.progress import Progress
+from agent_r.trajectory import Trajectory
+
+
+class Opened(BaseModel):
+    """The beginning of a failed episode, to be continued by another actor."""
+
+    task: str
+    responses: list[str]
+
+
+class Measurement(BaseModel):
+    """One actor on held-out tasks; rates carry their 95 % interval (Wilson)."""
+
+    actor: str
+    success: metrics.Rate
+    mean_reward: float
+    loops: float
+    mean_steps: float
+    recovery: metrics.Rate
+    recovery_loops: float
+    rewards: dict[str, float]  # by task: what a paired comparison needs
+    openings: list[Opened]  # failures of this actor, cut: the recovery test of the actors to come
+
+
+async def measure_actor(
+    actor: Actor,
+    make_env: MakeEnv,
+    config: Config,
+    *,
+    openings: Sequence[Opened] | None,
+    parallel: int,
+) -> Measurement:
+    """Play the held-out tasks, then continue failures (paper section 4.4).
+
+    `openings` are the first actor's cut failures; None: cut this actor's own.
+    """
+    settings = config.measure
+    tasks = make_env().tasks("test")[: settings.tasks]
+    params = SamplingParams(
+        temperature=settings.temperature, max_tokens=config.search.max_tokens, seed=config.seed
+    )
+    limit = asyncio.Semaphore(parallel)
+
+    async def run(opening: Opening, steps: int, progress: Progress) -> Trajectory:
+        async with limit:
+            env = make_env()
+            try:
+                episode = await play(env, actor, opening, max_steps=steps, params=params)
+            finally:
+                await env.close()
+            progress.step()
+            return episode
+
+    progress = Progress("measure", len(tasks), "episodes", actor.usage)
+    played = [run(Opening(task.id), settings.max_steps, progress) for task in tasks]
+    episodes = await asyncio.gather(*played)
+    own = cut_failures(episodes, seed=config.seed, count=settings.recovery_tasks)
+    given = own if openings is None else list(openings)
+    progress = Progress("recover", len(given), "episodes", actor.usage)
+    continued = [
+        run(Opening(o.task, tuple(o.responses)), settings.max_steps + len(o.responses), progress)
+        for o in given
+    ]
+    recovered = await asyncio.gather(*continued)
+    return Measurement(
+        actor=actor.name,
+        success=metrics.success(episodes),
+        mean_reward=metrics.mean_reward(episodes),
+        loops=metrics.loop_rate(episodes),
+        mean_steps=sum(len(e.steps) for e in episodes) / max(len(episodes), 1),
+        recovery=metrics.success(recovered),
+        recovery_loops=metrics.loop_rate(recovered),
+        rewards={e.task: e.reward for e in episodes},
+        openings=own,
+    )
+
+
+def cut_failures(episodes: Sequence[Trajectory], *, seed: int, count: int) -> list[Opened]:
+    """Episodes with no reward at all, cut after a random step."""
+    rng = random.Random(seed)
+    failed = [e for e in episodes if e.reward == 0.0 and e.steps]
+    chosen = rng.sample(failed, min(count, len(failed)))
+    return [
+        Opened(
+            task=e.task,
+            responses=[s.response for s in e.steps[: rng.randint(1, len(e.steps))]],
+        )
+        for e in chosen
+    ]
+
+

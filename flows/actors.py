@@ -1,0 +1,79 @@
+"""From an endpoint's settings to a live actor: the only place that knows all kinds of endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agent_r.actor import Actor
+from agent_r.config import (
+    Config,
+    EmbeddedEndpoint,
+    OpenAIEndpoint,
+    ScriptedEndpoint,
+    read_key,
+)
+from agent_r.errors import ConfigError
+from agent_r.services.endpoint import EndpointActor
+from agent_r.services.local_model.process import PACKAGED, model_name, serving
+from env_adapters.textcraft_scripted import ScriptedCrafter
+
+
+def first_model(config: Config) -> Path | None:
+    """The folder of the model that the first iteration starts from; None where it is not ours."""
+    if not isinstance(config.endpoint, EmbeddedEndpoint):
+        return None
+    return Path(config.endpoint.checkpoint) if config.endpoint.checkpoint else PACKAGED
+
+
+def actor_name(config: Config, *, model: Path | None, trained: int) -> str:
+    """Who acts after `trained` fine-tunings: known without asking, it names folders and rows."""
+    endpoint = config.endpoint
+    if isinstance(endpoint, ScriptedEndpoint):
+        return f"scripted-{endpoint.error_rate:g}"
+    if isinstance(endpoint, OpenAIEndpoint):
+        return endpoint.model.replace("{iteration}", str(trained))
+    if model is None:
+        raise ValueError("an embedded actor needs a model folder")
+    return model_name(model)
+
+
+@asynccontextmanager
+async def acting(config: Config, *, model: Path | None, trained: int = 0) -> AsyncIterator[Actor]:
+    """An actor that answers, checked before any work begins; given back at the end.
+
+    Raises:
+        EndpointError: nothing answers there, or not that model.
+    """
+    endpoint = config.endpoint
+    name = actor_name(config, model=model, trained=trained)
+    if isinstance(endpoint, ScriptedEndpoint):
+        yield ScriptedCrafter(endpoint, config.env)
+    elif isinstance(endpoint, OpenAIEndpoint):
+        key = await _key(endpoint)
+        async with EndpointActor(endpoint.model_copy(update={"model": name}), api_key=key) as actor:
+            await actor.check()
+            yield actor
+    else:
+        if model is None:
+            raise ValueError("an embedded actor needs a model folder")
+        async with serving(model, threads=endpoint.threads) as base_url:
+            local = OpenAIEndpoint(
+                base_url=base_url, model=name, concurrency=endpoint.concurrency
+            )
+            async with EndpointActor(local, api_key="none") as actor:
+                yield actor
+
+
+async def _key(endpoint: OpenAIEndpoint) -> str:
+    """The key, from a Prefect Secret block if one is named, else from the environment."""
+    if not endpoint.api_key_block:
+        return read_key(endpoint)
+    from prefect.blocks.system import Secret
+
+    try:
+        block = await Secret.aload(endpoint.api_key_block)
+    except ValueError as error:
+        raise ConfigError(f"no Prefect Secret block '{endpoint.api_key_block}'") from error
+    return str(block.get())

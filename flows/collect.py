@@ -1,0 +1,86 @@
+"""Explore → critique → revise → dataset: one iteration's data."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from prefect import flow
+from pydantic import BaseModel
+
+from agent_r.config import Config
+from agent_r.environment import TaskSpec
+from agent_r.services.build import Built
+from agent_r.services.forest import Forest
+from agent_r.services.progress import Progress
+from agent_r.services.stage import (
+    Stage,
+    dataset_folder,
+    shards,
+    tasks_of_iteration,
+    work_folder,
+)
+from agent_r.services.store import require_writable
+from env_adapters import make_env
+from flows.actors import acting, first_model
+from tasks.build import build
+from tasks.explore import explore
+from tasks.revise import revise
+
+SHARD = 8  # trees a Prefect task: small enough that shards end together, large enough to be cheap
+
+
+class Collected(BaseModel):
+    """A dataset version, what went into it, and what this run spent on it."""
+
+    built: Built
+    actor: str
+    iteration: int
+    usage: dict[str, int]  # of this run: what was found finished costs nothing
+    seconds: float
+
+
+@flow(name="collect", flow_run_name="collect-{config.dataset.name}-{iteration}")
+async def collect(
+    config: Config = Config(), iteration: int = 1, model: str = "", trained: int = 0
+) -> Collected:
+    """Explore tasks, find the actor's first errors, verify revisions, write a dataset version.
+
+    Args:
+        config: All settings; the defaults need nothing but Python.
+        iteration: Which iteration of Agent-R this is, from 1: it chooses the tasks and alpha.
+        model: Folder of the embedded model to use; empty means the endpoint's own.
+        trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
+    """
+    began = time.monotonic()
+    make = functools.partial(make_env, config.env)
+    tasks = tasks_of_iteration(make, config, iteration)
+    require_writable(work_folder(config))
+    folder = Path(model) if model else first_model(config)
+    async with acting(config, model=folder, trained=trained) as actor:
+        forest = Forest.of(work_folder(config), make, config, actor=actor.name, iteration=iteration)
+        stage = Stage(
+            forest,
+            actor,
+            asyncio.Semaphore(config.endpoint.concurrency),
+            Progress(f"iteration {iteration} explore", len(tasks), "trees", actor.usage),
+            Progress(f"iteration {iteration} revise", len(tasks), "trees", actor.usage),
+        )
+        await asyncio.gather(*(_one_shard(shard, stage) for shard in shards(tasks, SHARD)))
+        built = build(forest, tasks, dataset_folder(config), actor.name, iteration)
+        return Collected(
+            built=built,
+            actor=actor.name,
+            iteration=iteration,
+            usage=asdict(actor.usage),
+            seconds=time.monotonic() - began,
+        )
+
+
+async def _one_shard(shard: list[TaskSpec], stage: Stage) -> None:
+    """A shard is revised as soon as it is explored: judging overlaps the others' search."""
+    await explore(shard, stage)
+    await revise(shard, stage)

@@ -1,0 +1,26 @@
+"""The general rows of a training mixture: a file of the user's, or the world's own expert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent_r.config import Config
+from agent_r.dataset import Row
+from agent_r.services.mixture import read_general
+from env_adapters.textcraft_demos import demonstrations
+
+ROWS_PER_EPISODE = 3  # one of acting, two of judging
+
+
+async def general_rows(config: Config, *, seed: int) -> list[Row]:
+    """Rows that keep what the model could do before; none where none are configured.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if not config.train.general:
+        return []
+    if config.train.general != "demonstrations":
+        return read_general(Path(config.train.general))
+    episodes = -(-config.train.general_rows // ROWS_PER_EPISODE)
+    return await demonstrations(config.env, episodes=episodes, seed=seed)

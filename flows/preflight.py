@@ -1,0 +1,40 @@
+"""What can be known to be wrong before a run begins, in one line each."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib.util
+
+from agent_r.config import Config, EmbeddedEndpoint, OpenAIEndpoint
+from agent_r.errors import ExtraMissing
+from agent_r.services.local_model.process import model_name
+from agent_r.services.stage import tasks_of_iteration, work_folder
+from agent_r.services.store import require_writable
+from env_adapters import make_env
+from flows.actors import acting, first_model
+
+
+def preflight(config: Config) -> None:
+    """World, tasks, folder, extras and endpoint; an external endpoint is really asked.
+
+    Raises:
+        AgentRError: the first thing found wrong.
+    """
+    make = functools.partial(make_env, config.env)
+    for iteration in range(1, config.iterations + 1):
+        tasks_of_iteration(make, config, iteration)
+    require_writable(work_folder(config))
+    if isinstance(config.endpoint, EmbeddedEndpoint):
+        if importlib.util.find_spec("torch") is None:
+            raise ExtraMissing("the embedded actor", "local")
+        folder = first_model(config)
+        if folder is not None:
+            model_name(folder)
+    if isinstance(config.endpoint, OpenAIEndpoint) and not config.endpoint.api_key_block:
+        asyncio.run(_ask(config))
+
+
+async def _ask(config: Config) -> None:
+    async with acting(config, model=None):
+        pass

@@ -1,0 +1,52 @@
+"""The whole loop: measure, then collect → train → measure for each iteration."""
+
+from __future__ import annotations
+
+import time
+
+from prefect import flow
+
+from agent_r.config import Config
+from agent_r.services.report import IterationReport, RunReport, draw_curve
+from agent_r.services.stage import dataset_folder
+from agent_r.services.store import write_json
+from flows.collect import collect
+from flows.measure import measure
+from flows.train import train
+
+
+@flow(name="self-train", flow_run_name="self-train-{config.dataset.name}")
+async def self_train(config: Config = Config()) -> RunReport:
+    """Agent-R (arXiv 2501.11425): an actor explores, finds its errors, is trained, and again.
+
+    Args:
+        config: All settings; the defaults need nothing but Python.
+    """
+    began = time.monotonic()
+    start = await measure(config)
+    model, versions, reports = "", [], []
+    for iteration in range(1, config.iterations + 1):
+        collected = await collect(config, iteration, model, iteration - 1)
+        versions.append(collected.built.dataset.path)
+        chosen = versions if config.train.accumulate else versions[-1:]
+        base = "" if config.train.restart else model
+        trained = await train(chosen, config, iteration, base)
+        model = trained.model
+        reports.append(
+            IterationReport(
+                iteration=iteration,
+                built=collected.built,
+                collect_usage=collected.usage,
+                collect_seconds=collected.seconds,
+                training_rows=trained.rows,
+                loss_first=trained.loss_first,
+                loss_last=trained.loss_last,
+                train_seconds=trained.seconds,
+                model=model,
+                measured=await measure(config, model, iteration, start.openings),
+            )
+        )
+    report = RunReport.of(config, start, reports, time.monotonic() - began)
+    write_json(dataset_folder(config) / "report.json", report.model_dump(mode="json"))
+    draw_curve(report, dataset_folder(config) / "curve.png")
+    return report

@@ -1,0 +1,35 @@
+"""The end of a run, for a person: a table, where things lie, and where the picture is."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from agent_r.config import Config
+from agent_r.services.report import HEADINGS, RunReport, table
+from agent_r.services.stage import dataset_folder
+
+
+def show_report(report: RunReport, config: Config) -> None:
+    """Print the table and the paths to standard output."""
+    console = Console()
+    shown = Table(title=f"Agent-R on {config.env.kind}, seed {report.seed}", title_justify="left")
+    for heading in HEADINGS:
+        shown.add_column(heading, overflow="fold")
+    for row in table(report):
+        shown.add_row(*row)
+    console.print(shown)
+    sign = "more" if report.gain > 0 else "less" if report.gain < 0 else "changed"
+    console.print(
+        f"Held-out success: {100 * abs(report.gain):.0f} points {sign} than at the start, "
+        f"± {100 * report.gain_half_width:.0f} (95 %, the same tasks). "
+        f"{report.seconds / 60:.1f} minutes.",
+        highlight=False,
+    )
+    for it in report.iterations:
+        print(f"dataset   {it.built.dataset.path}  ({it.built.dataset.digest[:12]})")
+    folder = dataset_folder(config)
+    print(f"model     {report.iterations[-1].model}")
+    print(f"report    {folder / 'report.json'}")
+    if (folder / "curve.png").is_file():
+        print(f"picture   {folder / 'curve.png'}")

@@ -1,0 +1,71 @@
+"""Fine-tune an actor on dataset versions: the job is a process of its own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from prefect import flow
+from pydantic import BaseModel
+
+from agent_r.config import Config
+from agent_r.errors import ConfigError
+from agent_r.services.mixture import mixture_key, training_rows
+from agent_r.services.progress import training_line
+from agent_r.services.stage import work_folder
+from agent_r.services.store import write_jsonl
+from agent_r.services.trainer import Source, TrainJob, make_trainer
+from flows.actors import actor_name, first_model
+from flows.general import general_rows
+from tasks.fine_tune import fine_tune
+
+
+class Trained(BaseModel):
+    """Where the new model is, and how its training went."""
+
+    model: str
+    rows: dict[str, int]  # by kind: revision, good, general
+    loss_first: float | None
+    loss_last: float | None
+    seconds: float
+
+
+@flow(name="train", flow_run_name="train-{config.dataset.name}-{iteration}")
+async def train(
+    versions: list[str], config: Config = Config(), iteration: int = 1, model: str = ""
+) -> Trained:
+    """Train on the mixture of good, revision and general rows; the loss spares the bad steps.
+
+    Args:
+        versions: Folders of dataset versions, the newest last.
+        config: All settings; `train` is what matters here.
+        iteration: Which iteration of Agent-R this is, from 1.
+        model: Folder of the model to start from; empty means the endpoint's own.
+    """
+    began = time.monotonic()
+    start = Path(model) if model else first_model(config)
+    if start is None and config.train.backend == "local":
+        raise ConfigError("train.backend = 'local' needs a model folder to start from: --model")
+    name = actor_name(config, model=start, trained=iteration - 1)
+    seed = config.seed + iteration
+    general = await general_rows(config, seed=seed)
+    rows, counts = training_rows([Path(v) for v in versions], general, config, seed=seed)
+    key = mixture_key(rows, config, actor=name)
+    path = work_folder(config) / f"mixture-{iteration}-{key}.jsonl"
+    write_jsonl(path, rows)
+    job = TrainJob(
+        model=start or Path(name),
+        sources=(Source(path=path),),
+        out=work_folder(config) / f"model-{iteration}-{key}",
+        config=config.train,
+        seed=seed,
+    )
+    trainer = make_trainer(config.train, training_line(f"iteration {iteration} train"))
+    report = await fine_tune(trainer, job)
+    return Trained(
+        model=str(job.out),
+        rows=counts,
+        loss_first=report.first_loss,
+        loss_last=report.last_loss,
+        seconds=time.monotonic() - began,
+    )

@@ -1,0 +1,22 @@
+"""Write a dataset version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from agent_r.environment import TaskSpec
+from agent_r.services.build import Built
+from agent_r.services.build import build as build_version
+from agent_r.services.forest import Forest
+
+
+@task(name="build", cache_policy=NO_CACHE)
+def build(
+    forest: Forest, tasks: Sequence[TaskSpec], folder: Path, actor: str, iteration: int
+) -> Built:
+    """Turn harvests into the next dataset version; equal rows find the version that has them."""
+    return build_version(forest, tasks, folder, actor=actor, iteration=iteration)

@@ -1,0 +1,23 @@
+"""Measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from agent_r.actor import Actor
+from agent_r.config import Config
+from agent_r.services.evaluation import Measurement, Opened, measure_actor
+from agent_r.services.forest import MakeEnv
+
+
+@task(name="score", cache_policy=NO_CACHE, tags=["llm"])
+async def score(
+    actor: Actor, make_env: MakeEnv, config: Config, openings: Sequence[Opened] | None
+) -> Measurement:
+    """Play the held-out tasks, and continue the failures given."""
+    return await measure_actor(
+        actor, make_env, config, openings=openings, parallel=config.endpoint.concurrency
+    )
