@@ -1,0 +1,1 @@
+"""The embedded actor: a small Llama served from this machine behind the OpenAI protocol."""
