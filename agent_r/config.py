@@ -164,16 +164,20 @@ class TrainConfig(Settings):
     max_length: Positive = 1024
     threads: Positive = 2
     general: str = Field(
-        "", description="JSONL of general chat rows ({messages: […]}), or `demonstrations`: the "
-        "world's own expert, where it has one, on tasks that are neither explored nor tested"
+        "",
+        description="JSONL of general chat rows ({messages: […]}), or `demonstrations`: the "
+        "world's own expert, where it has one, on tasks that are neither explored nor tested",
     )
     general_rows: Positive = Field(2000, description="general rows to draw from")
     accumulate: bool = Field(True, description="train on the rows of earlier iterations too")
     restart: bool = Field(
         False, description="fine-tune the first model each time, not the one before"
     )
-    eta: Fraction = Field(
-        0.5, description="share of good and revision rows; the rest is general data (paper: 0.2)"
+    eta: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of good and revision rows; the rest is general data (paper: 0.2)",
     )
     revision_share: Fraction = Field(
         0.5, description="at most this share of the agent's rows are revisions, the rest good"
@@ -233,11 +237,20 @@ class Config(Settings):
         return self
 
     def revision_at(self, iteration: int) -> RevisionConfig:
-        """The revision settings of an iteration (1, 2, …), with its alpha of the schedule."""
+        """The revision settings of an iteration (1, 2, …), with its alpha of the schedule.
+
+        Raises:
+            ConfigError: the schedule has no such iteration.
+        """
         if not self.alphas:
             return self.revision
+        if iteration > len(self.alphas):
+            raise ConfigError(f"iteration {iteration}: there are {len(self.alphas)} alphas")
         values = self.revision.model_dump() | {"alpha": self.alphas[iteration - 1]}
-        return RevisionConfig.model_validate(values)
+        try:
+            return RevisionConfig.model_validate(values)
+        except ValidationError as error:
+            raise ValueError(f"iteration {iteration}: {first_problem(error)}") from error
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -283,17 +296,22 @@ def parse(values: dict[str, Any], *, source: str) -> Config:
 
 
 def first_problem(error: ValidationError) -> str:
-    """One line for a person: where, what, and what was given (never more than 60 characters)."""
+    """One line for a person: where, and what is wrong there."""
     errors = error.errors(include_url=False, include_input=False)
     # A union reports every member's complaints: keep those of the member whose kind was given.
     others = {e["loc"][:2] for e in errors if e["loc"][-1:] == ("kind",)}
-    chosen = [e for e in errors if e["loc"][:2] not in others] or errors
+    chosen = [e for e in errors if e["loc"][:2] not in others]
+    if not chosen:  # no member has that kind: then the kinds there are, once each
+        kinds = dict.fromkeys(e["ctx"]["expected"] for e in errors if e["loc"][-1:] == ("kind",))
+        return f"{errors[0]['loc'][0]}.kind: choose one of {', '.join(kinds)}"
     problems = [
-        ".".join(str(part) for part in e["loc"]) + ": " + e["msg"].removeprefix("Value error, ")
+        ".".join(str(part)[:60] for part in e["loc"])
+        + ": "
+        + e["msg"].removeprefix("Value error, ")
         for e in chosen
     ]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return problems[0].lstrip(": ") + more
+    return " ".join((problems[0].lstrip(": ") + more).split())
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

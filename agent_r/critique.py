@@ -20,7 +20,10 @@ from agent_r.errors import ContextOverflow, EndpointUnavailable
 from agent_r.prompts import judge_request
 from agent_r.search import SearchTree
 
-_JUDGEMENT = re.compile(r"judge?ment\W{0,6}(good|bad|uncertain)\b", re.IGNORECASE)
+# The underscores of Markdown count as no letters, unlike in \b; "misjudgement. Bad…" is no verdict.
+_JUDGEMENT = re.compile(
+    r"(?<![a-z])judge?ment[\W_]{0,6}(good|bad|uncertain)(?![a-z])", re.IGNORECASE
+)
 _MAX_REASON = 2_000  # characters; a judge that runs on is cut
 
 

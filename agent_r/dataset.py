@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +45,13 @@ class Origin:
             "prompt_digest": prompt_digest(),
         }
 
+    def name(self, kind: str, content: Any) -> str:
+        return name_row(kind, self.info.name, self.task.id, content)
 
-def name_row(kind: str, origin: Origin, content: Any) -> str:
+
+def name_row(kind: str, env: str, task: str, content: Any) -> str:
     """An id that is the content's own: equal rows have equal ids, in any run."""
-    text = json.dumps([origin.info.name, origin.task.id, content], sort_keys=True)
+    text = json.dumps([env, task, content], sort_keys=True)
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
@@ -77,7 +80,7 @@ def revision_row(origin: Origin, tree: SearchTree, revision: Revision, critiques
     wrong = tree.path(revision.pair.bad)[revision.error.position]
     judged = critiques.get(wrong)
     return {
-        "id": name_row("revision", origin, messages),
+        "id": origin.name("revision", messages),
         "messages": messages,
         "kind": "revision",
         **origin.columns(),
@@ -103,7 +106,7 @@ def good_row(origin: Origin, episode: Trajectory) -> Row:
         conversation(origin.info.instruction, episode.prompt, steps), [True] * len(steps)
     )
     return {
-        "id": name_row("good", origin, messages),
+        "id": origin.name("good", messages),
         "messages": messages,
         "kind": "good",
         **origin.columns(),
@@ -133,7 +136,7 @@ def preference_row(origin: Origin, tree: SearchTree, revision: Revision) -> Row:
         "rejected": [{"role": "assistant", "content": bad[fork].response}],
     }
     return {
-        "id": name_row("preference", origin, content),
+        "id": origin.name("preference", content),
         **content,
         **origin.columns(),
         "fork_step": fork,
@@ -157,7 +160,7 @@ def critique_rows(origin: Origin, tree: SearchTree, critiques: Critiques) -> Ite
         worst = largest_fall(tree, path, 0)
         fell = worst is not None and path[worst] == index
         yield {
-            "id": name_row("critique", origin, messages),
+            "id": origin.name("critique", messages),
             "messages": messages,
             "verdict": judged.verdict.value,
             "agrees_with_value": (judged.verdict.value == "Bad") == fell,
@@ -187,7 +190,7 @@ def tree_row(origin: Origin, tree: SearchTree, critiques: Critiques) -> Row:
         )
     content = [[n["parent"], n["response"]] for n in nodes]
     return {
-        "id": name_row("tree", origin, [tree.seed, content]),
+        "id": origin.name("tree", [tree.seed, content]),
         **origin.columns(),
         "seed": tree.seed,
         "calls": tree.calls,
@@ -251,7 +254,7 @@ def mix(
     return mixed
 
 
-def fingerprint(configs: dict[str, Sequence[Row]]) -> str:
+def fingerprint(configs: Mapping[str, Sequence[Row]]) -> str:
     """A digest of all rows: it does not depend on files, compression or the order of writing."""
     total = hashlib.sha256()
     for name in sorted(configs):
@@ -259,5 +262,3 @@ def fingerprint(configs: dict[str, Sequence[Row]]) -> str:
         for line in sorted(json.dumps(row, sort_keys=True) for row in configs[name]):
             total.update(hashlib.sha256(line.encode()).digest())
     return total.hexdigest()
-
-

@@ -26,7 +26,7 @@ async def act(env: Environment, response: str, *, reward: float) -> tuple[Step, 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Where an episode begins: a task, and responses that are played before the actor takes over."""
+    """Where an episode begins: a task, and responses played before the actor takes over."""
 
     task: str
     responses: tuple[str, ...] = ()

@@ -2,15 +2,15 @@
 
 ::
 
-    AgentRError                 everything this project raises on purpose; the CLI prints one line, exit 2
+    AgentRError                 all that this project raises on purpose; the CLI: one line, exit 2
     ├── ConfigError             a setting is missing, malformed or contradicts another
-    ├── ExtraMissing            an optional dependency is not installed; the message names the command
+    ├── ExtraMissing            an optional dependency is missing; the message names the command
     ├── UnknownTask             the world has no task, or no world, of that name
     ├── EnvironmentFault        the world itself broke (not: the action was refused, which is data)
     ├── EndpointError           the model's server could not answer
     │   ├── EndpointUnavailable no answer after all retries: transport, time-out, 429, 5xx
     │   ├── EndpointRejected    the server refuses the request (4xx): retrying cannot help
-    │   └── ContextOverflow     the prompt is longer than the model's context: ends an episode, as data
+    │   └── ContextOverflow     the prompt is longer than the context: ends an episode, as data
     ├── StoreError              a path cannot be read or written, or holds something else
     ├── DatasetError            a dataset folder is damaged or does not say what it claims
     └── TrainerError            a fine-tuning job failed

@@ -74,13 +74,18 @@ class Revision:
 
 
 def pair_trajectories(tree: SearchTree, config: RevisionConfig) -> list[TrajectoryPair]:
-    """For every bad leaf the good leaf with the deepest common step; deepest forks first."""
+    """For every bad leaf the good leaf with the deepest common step; deepest forks first.
+
+    Below alpha = 1 a leaf may be bad beside one good leaf and not beside a nearer one: only leaves
+    that it is bad beside are looked at.
+    """
     good = good_leaves(tree, config)
-    pairs = [
-        _nearest(tree, bad, good)
-        for bad in tree.leaves()
-        if any(is_bad(tree.nodes[bad].reward, tree.nodes[g].reward, config) for g in good)
-    ]
+    pairs = []
+    for bad in tree.leaves():
+        reward = tree.nodes[bad].reward
+        better = [leaf for leaf in good if is_bad(reward, tree.nodes[leaf].reward, config)]
+        if better:
+            pairs.append(_nearest(tree, bad, better))
     return sorted(pairs, key=lambda pair: (-pair.fork, pair.bad))
 
 

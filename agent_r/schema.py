@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-# A type is spelt as in `datasets` (int64, float64, bool, string); [x] is a list of x, {..} a struct.
+# A type is spelt as in `datasets` (int64, float64, bool, string); [x] is a list, {..} a struct.
 Type: TypeAlias = Any
 
 SCHEMA_VERSION = 1

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, SamplingParams, parse_action
 from agent_r.config import SearchConfig
-from agent_r.environment import Environment, Forkable, Snapshot
+from agent_r.environment import Environment, Forkable, Snapshot, StepResult
 from agent_r.episode import act
 from agent_r.errors import ContextOverflow
-from agent_r.prompts import conversation
+from agent_r.prompts import WAIT, conversation
 from agent_r.trajectory import Step, StopReason, Trajectory
 
 ROOT = 0
@@ -166,8 +166,7 @@ class _Walk:
         """Sample candidates in one request, merge those that act alike, and try each one."""
         for response in await self.propose(index):
             await self.go_to(index)
-            step, result = await act(self.env, response, reward=self.tree.nodes[index].reward)
-            self.tree.env_steps += 1
+            step, result = await self.take(response, reward=self.tree.nodes[index].reward)
             child = Node(parent=index, step=step, reward=result.reward)
             depth = len(self.tree.path(index)) + 1
             if result.terminated or result.truncated:
@@ -212,9 +211,14 @@ class _Walk:
         else:
             await self.env.reset(self.tree.task)
             for step in self.tree.steps(index):
-                await act(self.env, step.response, reward=0.0)
-                self.tree.env_steps += 1
+                await self.take(step.response, reward=0.0)
         self.at = index
+
+    async def take(self, response: str, *, reward: float) -> tuple[Step, StepResult]:
+        """Act, and count what the world was really asked."""
+        step, result = await act(self.env, response, reward=reward)
+        self.tree.env_steps += step.action not in ("", WAIT)
+        return step, result
 
     def remember(self, index: int) -> None:
         if isinstance(self.env, Forkable):

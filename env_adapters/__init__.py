@@ -6,7 +6,7 @@ from typing import Any
 
 from agent_r.config import EnvSpec
 from agent_r.environment import Environment
-from agent_r.errors import ConfigError
+from agent_r.errors import ConfigError, DatasetError
 from env_adapters.textcraft import TextCraft
 
 
@@ -20,14 +20,18 @@ def env_of_manifest(manifest: dict[str, Any], *, recipes: str = "") -> Environme
 
     Raises:
         ConfigError: the world was made from a folder that is not given, or is another version now.
+        DatasetError: the manifest names no world of ours.
     """
-    values = dict(manifest["config"]["env"])
+    try:
+        values = EnvSpec.model_validate(manifest["config"]["env"]).model_dump()
+        expected = str(manifest["environment"]["version"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError("the manifest names no world that is known here") from error
     if recipes:
         values["recipes"] = recipes
     if values["recipes"] == "folder":
         raise ConfigError("this dataset was made with a folder of recipes: name it with --recipes")
     env = make_env(EnvSpec.model_validate(values))
-    expected = manifest["environment"]["version"]
     if env.info.version != expected:
         raise ConfigError(
             f"the dataset was made in {env.info.name} {expected}, this is {env.info.version}"

@@ -48,8 +48,10 @@ async def demonstrations(
 async def _episode(
     env: TextCraft, goal: str, *, rng: random.Random, recipe: DemoRecipe
 ) -> list[Row]:
-    prompt, steps, trained, verdicts = await env.reset(goal), [], [], []
-    done = False
+    prompt, done = await env.reset(goal), False
+    steps: list[Step] = []
+    trained: list[bool] = []
+    verdicts: list[str] = []
     while not done and len(steps) < recipe.max_steps:
         before = dict(env.inventory)
         wrong = rng.random() < recipe.noise

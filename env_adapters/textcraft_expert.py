@@ -9,7 +9,7 @@ from env_adapters.textcraft_recipes import Recipe, RecipeBook
 
 
 def plan(book: RecipeBook, goal: str, inventory: dict[str, int]) -> list[str]:
-    """Actions that make the goal from what is carried; all that is needed of a thing is got at once.
+    """Actions that make the goal from what is carried; all needed of a thing is got at once.
 
     >>> from env_adapters.textcraft_recipes import load_recipes
     >>> plan(load_recipes("builtin"), "ash boards", {})

@@ -64,7 +64,9 @@ class RecipeBook:
     def items(self) -> frozenset[str]:
         """Everything with a name of its own: crafted, or found in the world."""
         inputs = {name for r in self.recipes for name, _ in r.inputs if name not in self.tags}
-        return frozenset(inputs | set(self.by_output) | {m for ms in self.tags.values() for m in ms})
+        return frozenset(
+            inputs | set(self.by_output) | {m for ms in self.tags.values() for m in ms}
+        )
 
     @cached_property
     def depths(self) -> dict[str, int]:

@@ -46,9 +46,7 @@ class ScriptedCrafter:
         self._usage.completion_tokens += sum(len(reply) // 4 for reply in replies)
         return [Completion(reply) for reply in replies]
 
-    async def _reply(
-        self, messages: Sequence[Message], rng: random.Random
-    ) -> str:
+    async def _reply(self, messages: Sequence[Message], rng: random.Random) -> str:
         env = TextCraft(self._spec)
         goal = messages[1].content.rsplit("Goal: craft ", 1)[1].removesuffix(".")
         await env.reset(goal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from agent_r.actor import Actor
 from agent_r.config import (
@@ -59,9 +60,7 @@ async def acting(config: Config, *, model: Path | None, trained: int = 0) -> Asy
         if model is None:
             raise ValueError("an embedded actor needs a model folder")
         async with serving(model, threads=endpoint.threads) as base_url:
-            local = OpenAIEndpoint(
-                base_url=base_url, model=name, concurrency=endpoint.concurrency
-            )
+            local = OpenAIEndpoint(base_url=base_url, model=name, concurrency=endpoint.concurrency)
             async with EndpointActor(local, api_key="none") as actor:
                 yield actor
 
@@ -73,7 +72,7 @@ async def _key(endpoint: OpenAIEndpoint) -> str:
     from prefect.blocks.system import Secret
 
     try:
-        block = await Secret.aload(endpoint.api_key_block)
+        block: Any = await Secret.aload(endpoint.api_key_block)
     except ValueError as error:
         raise ConfigError(f"no Prefect Secret block '{endpoint.api_key_block}'") from error
     return str(block.get())

@@ -109,10 +109,9 @@ def _settings(command: argparse.ArgumentParser) -> None:
 
 
 def _natural(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1")
+    return int(text)
 
 
 def settings(arguments: argparse.Namespace) -> Config:
@@ -126,6 +125,7 @@ def settings(arguments: argparse.Namespace) -> Config:
 
 
 def run_self_train(arguments: argparse.Namespace) -> int:
+    """Measure, collect, train, again: then a table."""
     config = settings(arguments)
     flow_ready(config)
     from flows.self_train import self_train
@@ -136,7 +136,9 @@ def run_self_train(arguments: argparse.Namespace) -> int:
 
 
 def run_collect(arguments: argparse.Namespace) -> int:
+    """Write one dataset version."""
     config = settings(arguments)
+    config.revision_at(arguments.iteration)  # a schedule that is too short is found out now
     flow_ready(config)
     from flows.collect import collect
 
@@ -148,6 +150,7 @@ def run_collect(arguments: argparse.Namespace) -> int:
 
 
 def run_train(arguments: argparse.Namespace) -> int:
+    """Fine-tune on dataset versions."""
     config = settings(arguments)
     flow_ready(config)
     from flows.train import train
@@ -158,6 +161,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def run_measure(arguments: argparse.Namespace) -> int:
+    """Print success and recovery."""
     config = settings(arguments)
     flow_ready(config)
     from flows.measure import measure
@@ -169,6 +173,7 @@ def run_measure(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
+    """Execute a dataset again; 1 where a row differs."""
     from agent_r.services.audit import audit
     from env_adapters import env_of_manifest
 
@@ -180,6 +185,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_serve(arguments: argparse.Namespace) -> int:
+    """Serve until interrupted."""
     from agent_r.services.local_model.process import PACKAGED, model_name
 
     folder = arguments.model or PACKAGED
@@ -191,6 +197,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
 
 
 def run_warm_start(arguments: argparse.Namespace) -> int:
+    """Train the embedded model from nothing."""
     from flows.checkpoint import make_checkpoint
 
     run(make_checkpoint(arguments.out, seed=arguments.seed))

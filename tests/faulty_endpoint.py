@@ -1,14 +1,16 @@
-"""A real OpenAI-compatible server on loopback whose failures are scripted, for tests of clients."""
+"""A real OpenAI-compatible server on loopback whose failures are scripted, and a client of it."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import json
+import random
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -18,6 +20,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from agent_r.actor import Completion, Message, SamplingParams
+from agent_r.config import OpenAIEndpoint
+from agent_r.services.endpoint import EndpointActor
+
+KEY = "sk-test-0123456789"
+HELLO = [Message("user", "Hello")]
+PARAMS = SamplingParams(seed=7)
+NOON = 1_700_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,3 +235,40 @@ async def _drops() -> AsyncIterator[bytes]:
 
 async def _stump() -> AsyncIterator[bytes]:
     yield b'{"choices": ['
+
+
+class Bench:
+    """A client of a scripted server, with the waits it would have made."""
+
+    def __init__(self, server: FaultyEndpoint | None, settings: dict[str, Any]) -> None:
+        self.waits: list[float] = []
+        base_url = server.base_url if server else settings.pop("base_url")
+        key = settings.pop("api_key", KEY)
+        given = {"base_url": base_url, "model": "tiny", "attempts": 3, "timeout_s": 5.0}
+        self.actor = EndpointActor(
+            OpenAIEndpoint.model_validate(given | settings),
+            api_key=key,
+            rng=random.Random(0),
+            sleep=self._sleep,
+            clock=lambda: NOON,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    async def ask(self, n: int = 1, params: SamplingParams = PARAMS) -> list[Completion]:
+        return await self.actor.complete(HELLO, n=n, params=params)
+
+
+@asynccontextmanager
+async def bench(
+    script: Script = (), *, serve: dict[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[tuple[Bench, FaultyEndpoint]]:
+    with FaultyEndpoint(script, **(serve or {})) as server:
+        made = Bench(server, settings)
+        async with made.actor:
+            yield made, server
+
+
+def texts(replies: list[Completion]) -> list[str]:
+    return [reply.text for reply in replies]

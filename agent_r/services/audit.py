@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from agent_r.dataset import Row
+from agent_r.dataset import Row, name_row
 from agent_r.environment import Environment
 from agent_r.episode import act
 from agent_r.errors import UnknownTask
@@ -51,6 +51,8 @@ async def audit(version: Path, env_of: EnvOfManifest, *, recipes: str = "") -> A
 async def replay(env: Environment, row: Row) -> str:
     """Play a row's replies; what differs first, or nothing."""
     messages = row["messages"]
+    if len(messages) % 2:
+        return "a reply has no answer"
     try:
         prompt = await env.reset(row["task"])
     except UnknownTask as error:
@@ -65,10 +67,14 @@ async def replay(env: Environment, row: Row) -> str:
             return f"step {number}: the episode had ended before"
         step, result = await act(env, reply["content"], reward=reward)
         if normalised(step.observation) != normalised(answer["content"]):
-            return f"step {number}: observed {step.observation!r}, the row has {answer['content']!r}"
+            return (
+                f"step {number}: observed {step.observation!r}, the row has {answer['content']!r}"
+            )
         reward, ended = result.reward, result.terminated or result.truncated
     if abs(reward - row["reward"]) > 1e-9:
         return f"reward {reward}, the row says {row['reward']}"
+    if row["id"] != name_row(row["kind"], row["env"], row["task"], messages):
+        return "the messages are not those that its id was made from"
     return ""
 
 

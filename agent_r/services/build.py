@@ -108,13 +108,18 @@ def _failed(critique: Critique) -> bool:
 
 def unique(rows: Sequence[Row]) -> list[Row]:
     """The first row of each id; ids are digests of content, so twins go."""
-    return list({row["id"]: row for row in reversed(rows)}.values())[::-1]
+    found: dict[str, Row] = {}
+    for row in rows:
+        found.setdefault(row["id"], row)
+    return list(found.values())
 
 
 def describe(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> dict[str, Any]:
     """What the manifest says of how a version was made; no path, no address, no secret."""
-    private = {"dataset": {"out"}, "endpoint": True, "train": {"command", "general"}}
-    settings = config.model_dump(mode="json", exclude=private)
+    settings = config.model_dump(
+        mode="json",
+        exclude={"dataset": {"out"}, "endpoint": True, "train": {"command", "general"}},
+    )
     if settings["env"]["recipes"] not in ("builtin", "minecraft"):
         settings["env"]["recipes"] = "folder"
     return {

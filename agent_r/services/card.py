@@ -11,8 +11,7 @@ _INTRO = """# {dataset} {version}
 
 Self-critique data made with Agent-R ([arXiv 2501.11425](https://arxiv.org/abs/2501.11425)): a
 language-model agent explored a text world by tree search, found the first wrong step in its own
-failed trajectories, and the correction was spliced in there. Every revision was executed again:
-its observations and its reward are what the world really answered.
+failed trajectories, and the correction was spliced in there. {executed}
 
 ```python
 from datasets import load_dataset
@@ -20,6 +19,11 @@ from datasets import load_dataset
 rows = load_dataset("PATH_OR_REPO", "sft", split="train")
 ```
 """
+
+_EXECUTED = """Every revision was executed again:
+its observations and its reward are what the world really answered."""
+_ASSUMED = """Revisions were not executed
+(`revision.verify = false`): that they earn the good trajectory's reward is assumed."""
 
 _ABOUT = {
     "sft": "Conversations with a `train` flag per message: good and revision trajectories.",
@@ -32,9 +36,11 @@ _ABOUT = {
 
 def render_card(manifest: dict[str, Any]) -> str:
     """README.md of a version."""
+    verify = manifest.get("config", {}).get("revision", {}).get("verify", True)
+    names = {"dataset": manifest["dataset"], "version": manifest["version"]}
     parts = [
         front_matter(manifest),
-        _INTRO.format(dataset=manifest["dataset"], version=manifest["version"]),
+        _INTRO.format(**names, executed=_EXECUTED if verify else _ASSUMED),
         _counts(manifest),
         *(_columns(name) for name in SCHEMAS),
         _made_with(manifest),

@@ -103,5 +103,3 @@ def cut_failures(episodes: Sequence[Trajectory], *, seed: int, count: int) -> li
         )
         for e in chosen
     ]
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agent_r.dataset import Row, fingerprint
-from agent_r.errors import DatasetError
+from agent_r.errors import DatasetError, StoreError
 from agent_r.schema import SCHEMA_VERSION, SCHEMAS, Type
 from agent_r.services.card import render_card
 from agent_r.services.store import new_folder, read_json, write_bytes, write_json
@@ -50,7 +50,7 @@ def _arrow(kind: Type) -> pa.DataType:
 
 
 def export(
-    configs: dict[str, Sequence[Row]], folder: Path, *, provenance: dict[str, Any]
+    configs: Mapping[str, Sequence[Row]], folder: Path, *, provenance: dict[str, Any]
 ) -> DatasetRef:
     """Write the next version of a dataset, or find that an existing one holds the same rows.
 
@@ -59,11 +59,12 @@ def export(
 
     Raises:
         StoreError: the folder cannot be written.
+        DatasetError: an earlier version's manifest is damaged.
     """
     digest = fingerprint(configs)
     for existing in versions(folder):
-        manifest = read_json(existing / "manifest.json")
-        if manifest["content_digest"] == digest:
+        manifest = _manifest(existing)
+        if manifest.get("content_digest") == digest:
             return DatasetRef(str(existing), existing.name, digest, manifest["rows"])
     numbers = [int(path.name.split(".")[1]) for path in versions(folder)]
     version = f"v{SCHEMA_VERSION}.{max(numbers, default=0) + 1}"
@@ -114,9 +115,7 @@ def read_manifest(version: Path) -> dict[str, Any]:
     Raises:
         DatasetError: no manifest, another schema, a file missing or changed.
     """
-    if not (version / "manifest.json").is_file():
-        raise DatasetError(f"{version} is not a dataset version: it has no manifest.json")
-    manifest: dict[str, Any] = read_json(version / "manifest.json")
+    manifest = _manifest(version)
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise DatasetError(
             f"{version} has schema {manifest.get('schema_version')}, this reads {SCHEMA_VERSION}"
@@ -126,6 +125,21 @@ def read_manifest(version: Path) -> dict[str, Any]:
             raise DatasetError(f"{version / name} is missing")
         if sha256(version / name) != expected:
             raise DatasetError(f"{version / name} is not the file that the manifest names")
+    for path in version.glob("data/*/*.parquet"):  # a reader takes all there are
+        if path.relative_to(version).as_posix() not in manifest["files"]:
+            raise DatasetError(f"{path} is not named in the manifest")
+    return manifest
+
+
+def _manifest(version: Path) -> dict[str, Any]:
+    if not (version / "manifest.json").is_file():
+        raise DatasetError(f"{version} is not a dataset version: it has no manifest.json")
+    try:
+        manifest = read_json(version / "manifest.json")
+    except StoreError as error:
+        raise DatasetError(str(error)) from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise DatasetError(f"{version / 'manifest.json'} is not a manifest of ours")
     return manifest
 
 

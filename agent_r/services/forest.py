@@ -66,12 +66,7 @@ class Forest:
         revision = config.revision_at(iteration)
         grown = tree_key(make_env().info, config, actor=actor, iteration=iteration)
         made = settings.digest(grown, config.critique, revision)
-        return cls(
-            work / f"trees-{grown}", work / f"harvest-{made}", make_env, config, revision
-        )
-
-    def has_tree(self, task: TaskSpec) -> bool:
-        return self._tree_path(task).is_file()
+        return cls(work / f"trees-{grown}", work / f"harvest-{made}", make_env, config, revision)
 
     def tree(self, task: TaskSpec) -> SearchTree | None:
         return store.load(self._tree_path(task), TREE)

@@ -32,9 +32,9 @@ def write_bytes(path: Path, content: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
-            os.replace(beside, path)
+            Path(beside).replace(path)
         except BaseException:
-            os.unlink(beside)
+            Path(beside).unlink()
             raise
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
@@ -82,10 +82,10 @@ def slug(task: str) -> str:
     """A file name for a task: readable, and distinct even where the readable part is not.
 
     >>> slug("ash boards")
-    'ash-boards-0f6cbd'
+    'ash-boards-4091966e2684'
     """
     readable = re.sub(r"[^a-z0-9]+", "-", task.lower()).strip("-")[:60]
-    return f"{readable}-{hashlib.sha256(task.encode()).hexdigest()[:6]}"
+    return f"{readable}-{hashlib.sha256(task.encode()).hexdigest()[:12]}"
 
 
 @contextmanager
@@ -118,9 +118,11 @@ def require_writable(folder: Path) -> None:
     Raises:
         StoreError: nothing can be written there.
     """
+    there = folder.absolute()
+    while not there.exists():  # tried where it would be made: a run that is refused leaves nothing
+        there = there.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise StoreError(f"cannot write to {folder}: {error.strerror or error}") from error

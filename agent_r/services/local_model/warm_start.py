@@ -6,7 +6,9 @@ nothing on expert demonstrations, and saved as an ordinary Hugging Face folder.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +46,7 @@ class WarmStartRecipe:
     heads: int = 4
     kv_heads: int = 2  # serving a tree search is bound by the memory of keys and values
     context: int = 1024
-    epochs: int = 3
+    epochs: int = 1  # demonstrations cost nothing: new ones teach more than the same ones again
     learning_rate: float = 5e-3
     batch_tokens: int = 3072
     masked_weight: float = 0.1  # observations are worth predicting while the model knows nothing
@@ -65,18 +67,7 @@ async def warm_start(
         TrainerError: the rows cannot be read, or the training job failed.
     """
     blank = out.with_name(out.name + ".blank")
-    tokenizer = make_tokenizer(_texts(rows), vocab=recipe.vocab)
-    model = make_model(
-        tokenizer,
-        hidden=recipe.hidden,
-        layers=recipe.layers,
-        heads=recipe.heads,
-        kv_heads=recipe.kv_heads,
-        context=recipe.context,
-        seed=seed,
-    )
-    tokenizer.save_pretrained(blank)
-    model.save_pretrained(blank)
+    await asyncio.to_thread(_make_blank, blank, rows, recipe=recipe, seed=seed)
     job = TrainJob(
         model=blank,
         sources=(Source(path=rows),),
@@ -92,7 +83,25 @@ async def warm_start(
         seed=seed,
         masked_weight=recipe.masked_weight,
     )
-    return await LocalTrainer(on_progress).fine_tune(job)
+    report = await LocalTrainer(on_progress).fine_tune(job)
+    shutil.rmtree(blank)
+    return report
+
+
+def _make_blank(folder: Path, rows: Path, *, recipe: WarmStartRecipe, seed: int) -> None:
+    """A folder with a tokenizer made for the rows, and a model that knows nothing."""
+    tokenizer = make_tokenizer(_texts(rows), vocab=recipe.vocab)
+    model = make_model(
+        tokenizer,
+        hidden=recipe.hidden,
+        layers=recipe.layers,
+        heads=recipe.heads,
+        kv_heads=recipe.kv_heads,
+        context=recipe.context,
+        seed=seed,
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def make_tokenizer(texts: Iterable[str], *, vocab: int = 1024) -> PreTrainedTokenizerFast:

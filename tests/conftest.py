@@ -1,0 +1,60 @@
+"""A small dataset made for real, once a session: scripted actor, TextCraft, no Prefect."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent_r.config import Config, ScriptedEndpoint
+from agent_r.services.build import Built, build
+from agent_r.services.export import read_rows
+from agent_r.services.forest import Forest
+from agent_r.services.stage import tasks_of_iteration
+from env_adapters import make_env
+from env_adapters.textcraft_scripted import ScriptedCrafter
+
+SCRIPTED = {
+    "trees": 6,
+    "endpoint": {"kind": "scripted"},
+    "search": {"simulations": 6, "candidates": 3, "max_depth": 12},
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A dataset version and what made it."""
+
+    config: Config
+    forest: Forest
+    built: Built
+
+    @property
+    def version(self) -> Path:
+        return Path(self.built.dataset.path)
+
+    def rows(self, name: str) -> list[dict[str, object]]:
+        return list(read_rows(self.version, name))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("made")
+    config = Config.model_validate(SCRIPTED)
+    assert isinstance(config.endpoint, ScriptedEndpoint)
+    make = functools.partial(make_env, config.env)
+    actor = ScriptedCrafter(config.endpoint, config.env)
+    forest = Forest.of(folder / "work", make, config, actor=actor.name, iteration=1)
+    tasks = tasks_of_iteration(make, config, 1)
+
+    async def harvest() -> None:
+        for task in tasks:
+            await forest.explore(actor, task)
+            await forest.revise(actor, task)
+
+    asyncio.run(harvest())
+    built = build(forest, tasks, folder / "demo", actor=actor.name, iteration=1)
+    return Made(config, forest, built)

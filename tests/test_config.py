@@ -1,0 +1,162 @@
+"""Settings: whatever is wrong with them is one line that names the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_r.config import (
+    PRESETS,
+    Config,
+    EmbeddedEndpoint,
+    OpenAIEndpoint,
+    digest,
+    load,
+    merge,
+    parse,
+    read_key,
+)
+from agent_r.errors import ConfigError
+
+OPENAI = {"kind": "openai", "base_url": "http://localhost:1/v1", "model": "tiny"}
+COMMAND = {"backend": "command", "command": "train {dataset}"}
+
+
+def refusal(values: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(values, source="my.toml")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("my.toml: ")
+    assert len(text) < 300
+    return text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"treees": 3}, "treees: Extra inputs"),
+        ({"search": {"simulation": 3}}, "search.simulation: Extra inputs"),
+        ({"search": {"simulations": 0}}, "search.simulations: "),
+        ({"search": {"exploration": float("nan")}}, "search.exploration: "),
+        ({"search": 3}, "search: "),
+        ({"iterations": "many"}, "iterations: "),
+        ({"revision": {"alpha": 1.5}}, "revision.alpha: "),
+        ({"revision": {"alpha": -0.1}}, "revision.alpha: "),
+        ({"revision": {"beta": 1.0}}, "leaves no pair"),
+        ({"revision": {"alpha": 0.3, "beta": 0.5, "beta_is": "threshold"}}, "good and bad at once"),
+        ({"revision": {"beta_is": "ratio"}}, "revision.beta_is: "),
+        ({"alphas": [0.5, 0.7]}, "2 alphas for 3 iterations"),
+        (
+            {"alphas": [0.5, 0.1, 1.0], "revision": {"beta": 0.2, "beta_is": "threshold"}},
+            "iteration 2: beta 0.2 is above alpha 0.1",
+        ),
+        ({"alphas": [0.5, 2.0, 1.0]}, "alphas.1: "),
+        ({"train": {"eta": 0.0}}, "train.eta: "),
+        ({"train": {"command": "x"}}, "goes with backend = 'command'"),
+        ({"train": {"backend": "command"}}, "goes with backend = 'command'"),
+        ({"endpoint": OPENAI}, "train.backend = 'command'"),
+        ({"endpoint": OPENAI | {"model": 3}, "train": COMMAND}, "OpenAIEndpoint.model: "),
+        ({"endpoint": {"kind": "openai", "model": "x"}}, "endpoint.OpenAIEndpoint.base_url: "),
+        ({"endpoint": OPENAI | {"timeout": 3}}, "endpoint.OpenAIEndpoint.timeout: "),
+        ({"endpoint": {"kind": "scripted", "rate": 1}}, "endpoint.ScriptedEndpoint.rate: "),
+        ({"endpoint": {"kind": "opnai"}}, "choose one of 'embedded', 'openai', 'scripted'"),
+        ({"env": {"kind": "chess"}}, "env.kind: "),
+        ({"dataset": {"name": "../up"}}, "dataset.name: "),
+        ({"x\ny" * 100: 1}, "x y"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_in_one_line(values: dict[str, Any], said: str) -> None:
+    assert said in refusal(values)
+
+
+def test_several_mistakes_are_counted() -> None:
+    assert "(and 1 more)" in refusal({"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize("text", ["[", "a = ", "a = 1\na = 2", "\x00", "x = {", "=" * 5000])
+def test_a_file_that_is_not_toml_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"my\.toml is not valid TOML") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"name = '\xe9'")
+    for path in (tmp_path / "none.toml", tmp_path, tmp_path / "latin"):
+        with pytest.raises(ConfigError, match="cannot read the config") as caught:
+            load(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid(preset: str) -> None:
+    assert isinstance(load(None, preset=preset), Config)
+
+
+def test_an_unknown_preset_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="choose one of default, paper"):
+        load(None, preset="papper")
+
+
+def test_the_papers_settings_are_the_papers() -> None:
+    config = load(None, preset="paper")
+    assert [config.revision_at(i).alpha for i in (1, 2, 3)] == [0.5, 0.7, 1.0]
+    assert (config.revision.beta, config.revision.beta_is) == (0.2, "gap")
+    assert (config.search.simulations, config.search.candidates) == (8, 4)
+    assert (config.search.max_depth, config.search.exploration) == (20, 0.25)
+    assert (config.train.eta, config.train.learning_rate, config.train.warmup) == (0.2, 2e-5, 0.03)
+
+
+def test_the_file_goes_over_the_preset_and_the_command_line_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("seed = 1\n[train]\neta = 0.4\n[dataset]\nname = 'mine'\n", encoding="utf-8")
+    config = load(path, preset="paper", over={"seed": 2})
+    assert (config.seed, config.train.eta, config.dataset.name) == (2, 0.4, "mine")
+    assert config.train.max_length == 8192  # the preset's table is merged, not replaced
+
+
+def test_merging_changes_neither_side() -> None:
+    base, over = {"a": {"b": 1}, "c": 1}, {"a": {"d": 2}, "c": {"e": 3}}
+    assert merge(base, over) == {"a": {"b": 1, "d": 2}, "c": {"e": 3}}
+    assert base == {"a": {"b": 1}, "c": 1}
+
+
+def test_an_iteration_beyond_the_schedule_is_refused() -> None:
+    config = load(None, preset="paper")
+    with pytest.raises(ConfigError, match="iteration 4: there are 3 alphas"):
+        config.revision_at(4)
+    assert Config().revision_at(99) == Config().revision
+
+
+def test_an_endpoint_is_told_by_its_kind_and_settings_are_frozen() -> None:
+    assert isinstance(Config().endpoint, EmbeddedEndpoint)
+    config = Config.model_validate({"endpoint": OPENAI, "train": COMMAND})
+    assert isinstance(config.endpoint, OpenAIEndpoint)
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 3  # type: ignore[misc]
+
+
+def test_a_key_is_never_in_a_dump_a_repr_or_a_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config.model_validate({"endpoint": OPENAI, "train": COMMAND})
+    without = digest(config)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-123")
+    assert isinstance(config.endpoint, OpenAIEndpoint)
+    assert read_key(config.endpoint) == "sk-secret-123"
+    assert "sk-secret-123" not in config.model_dump_json() + repr(config)
+    assert digest(config) == without
+
+
+def test_no_setting_takes_a_key() -> None:
+    assert "api_key" in refusal({"endpoint": OPENAI | {"api_key": "sk-1"}, "train": COMMAND})
+    assert "sk-1" not in refusal({"endpoint": OPENAI | {"api_key": "sk-1"}, "train": COMMAND})
+
+
+def test_equal_settings_have_equal_digests_and_others_do_not() -> None:
+    assert digest(Config(), "x", 1) == digest(Config.model_validate({}), "x", 1)
+    names = {digest(Config(seed=s), "x") for s in range(3)} | {digest(Config(), "y")}
+    assert len(names) == 4

@@ -1,0 +1,60 @@
+"""One episode: what a response does to the world, and every way to end."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent_r.actor import SamplingParams
+from agent_r.environment import Environment
+from agent_r.episode import Opening, act, play
+from agent_r.errors import ContextOverflow
+from agent_r.testing import Corridor, ScriptedActor
+from agent_r.trajectory import StopReason
+
+
+@pytest.mark.parametrize(
+    ("text", "observation"),
+    [
+        ("Action: wait", "ok."),
+        ("", "No action was found. Answer with a line that begins with `Action:`."),
+        ("Action: east", "You are in room 1."),
+    ],
+)
+async def test_what_holds_no_action_never_reaches_the_world(text: str, observation: str) -> None:
+    env = Corridor()
+    await env.reset("corridor 1")
+    step, result = await act(env, text, reward=0.3)
+    assert step.observation == observation
+    asked = observation.startswith("You")
+    assert (env.steps, result.reward) == ((1, 0.0) if asked else (0, 0.3))
+
+
+async def test_an_episode_plays_its_opening_and_then_the_actor() -> None:
+    actor = ScriptedActor(["Action: push", "Action: push"])
+    opening = Opening("corridor 0", ("Action: take key",))
+    env: Environment = Corridor()
+    episode = await play(env, actor, opening, max_steps=3, params=SamplingParams())
+    assert [step.action for step in episode.steps] == ["take key", "push", "push"]
+    assert (episode.reward, episode.stop, actor.calls) == (1.0, StopReason.TERMINATED, 2)
+
+
+@pytest.mark.parametrize(
+    ("replies", "stop"),
+    [
+        (["Action: east"] * 9, StopReason.STEP_LIMIT),
+        ([], StopReason.NO_REPLY),
+        ([ContextOverflow("full", status=400)], StopReason.CONTEXT_OVERFLOW),
+        (["Action: jump"], StopReason.TERMINATED),
+    ],
+)
+async def test_every_end_of_an_episode_is_data(
+    replies: list[str | Exception], stop: StopReason
+) -> None:
+    episode = await play(
+        Corridor(),
+        ScriptedActor(replies),
+        Opening("corridor 1"),
+        max_steps=3,
+        params=SamplingParams(),
+    )
+    assert (episode.stop, episode.reward) == (stop, 0.0)

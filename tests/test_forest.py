@@ -1,0 +1,241 @@
+"""What is finished is never redone, and what was changed never mixes with it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Made
+from planting import judged
+
+from agent_r.actor import Message
+from agent_r.config import Config
+from agent_r.environment import TaskSpec
+from agent_r.errors import ConfigError, EndpointUnavailable
+from agent_r.prompts import JUDGE
+from agent_r.revision import Drop
+from agent_r.search import SearchTree
+from agent_r.services import store
+from agent_r.services.build import build
+from agent_r.services.forest import TREE, Forest, why_no_error
+from agent_r.services.stage import shards, tasks_of_iteration
+from agent_r.services.together import each
+from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
+
+TASK = TaskSpec("corridor 0", "train", 0)
+SEARCH = {"simulations": 20, "candidates": 4, "max_depth": 5}
+CHOICES = ("take key", "push", "drop key", "east")
+
+
+def answer(messages: Sequence[Message], k: int) -> str:
+    """Tries every action at every node, and calls dropping the key and walking about bad."""
+    if messages[-1].content.endswith(JUDGE):
+        bad = messages[-2].content.endswith(("drop key", "east"))
+        return f"That was of no use.\nJudgement: {'Bad' if bad else 'Good'}"
+    return f"Thought: I try.\nAction: {CHOICES[k]}"
+
+
+def forest(work: Path, *, iteration: int = 1, actor: str = "tiny", **over: Any) -> Forest:
+    config = Config.model_validate({"search": SEARCH} | over)
+    return Forest.of(work, ForkableCorridor, config, actor=actor, iteration=iteration)
+
+
+async def grown(made: Forest, script: Any = answer) -> ScriptedActor:
+    """Explore and revise the task; the actor that did it."""
+    actor = ScriptedActor(script)
+    await made.explore(actor, TASK)
+    await made.revise(actor, TASK)
+    return actor
+
+
+async def test_what_is_finished_is_not_asked_for_again(tmp_path: Path) -> None:
+    first = await grown(forest(tmp_path))
+    again = await grown(forest(tmp_path))
+    assert (first.calls > 0, again.calls) == (True, 0)
+
+
+async def test_a_harvest_has_verified_revisions_and_counts_what_was_dropped(
+    tmp_path: Path,
+) -> None:
+    made = forest(tmp_path)
+    await grown(made)
+    harvest = made.harvest(TASK)
+    assert harvest is not None
+    assert harvest.revisions
+    assert all(r.verified and r.reward == 1.0 for r in harvest.revisions)
+    assert sum(harvest.drops.values()) + len(harvest.revisions) <= harvest.pairs
+    assert Drop.LOW_REWARD.value in harvest.drops  # a dropped key cannot be made good
+    spliced = [tuple(t.step.response for t in r.turns) for r in harvest.revisions]
+    assert len(set(spliced)) == len(spliced)
+
+
+async def test_two_pairs_with_one_splice_are_one_revision_and_one_counted_twin(
+    tmp_path: Path,
+) -> None:
+    def script(messages: Sequence[Message], k: int) -> str:
+        if messages[-1].content.endswith(JUDGE):
+            return "Idle.\nJudgement: " + ("Bad" if "east" in messages[-2].content else "Good")
+        return f"Action: {('take key', 'push', 'east')[k]}"
+
+    made = forest(
+        tmp_path,
+        search={"simulations": 60, "candidates": 3, "max_depth": 4},
+        revision={"signal": "critique", "pairs_per_task": 30},
+    )
+    await grown(made, script)
+    harvest = made.harvest(TASK)
+    assert harvest is not None
+    assert harvest.drops[Drop.DUPLICATE.value] > 0
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"task": "corr', b"[]", b"\xff\xfe"])
+async def test_a_half_written_file_is_redone(tmp_path: Path, damage: bytes) -> None:
+    made = forest(tmp_path)
+    await grown(made)
+    for path in tmp_path.rglob("*.json"):
+        path.write_bytes(damage)
+    again = await grown(made)
+    assert again.calls > 0
+    assert isinstance(made.tree(TASK), SearchTree)
+    assert made.harvest(TASK) is not None
+
+
+async def test_an_endpoint_that_dies_leaves_no_half_tree(tmp_path: Path) -> None:
+    made = forest(tmp_path)
+    with pytest.raises(EndpointUnavailable):
+        await grown(made, ["Action: push"] * 4 + [EndpointUnavailable("gone")])
+    assert list(tmp_path.rglob("*.json")) == []
+    await grown(made)
+    assert made.tree(TASK) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"search": SEARCH | {"simulations": 3}},
+        {"seed": 1},
+        {"actor": "other"},
+        {"iteration": 2},
+    ],
+)
+async def test_another_search_uses_another_folder(tmp_path: Path, change: Any) -> None:
+    await grown(forest(tmp_path))
+    changed = forest(tmp_path, **change)
+    assert changed.tree(TASK) is None
+    assert (await grown(changed)).calls > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"revision": {"alpha": 0.3}},
+        {"revision": {"placement": "inline"}},
+        {"critique": {"localiser": "value"}},
+    ],
+)
+async def test_another_alpha_reuses_the_trees_and_not_the_harvest(
+    tmp_path: Path, change: Any
+) -> None:
+    await grown(forest(tmp_path))
+    changed = forest(tmp_path, **change)
+    assert changed.tree(TASK) is not None
+    assert changed.harvest(TASK) is None
+    actor = await grown(changed)
+    assert all(asked[-1].content.endswith(JUDGE) for asked in actor.conversations)
+
+
+async def test_revising_what_was_not_explored_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="explore it first"):
+        await forest(tmp_path).revise(ScriptedActor(answer), TASK)
+
+
+async def test_a_world_without_forks_gives_the_same_tree_on_disk(tmp_path: Path) -> None:
+    forked = forest(tmp_path / "a")
+    replayed = Forest.of(tmp_path / "b", Corridor, forked.config, actor="tiny", iteration=1)
+    one = await forked.explore(ScriptedActor(answer), TASK)
+    other = await replayed.explore(ScriptedActor(answer), TASK)
+    assert one.nodes == other.nodes
+    [path] = (tmp_path / "b").rglob("*.json")
+    assert store.load(path, TREE) == other
+
+
+async def test_without_verification_a_revision_says_that_it_was_assumed(tmp_path: Path) -> None:
+    made = forest(tmp_path, revision={"verify": False})
+    await grown(made)
+    harvest = made.harvest(TASK)
+    assert harvest is not None
+    assert {r.verified for r in harvest.revisions} == {False}
+
+
+async def test_a_judge_that_never_answers_drops_pairs_and_says_why(tmp_path: Path) -> None:
+    def script(messages: Sequence[Message], k: int) -> str:
+        return "Hm." if messages[-1].content.endswith(JUDGE) else answer(messages, k)
+
+    made = forest(tmp_path)
+    await grown(made, script)
+    harvest = made.harvest(TASK)
+    assert harvest is not None
+    assert (harvest.revisions, list(harvest.drops)) == ([], [Drop.JUDGE_FAILED.value])
+    built = build(made, [TASK], tmp_path / "demo", actor="tiny", iteration=1)
+    assert built.counts["judge failed"] == len(harvest.critiques)
+    assert built.dataset.rows["critique"] == 0
+
+
+def test_why_there_is_no_error_is_told_apart() -> None:
+    good, bad, failed = judged("Good"), judged("Bad"), judged(None)
+    assert why_no_error([good, None]) is Drop.NO_BAD_STEP
+    assert why_no_error([good, bad]) is Drop.DISAGREEMENT
+    assert why_no_error([good, failed]) is Drop.JUDGE_FAILED
+
+
+async def test_a_missing_harvest_is_counted_and_not_hidden(tmp_path: Path) -> None:
+    built = build(forest(tmp_path), [TASK], tmp_path / "demo", actor="tiny", iteration=1)
+    assert built.counts == {"trees without a harvest": 1}
+
+
+def test_what_was_built_adds_up(made: Made) -> None:
+    counts, rows = made.built.counts, made.built.dataset.rows
+    assert counts["good"] + counts["revisions"] == rows["sft"]
+    assert counts["judged steps"] - counts["judge failed"] == rows["critique"]
+    assert counts["revisions"] == counts["verified revisions"] > 0
+    assert counts["pairs"] == counts["revisions"] + sum(made.built.drops.values())
+    assert made.built.revision_length >= 1
+
+
+def test_iterations_take_the_tasks_in_turn_and_no_more_than_there_are() -> None:
+    config = Config.model_validate({"trees": 2})
+    chosen = [[t.id for t in tasks_of_iteration(Corridor, config, i)] for i in (1, 2)]
+    assert chosen == [["corridor 1", "corridor 2"], ["corridor 3", "corridor 1"]]
+    with pytest.raises(ConfigError, match="trees = 4, but the world has 3 train tasks"):
+        tasks_of_iteration(Corridor, config.model_copy(update={"trees": 4}), 1)
+
+
+def test_shards_are_consecutive_and_complete() -> None:
+    tasks = [TaskSpec(str(i), "train") for i in range(5)]
+    assert [[t.id for t in shard] for shard in shards(tasks, 2)] == [["0", "1"], ["2", "3"], ["4"]]
+
+
+async def test_many_jobs_are_bounded_ordered_and_end_with_the_first_failure() -> None:
+    running, most, finished = 0, 0, []
+
+    async def job(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001 * (5 - number))
+        running -= 1
+        if number == 3:
+            raise KeyError("three")
+        finished.append(number)
+        return number
+
+    limit = asyncio.Semaphore(2)
+    assert await each(range(3), job, limit=limit) == [0, 1, 2]
+    assert most == 2
+    with pytest.raises(KeyError, match="three"):
+        await each([3, *[0] * 50], functools.partial(job), limit=limit)
+    assert len(finished) < 10
