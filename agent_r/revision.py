@@ -97,14 +97,18 @@ def is_bad(reward: float, good: float, config: RevisionConfig) -> bool:
 
 
 def good_leaves(tree: SearchTree, config: RevisionConfig) -> list[int]:
-    """Leaves that reach alpha without going round in circles, shortest first, no twins."""
+    """Leaves that reach alpha by a short way and without going round in circles; no twins.
+
+    The shortest comes first; none is more than `slack` steps longer.
+    """
     found: dict[tuple[str, ...], int] = {}
     reached = [leaf for leaf in tree.leaves() if tree.nodes[leaf].reward >= config.alpha]
     for leaf in sorted(reached, key=lambda leaf: (len(tree.path(leaf)), leaf)):
         steps = tree.steps(leaf)
         if not loops(steps):
             found.setdefault(tuple(step.action for step in steps), leaf)
-    return list(found.values())
+    shortest = min(map(len, found), default=0)
+    return [leaf for actions, leaf in found.items() if len(actions) <= shortest + config.slack]
 
 
 def loops(steps: Sequence[Step]) -> bool:

@@ -32,7 +32,7 @@ _COUNTED = re.compile(r"([0-9]{1,9}) (.+)")
 _ECHO = 80  # characters of a refused action that an observation repeats
 
 # The paper explores some goals and tests others; a warm start must not see either.
-_SHARES: tuple[tuple[Split, float], ...] = (("warm_start", 0.30), ("train", 0.45), ("test", 0.25))
+_SHARES: tuple[tuple[Split, float], ...] = (("warm_start", 0.40), ("train", 0.35), ("test", 0.25))
 
 
 @dataclass(frozen=True, slots=True)

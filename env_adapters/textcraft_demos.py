@@ -9,6 +9,7 @@ trained on. How to recover is left to be learnt: that is what Agent-R is for.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from agent_r.prompts import conversation, judge_request
 from agent_r.trajectory import Step
 from env_adapters.textcraft import TextCraft, shown_recipes
 from env_adapters.textcraft_expert import plan
+from env_adapters.textcraft_recipes import RecipeBook
 
 Row = dict[str, Any]
 
@@ -29,7 +31,8 @@ class DemoRecipe:
 
     noise: float = 0.12  # chance that a step is a mistake (of the kinds in `mistake`)
     max_steps: int = 24
-    judged: int = 2  # steps judged per episode
+    judged: int = 1  # steps judged per episode
+    renamed: float = 0.1  # share of episodes whose items trade names: a plan must then be read
 
 
 async def demonstrations(
@@ -41,8 +44,29 @@ async def demonstrations(
     rows: list[Row] = []
     for number in range(episodes):
         goal = goals[number % len(goals)].id
-        rows += await _episode(env, goal, rng=rng, recipe=recipe)
+        made = await _episode(env, goal, rng=rng, recipe=recipe)
+        rows += rename(made, env.book, rng) if rng.random() < recipe.renamed else made
     return rows
+
+
+def rename(rows: list[Row], book: RecipeBook, rng: random.Random) -> list[Row]:
+    """Let all words that items are called by trade places; every row of an episode alike.
+
+    With a few hundred goals a small model learns plans by heart. Where `iron` may be called `rug`,
+    only the commands in the prompt say what is made of what.
+    """
+    words = sorted({word for item in (*book.items, *book.tags) for word in item.split()})
+    others = rng.sample(words, len(words))
+    place = dict(zip(words, others, strict=True))
+
+    def renamed(text: str) -> str:
+        return re.sub(r"[a-z]+", lambda match: place.get(match[0], match[0]), text)
+
+    return [
+        {"messages": [row["messages"][0], *(m | {"content": renamed(m["content"])} for m in tail)]}
+        for row in rows
+        if (tail := row["messages"][1:])
+    ]
 
 
 async def _episode(

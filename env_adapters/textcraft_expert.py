@@ -24,23 +24,22 @@ def plan(book: RecipeBook, goal: str, inventory: dict[str, int]) -> list[str]:
         if lacking > 0 and item not in book.by_output:
             actions.append(f"get {lacking} {item}")
             held[item] = count
-        elif lacking > 0:
-            recipe = _easiest(book, item)
-            craft(recipe, -(-lacking // recipe.count))
+        while held.get(item, 0) < count:
+            craft(_easiest(book, item))
         return item
 
-    def craft(recipe: Recipe, times: int) -> None:
+    def craft(recipe: Recipe) -> None:
         # Reserving as we go: an ingredient made first must not be eaten by the next one's making.
         reserved: list[tuple[str, int]] = []
         for name, count in recipe.inputs:
-            item = provide(name, count * times)
-            held[item] -= count * times
+            item = provide(name, count)
+            held[item] -= count
             reserved.append((item, count))
         needs = ", ".join(f"{count} {item}" for item, count in reserved)
-        actions.extend([f"craft {recipe.count} {recipe.output} using {needs}"] * times)
-        held[recipe.output] = held.get(recipe.output, 0) + recipe.count * times
+        actions.append(f"craft {recipe.count} {recipe.output} using {needs}")
+        held[recipe.output] = held.get(recipe.output, 0) + recipe.count
 
-    craft(_easiest(book, goal), 1)
+    craft(_easiest(book, goal))
     return actions
 
 

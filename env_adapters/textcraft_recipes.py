@@ -120,11 +120,26 @@ def load_recipes(source: str) -> RecipeBook:
 
 # --- our own table -----------------------------------------------------------------------------
 
-_WOODS = "alder ash beech cedar elm hazel larch maple pine rowan willow yew".split()
-_METALS = "brass bronze cobalt copper iron lead nickel silver tin zinc".split()
-_STONES = "basalt chalk flint granite jasper marble onyx sandstone slate".split()
-_DYES = "amber black blue crimson green ivory ochre purple rose teal white yellow".split()
-_GRAINS = "barley corn millet oat rice rye spelt wheat".split()
+_WOODS = (
+    "acacia alder ash aspen balsa bamboo beech birch cedar cherry cypress ebony elm fir hazel larch "
+    "linden maple oak pine poplar rowan willow yew"
+).split()
+_METALS = (
+    "aluminium brass bronze chrome cobalt copper electrum gold iron lead nickel osmium pewter "
+    "platinum silver steel tin titanium tungsten zinc"
+).split()
+_STONES = (
+    "agate alabaster basalt chalk diorite dolomite flint gneiss granite jasper limestone marble "
+    "obsidian onyx quartz sandstone schist slate"
+).split()
+_DYES = (
+    "amber azure black blue brown coral crimson cyan green grey indigo ivory lilac magenta ochre "
+    "orange pink purple red rose teal violet white yellow"
+).split()
+_GRAINS = (
+    "amaranth barley buckwheat corn einkorn emmer fonio kamut millet oat quinoa rice rye sorghum "
+    "spelt teff wheat"
+).split()
 
 # form: (how many it makes, its ingredients); `{}` is the material, `+` marks a count that is one
 # higher for every second material, so that a recipe must be read and cannot be learnt by heart.

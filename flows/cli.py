@@ -127,7 +127,7 @@ def settings(arguments: argparse.Namespace) -> Config:
 def run_self_train(arguments: argparse.Namespace) -> int:
     """Measure, collect, train, again: then a table."""
     config = settings(arguments)
-    flow_ready(config)
+    flow_ready(config, trains=True)
     from flows.self_train import self_train
     from flows.show import show_report
 
@@ -152,7 +152,7 @@ def run_collect(arguments: argparse.Namespace) -> int:
 def run_train(arguments: argparse.Namespace) -> int:
     """Fine-tune on dataset versions."""
     config = settings(arguments)
-    flow_ready(config)
+    flow_ready(config, trains=True)
     from flows.train import train
 
     trained = run(train(arguments.versions, config, arguments.iteration, arguments.model))
@@ -180,7 +180,10 @@ def run_verify(arguments: argparse.Namespace) -> int:
     result = asyncio.run(audit(arguments.path, env_of_manifest, recipes=arguments.recipes))
     for line in result.problems[:20]:
         print(line, file=sys.stderr)
-    print(f"{arguments.path}: {result.rows} rows executed, {len(result.problems)} differ")
+    unverified = f", {result.unverified} were published unverified" if result.unverified else ""
+    print(
+        f"{arguments.path}: {result.rows} rows executed, {len(result.problems)} differ{unverified}"
+    )
     return 1 if result.problems else 0
 
 
@@ -204,11 +207,11 @@ def run_warm_start(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def flow_ready(config: Config) -> None:
+def flow_ready(config: Config, *, trains: bool = False) -> None:
     """All that can be known to be wrong, before Prefect is started."""
     from flows.preflight import preflight
 
-    preflight(config)
+    preflight(config, trains=trains)
     quiet_prefect(Path(".prefect"))
 
 

@@ -26,6 +26,8 @@ from agent_r.services.stage import (
 from agent_r.services.store import require_writable
 from env_adapters import make_env
 from flows.actors import acting, first_model
+from flows.artifacts import announce, show_version
+from flows.results import JSON
 from tasks.build import build
 from tasks.explore import explore
 from tasks.revise import revise
@@ -43,7 +45,12 @@ class Collected(BaseModel):
     seconds: float
 
 
-@flow(name="collect", flow_run_name="collect-{config.dataset.name}-{iteration}")
+@flow(
+    name="collect",
+    flow_run_name="collect-{config.dataset.name}-{iteration}",
+    persist_result=True,
+    result_serializer=JSON,
+)
 async def collect(
     config: Config = Config(), iteration: int = 1, model: str = "", trained: int = 0
 ) -> Collected:
@@ -71,6 +78,9 @@ async def collect(
         )
         await asyncio.gather(*(_one_shard(shard, stage) for shard in shards(tasks, SHARD)))
         built = build(forest, tasks, dataset_folder(config), actor.name, iteration)
+        name = config.dataset.name
+        await show_version(built, name=name, actor=actor.name, iteration=iteration)
+        announce(built, name=name, iteration=iteration)
         return Collected(
             built=built,
             actor=actor.name,

@@ -14,12 +14,18 @@ from agent_r.services.evaluation import Measurement, Opened
 from agent_r.services.stage import work_folder
 from env_adapters import make_env
 from flows.actors import acting, actor_name, first_model
+from flows.results import JSON
 from tasks.score import score
 
 MEASUREMENT = TypeAdapter(Measurement)
 
 
-@flow(name="measure", flow_run_name="measure-{config.dataset.name}-{trained}")
+@flow(
+    name="measure",
+    flow_run_name="measure-{config.dataset.name}-{trained}",
+    persist_result=True,
+    result_serializer=JSON,
+)
 async def measure(
     config: Config = Config(),
     model: str = "",

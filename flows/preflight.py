@@ -7,7 +7,7 @@ import functools
 import importlib.util
 
 from agent_r.config import Config, EmbeddedEndpoint, OpenAIEndpoint
-from agent_r.errors import ExtraMissing
+from agent_r.errors import ConfigError, ExtraMissing
 from agent_r.services.local_model.process import model_name
 from agent_r.services.stage import tasks_of_iteration, work_folder
 from agent_r.services.store import require_writable
@@ -15,12 +15,17 @@ from env_adapters import make_env
 from flows.actors import acting, first_model
 
 
-def preflight(config: Config) -> None:
+def preflight(config: Config, *, trains: bool = False) -> None:
     """World, tasks, folder, extras and endpoint; an external endpoint is really asked.
 
     Raises:
         AgentRError: the first thing found wrong.
     """
+    if trains and config.train.backend == "local" and first_model(config) is None:
+        raise ConfigError(
+            f"train.backend = 'local' trains the embedded model, not a {config.endpoint.kind} "
+            "endpoint's: set train.backend = 'command' and train.command"
+        )
     make = functools.partial(make_env, config.env)
     for iteration in range(1, config.iterations + 1):
         tasks_of_iteration(make, config, iteration)

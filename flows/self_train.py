@@ -10,12 +10,19 @@ from agent_r.config import Config
 from agent_r.services.report import IterationReport, RunReport, draw_curve
 from agent_r.services.stage import dataset_folder
 from agent_r.services.store import write_json
+from flows.artifacts import show_report
 from flows.collect import collect
 from flows.measure import measure
+from flows.results import JSON
 from flows.train import train
 
 
-@flow(name="self-train", flow_run_name="self-train-{config.dataset.name}")
+@flow(
+    name="self-train",
+    flow_run_name="self-train-{config.dataset.name}",
+    persist_result=True,
+    result_serializer=JSON,
+)
 async def self_train(config: Config = Config()) -> RunReport:
     """Agent-R (arXiv 2501.11425): an actor explores, finds its errors, is trained, and again.
 
@@ -48,5 +55,7 @@ async def self_train(config: Config = Config()) -> RunReport:
         )
     report = RunReport.of(config, start, reports, time.monotonic() - began)
     write_json(dataset_folder(config) / "report.json", report.model_dump(mode="json"))
-    draw_curve(report, dataset_folder(config) / "curve.png")
+    picture = dataset_folder(config) / "curve.png"
+    draw_curve(report, picture)
+    await show_report(report, picture)
     return report

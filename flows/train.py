@@ -17,6 +17,7 @@ from agent_r.services.store import write_jsonl
 from agent_r.services.trainer import Source, TrainJob, make_trainer
 from flows.actors import actor_name, first_model
 from flows.general import general_rows
+from flows.results import JSON
 from tasks.fine_tune import fine_tune
 
 
@@ -30,7 +31,12 @@ class Trained(BaseModel):
     seconds: float
 
 
-@flow(name="train", flow_run_name="train-{config.dataset.name}-{iteration}")
+@flow(
+    name="train",
+    flow_run_name="train-{config.dataset.name}-{iteration}",
+    persist_result=True,
+    result_serializer=JSON,
+)
 async def train(
     versions: list[str], config: Config = Config(), iteration: int = 1, model: str = ""
 ) -> Trained:

@@ -14,7 +14,7 @@ from agent_r.services.build import build as build_version
 from agent_r.services.forest import Forest
 
 
-@task(name="build", cache_policy=NO_CACHE)
+@task(name="build", cache_policy=NO_CACHE, persist_result=False)
 def build(
     forest: Forest, tasks: Sequence[TaskSpec], folder: Path, actor: str, iteration: int
 ) -> Built:

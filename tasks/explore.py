@@ -12,7 +12,7 @@ from agent_r.services.stage import Stage
 
 
 # Our own files say what is finished; a second truth in Prefect's cache could only disagree.
-@task(name="explore", cache_policy=NO_CACHE, tags=["llm"])
+@task(name="explore", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])
 async def explore(shard: Sequence[TaskSpec], stage: Stage) -> int:
     """Search every tree of one shard; a tree that is already on disk is not searched again."""
     return await stage.explore(shard)

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from agent_r.services.trainer import Trainer, TrainJob, TrainReport
 
 
-@task(name="fine-tune", cache_policy=NO_CACHE)
+@task(name="fine-tune", cache_policy=NO_CACHE, persist_result=False)
 async def fine_tune(trainer: Trainer, job: TrainJob) -> TrainReport:
     """Run one fine-tuning job in a process of its own; a finished one is not run again."""
     return await trainer.fine_tune(job)

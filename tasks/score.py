@@ -13,7 +13,7 @@ from agent_r.services.evaluation import Measurement, Opened, measure_actor
 from agent_r.services.forest import MakeEnv
 
 
-@task(name="score", cache_policy=NO_CACHE, tags=["llm"])
+@task(name="score", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])
 async def score(
     actor: Actor, make_env: MakeEnv, config: Config, openings: Sequence[Opened] | None
 ) -> Measurement:

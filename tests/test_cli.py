@@ -47,7 +47,6 @@ def closed_port() -> int:
 def endpoint(base_url: str, model: str = "tiny") -> str:
     return (
         f"[endpoint]\nkind = 'openai'\nbase_url = '{base_url}'\nmodel = '{model}'\nattempts = 1\n"
-        "[train]\nbackend = 'command'\ncommand = 'true'\n"
     )
 
 
@@ -69,6 +68,9 @@ MISTAKES = {
     "no server": Mistake("refused", toml=endpoint(f"http://127.0.0.1:{closed_port()}/v1")),
     "no URL": Mistake("is not an http", toml=endpoint("localhost:8000")),
     "no model": Mistake("holds no model", toml="[endpoint]\ncheckpoint = 'none'"),
+    "a trainer that cannot serve": Mistake(
+        "set train.backend = 'command'", "self-train --config my.toml", toml=SCRIPTED
+    ),
     "no dataset": Mistake("is not a dataset version", "verify ."),
     "no folder": Mistake("is not a dataset version", "verify none/v1.1"),
 }

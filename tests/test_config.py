@@ -57,7 +57,6 @@ def refusal(values: dict[str, Any]) -> str:
         ({"train": {"eta": 0.0}}, "train.eta: "),
         ({"train": {"command": "x"}}, "goes with backend = 'command'"),
         ({"train": {"backend": "command"}}, "goes with backend = 'command'"),
-        ({"endpoint": OPENAI}, "train.backend = 'command'"),
         ({"endpoint": OPENAI | {"model": 3}, "train": COMMAND}, "OpenAIEndpoint.model: "),
         ({"endpoint": {"kind": "openai", "model": "x"}}, "endpoint.OpenAIEndpoint.base_url: "),
         ({"endpoint": OPENAI | {"timeout": 3}}, "endpoint.OpenAIEndpoint.timeout: "),

@@ -1,0 +1,82 @@
+"""What a run leaves in Prefect's UI: the version that it wrote, the report and its curve."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.events import emit_event
+
+from agent_r.services.build import Built
+from agent_r.services.report import HEADINGS, RunReport, table
+
+PUBLISHED = "agent_r.dataset.published"
+
+
+async def show_version(built: Built, *, name: str, actor: str, iteration: int) -> None:
+    """A dataset version: where it is, what went into it, what was dropped and why."""
+    ref = built.dataset
+    counted = [[what, f"{n:,}"] for what, n in built.counts.items()]
+    dropped = [[f"dropped: {why}", f"{n:,}"] for why, n in built.drops.items()]
+    await acreate_markdown_artifact(
+        f"# {name} {ref.version}\n\nIteration {iteration}, actor `{actor}`.\n\n"
+        f"`{ref.path}`, digest `{ref.digest}`\n\n"
+        + markdown(("what", "how many"), counted + dropped),
+        key=key("dataset", name),
+        description=f"{ref.version}: {built.counts.get('revisions', 0)} revisions, "
+        f"{built.counts.get('good', 0)} good",
+    )
+
+
+def announce(built: Built, *, name: str, iteration: int) -> None:
+    """The event that an automation can wait for: a version is there (again, where it was)."""
+    emit_event(
+        PUBLISHED,
+        resource={"prefect.resource.id": f"agent_r.dataset.{name}"},
+        payload=asdict(built.dataset) | {"iteration": iteration},
+    )
+
+
+async def show_report(report: RunReport, picture: Path) -> None:
+    """The whole run: the gain, the table, and the curve where it could be drawn."""
+    gain = f"{100 * report.gain:+.0f} ± {100 * report.gain_half_width:.0f} points of success"
+    parts = [
+        f"# {report.dataset}, seed {report.seed}",
+        f"**{gain}** on held-out tasks, last actor against first (95 %, the same tasks).",
+        markdown(HEADINGS, table(report)),
+    ]
+    if picture.is_file():
+        data = base64.b64encode(picture.read_bytes()).decode()
+        parts.append(f"![success and recovery by iteration](data:image/png;base64,{data})")
+    parts += [f"Model: `{report.iterations[-1].model}`"]
+    parts += [f"Dataset: `{it.built.dataset.path}`" for it in report.iterations]
+    await acreate_markdown_artifact(
+        "\n\n".join(parts), key=key("report", report.dataset), description=gain
+    )
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table.
+
+    >>> print(markdown(("a", "b"), [["1", "x|y"]]))
+    | a | b |
+    | --- | --- |
+    | 1 | x\\|y |
+    """
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
+
+
+def key(kind: str, name: str) -> str:
+    """One artifact's name; the runs of one dataset are its history.
+
+    >>> key("report", "My_Data.2")
+    'report-my-data-2'
+    """
+    return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}"
