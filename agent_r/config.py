@@ -129,11 +129,8 @@ class RevisionConfig(Settings):
     )
     pairs_per_task: Positive = Field(8, description="revisions kept of one task, at most")
     good_per_task: Positive = Field(4, description="good trajectories of one task, at most")
-    slack: int = Field(
-        1,
-        ge=0,
-        description="steps that a good trajectory may be longer than the shortest of its task: "
-        "a long way round teaches detours",
+    prune: bool = Field(
+        True, description="drop the steps of a good tail that, by replay, the reward does not need"
     )
 
     @model_validator(mode="after")
@@ -172,6 +169,13 @@ class TrainConfig(Settings):
     learning_rate: float = Field(2e-3, gt=0, description="its peak, after the warm-up")
     optimizer: Literal["adamw", "muon"] = Field("muon", description="paper: adamw")
     batch_tokens: Positive = Field(3072, description="tokens of one step, about")
+    average: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the fine-tuned weights in the result, the rest being those before: "
+        "0.5 forgets less (WiSE-FT)",
+    )
     warmup: Fraction = Field(0.03, description="share of the steps until the learning rate's peak")
     max_length: Positive = Field(1024, description="tokens of a row; longer rows are dropped")
     threads: Positive = Field(2, description="CPU threads of the training job")
@@ -261,7 +265,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "alphas": [0.5, 0.7, 1.0],
         "critique": {"localiser": "actor", "when_none": "direct"},
-        "revision": {"signal": "template", "placement": "turn", "verify": False, "slack": 100},
+        "revision": {"signal": "template", "placement": "turn", "verify": False, "prune": False},
         "train": {"eta": 0.2, "learning_rate": 2e-5, "optimizer": "adamw", "max_length": 8192},
         "measure": {"max_steps": 100, "recovery_tasks": 100},
     },

@@ -18,6 +18,7 @@ from agent_r.critique import Critique, FirstError
 from agent_r.environment import Environment
 from agent_r.episode import Opening, act, play
 from agent_r.prompts import SIGNALS, signal_response, with_thought
+from agent_r.pruning import prune
 from agent_r.search import SearchTree
 from agent_r.trajectory import Step
 
@@ -97,18 +98,14 @@ def is_bad(reward: float, good: float, config: RevisionConfig) -> bool:
 
 
 def good_leaves(tree: SearchTree, config: RevisionConfig) -> list[int]:
-    """Leaves that reach alpha by a short way and without going round in circles; no twins.
-
-    The shortest comes first; none is more than `slack` steps longer.
-    """
+    """Leaves that reach alpha without going round in circles, shortest first, no twins."""
     found: dict[tuple[str, ...], int] = {}
     reached = [leaf for leaf in tree.leaves() if tree.nodes[leaf].reward >= config.alpha]
     for leaf in sorted(reached, key=lambda leaf: (len(tree.path(leaf)), leaf)):
         steps = tree.steps(leaf)
         if not loops(steps):
             found.setdefault(tuple(step.action for step in steps), leaf)
-    shortest = min(map(len, found), default=0)
-    return [leaf for actions, leaf in found.items() if len(actions) <= shortest + config.slack]
+    return list(found.values())
 
 
 def loops(steps: Sequence[Step]) -> bool:
@@ -167,7 +164,7 @@ def revision_signal(
     """The thought that announces the correction, and its source: `critique` or `template`."""
     reason = " ".join(critique.reason.split())[:_MAX_REASON] if critique else ""
     if config.signal == "critique" and reason:
-        return f"That was wrong. {reason}", "critique"
+        return reason, "critique"
     return rng.choice(SIGNALS), "template"
 
 
@@ -189,6 +186,18 @@ async def verify(
     if reward < alpha:
         return Drop.LOW_REWARD
     return replace(revision, turns=tuple(turns), reward=reward, verified=True)
+
+
+async def tighten(
+    env: Environment, tree: SearchTree, revision: Revision, *, alpha: float
+) -> Revision:
+    """Leave out of a verified revision's good tail what the world does not need."""
+    tail = next(i for i, turn in enumerate(revision.turns) if turn.part is Part.SIGNAL) + 1
+    steps = [turn.step for turn in revision.turns]
+    kept = await prune(env, tree.task, steps, keep=tail, alpha=alpha)
+    parts = [turn.part for turn in revision.turns[:tail]] + [Part.GOOD] * (len(kept) - tail)
+    turns = tuple(Turn(step, part) for step, part in zip(kept, parts, strict=True))
+    return replace(revision, turns=turns)
 
 
 async def recover(

@@ -2,8 +2,8 @@
 
     python benchmarks/seeds.py --config demo.toml --seeds 0 1 2
 
-For every seed the whole `self-train`, then one table: success and recovery of the first and the last
-actor on the same held-out tasks, and the gain with its 95 % interval, by seed and together.
+For every seed the whole `self-train`, then one table: success and recovery of the first and the
+last actor on the same held-out tasks, and the gain with its 95 % interval, by seed and together.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ async def _episode(
         wrong = rng.random() < recipe.noise
         action = mistake(env, rng) if wrong else plan(env.book, goal, before)[0]
         result = await env.step(action)
-        steps.append(Step(say(action), action, result.observation))
+        steps.append(Step(say(action, env.goal), action, result.observation))
         trained.append(not wrong)
         verdicts.append(verdict(env, before, action, result.observation))
         done = result.terminated
@@ -115,17 +115,17 @@ def row(messages: list[Message], trained: list[bool]) -> Row:
     }
 
 
-def say(action: str) -> str:
+def say(action: str, goal: str) -> str:
     """The turn that performs an action: a thought that names what it is for, then the action.
 
-    >>> say("craft 4 ash boards using 1 ash log")
-    'Thought: I craft ash boards.\\nAction: craft 4 ash boards using 1 ash log'
+    >>> say("get 1 ash log", "ash door")
+    'Thought: For ash door I get ash log.\\nAction: get 1 ash log'
     """
     verb, _, rest = action.partition(" ")
     if verb not in ("get", "craft"):
-        return f"Thought: I look at what I have.\nAction: {action}"
+        return f"Thought: For {goal} I look at what I have.\nAction: {action}"
     item = rest.partition(" using ")[0].partition(" ")[2]
-    return f"Thought: I {verb} {item}.\nAction: {action}"
+    return f"Thought: For {goal} I {verb} {item}.\nAction: {action}"
 
 
 def mistake(env: TextCraft, rng: random.Random) -> str:

@@ -121,8 +121,8 @@ def load_recipes(source: str) -> RecipeBook:
 # --- our own table -----------------------------------------------------------------------------
 
 _WOODS = (
-    "acacia alder ash aspen balsa bamboo beech birch cedar cherry cypress ebony elm fir hazel larch "
-    "linden maple oak pine poplar rowan willow yew"
+    "acacia alder ash aspen balsa bamboo beech birch cedar cherry cypress ebony elm fir hazel "
+    "larch linden maple oak pine poplar rowan willow yew"
 ).split()
 _METALS = (
     "aluminium brass bronze chrome cobalt copper electrum gold iron lead nickel osmium pewter "

@@ -59,7 +59,7 @@ class ScriptedCrafter:
             return verdict(env, before, parse_action(replies[-1]), observation)
         wrong = rng.random() < self._error_rate
         right = plan(env.book, goal, env.inventory)[0]
-        return say(mistake(env, rng) if wrong else right)
+        return say(mistake(env, rng) if wrong else right, goal)
 
     async def aclose(self) -> None:
         """Nothing to give back."""

@@ -11,7 +11,7 @@ from agent_r.services.progress import training_line
 from agent_r.services.store import write_jsonl
 from env_adapters.textcraft_demos import demonstrations
 
-EPISODES = 3000  # each of the warm start's goals about seventeen times, with other mistakes
+EPISODES = 5500  # new ones teach more than the same ones again
 
 
 async def make_checkpoint(out: Path, *, seed: int, episodes: int = EPISODES) -> None:

@@ -150,7 +150,7 @@ def test_the_critiques_signal_is_the_actors_reason_on_one_line() -> None:
     revision = join(plant(*PAIRED), critique=judged("Bad", reason))
     step = next(turn.step for turn in revision.turns if turn.part is Part.SIGNAL)
     assert revision.signal == "critique"
-    assert step.response.startswith("Thought: That was wrong. I went west. Action: jump xxx")
+    assert step.response.startswith("Thought: I went west. Action: jump xxx")
     assert step.response.count("\n") == 1
     assert len(step.response) < 400
 
@@ -165,7 +165,7 @@ def test_inline_lays_the_signal_on_the_first_corrected_step_without_a_wait() -> 
     assert [p for _, p in parts(revision)] == ["initial", "bad", "signal", "good", "good"]
     signal = revision.turns[2].step
     assert signal.action == "east"
-    assert signal.response == "Thought: That was wrong. No door there. now.\nAction: east"
+    assert signal.response == "Thought: No door there. now.\nAction: east"
 
 
 async def test_verify_keeps_what_the_world_really_answered() -> None:

@@ -75,7 +75,7 @@ def add_rows(
     rows: dict[str, list[Row]], origin: Origin, tree: SearchTree, harvest: Harvest
 ) -> None:
     """One tree's rows of every config."""
-    sft = [good_row(origin, tree.trajectory(leaf)) for leaf in harvest.good]
+    sft = [good_row(origin, way) for way in harvest.good]
     sft += [revision_row(origin, tree, r, harvest.critiques) for r in harvest.revisions]
     rows["sft"] += sft
     for row in sft:

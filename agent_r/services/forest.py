@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -15,6 +15,7 @@ from agent_r.actor import Actor, SamplingParams
 from agent_r.critique import Critique, find_first_error, judge_paths
 from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.prompts import prompt_digest
+from agent_r.pruning import prune
 from agent_r.revision import (
     Drop,
     Revision,
@@ -24,11 +25,13 @@ from agent_r.revision import (
     pair_trajectories,
     recover,
     splice,
+    tighten,
     verify,
 )
 from agent_r.schema import SCHEMA_VERSION
 from agent_r.search import SearchTree, search
 from agent_r.services import store
+from agent_r.trajectory import Trajectory
 
 MakeEnv = Callable[[], Environment]
 TREE = TypeAdapter(SearchTree)
@@ -36,11 +39,11 @@ TREE = TypeAdapter(SearchTree)
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """What one tree gave: its judgements, its revisions, its good leaves, and what was dropped."""
+    """What one tree gave: its judgements, its revisions, its good ways, and what was dropped."""
 
     critiques: dict[int, Critique] = field(default_factory=dict)
     revisions: list[Revision] = field(default_factory=list)
-    good: list[int] = field(default_factory=list)
+    good: list[Trajectory] = field(default_factory=list)
     drops: dict[str, int] = field(default_factory=dict)
     pairs: int = 0
 
@@ -125,8 +128,21 @@ class Forest:
             seen.add(key)
             revisions.append(made)
         kept = list(diverse(revisions, self.revision.pairs_per_task))
-        good = good_leaves(tree, self.revision)[: self.revision.good_per_task]
+        good = await self._good(env, tree)
         return Harvest(critiques, kept, good, dict(sorted(drops.items())), len(pairs))
+
+    async def _good(self, env: Environment, tree: SearchTree) -> list[Trajectory]:
+        """The tree's good trajectories, shortest first; those that prune to the same are one."""
+        found: dict[tuple[str, ...], Trajectory] = {}
+        for leaf in good_leaves(tree, self.revision):
+            way = tree.trajectory(leaf)
+            if self.revision.prune:
+                alpha = self.revision.alpha
+                steps = await prune(env, tree.task, way.steps, keep=0, alpha=alpha)
+                way = replace(way, steps=tuple(steps))
+            found.setdefault(tuple(step.action for step in way.steps), way)
+        shortest = sorted(found.values(), key=lambda way: len(way.steps))
+        return shortest[: self.revision.good_per_task]
 
     async def _revise_pair(
         self,
@@ -161,6 +177,8 @@ class Forest:
                     seed=tree.seed,
                 ),
             )
+        if isinstance(checked, Revision) and self.revision.prune:
+            return await tighten(env, tree, checked, alpha=self.revision.alpha)
         return checked
 
     def _tree_path(self, task: TaskSpec) -> Path:

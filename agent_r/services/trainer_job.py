@@ -29,6 +29,7 @@ from transformers.utils import logging as transformers_logging
 
 from agent_r.errors import AgentRError, TrainerError
 from agent_r.services import trainer
+from agent_r.services.averaging import average_with
 from agent_r.services.encoding import IGNORED, Encoded, encode_rows, plan_batches
 from agent_r.services.trainer import Progress, TrainJob, TrainReport
 
@@ -95,6 +96,7 @@ def _run(job: TrainJob) -> TrainReport:
         here.load(checkpoint)
     resumed_at = here.step
     train(here, encoded.rows, job, checkpoint)
+    average_with(model, job.model, share=job.config.average)
     save_model(model, tokenizer, trainer.new_model(job))
     tenth = math.ceil(here.step / 10)
     losses = "".join(

@@ -41,16 +41,16 @@ class WarmStartRecipe:
     """What the embedded actor is made of, and how it is first trained."""
 
     vocab: int = 1024
-    hidden: int = 128
-    layers: int = 4
-    heads: int = 4
-    kv_heads: int = 2  # serving a tree search is bound by the memory of keys and values
-    context: int = 1024
+    hidden: int = 160
+    layers: int = 3
+    heads: int = 5
+    kv_heads: int = 1  # serving a tree search is bound by the memory of keys and values
+    context: int = 2048
     epochs: int = 1  # demonstrations cost nothing: new ones teach more than the same ones again
     learning_rate: float = 5e-3
-    batch_tokens: int = 3072
+    batch_tokens: int = 2048
     masked_weight: float = 0.1  # observations are worth predicting while the model knows nothing
-    threads: int = 2
+    threads: int = 1
 
 
 async def warm_start(

@@ -1,0 +1,44 @@
+"""Leave out of a good trajectory what it does not need: each step is tried without, by replay.
+
+A trajectory that reached its goal by sampling has detours and refused actions in it, and training
+on it would teach them. No model is asked: the world says whether the goal is still reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent_r.environment import Environment
+from agent_r.episode import act
+from agent_r.trajectory import Step
+
+
+async def prune(
+    env: Environment, task: str, steps: Sequence[Step], *, keep: int, alpha: float
+) -> list[Step]:
+    """The steps without those, from position `keep` on, that reward `alpha` does not need.
+
+    Later steps are tried first: what only they needed then goes too. The result carries the
+    observations of its own last replay. Costs one replay a step.
+    """
+    kept = list(steps)
+    for position in range(len(steps) - 2, keep - 1, -1):
+        without = [step.response for i, step in enumerate(kept) if i != position]
+        replayed, reward = await replay(env, task, without)
+        if reward >= alpha:
+            kept = replayed
+    return kept
+
+
+async def replay(env: Environment, task: str, responses: Sequence[str]) -> tuple[list[Step], float]:
+    """Play responses from reset to the episode's end, or to the last one; the final reward."""
+    await env.reset(task)
+    steps: list[Step] = []
+    reward = 0.0
+    for response in responses:
+        step, result = await act(env, response, reward=reward)
+        steps.append(step)
+        reward = result.reward
+        if result.terminated or result.truncated:
+            break
+    return steps, reward
