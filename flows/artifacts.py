@@ -12,7 +12,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.events import emit_event
 
 from agent_r.services.build import Built
-from agent_r.services.report import HEADINGS, RunReport, table
+from agent_r.services.report import HEADINGS, RunReport, notes, table
 
 PUBLISHED = "agent_r.dataset.published"
 
@@ -48,6 +48,7 @@ async def show_report(report: RunReport, picture: Path) -> None:
         f"# {report.dataset}, seed {report.seed}",
         f"**{gain}** on held-out tasks, last actor against first (95 %, the same tasks).",
         markdown(HEADINGS, table(report)),
+        *notes(report),
     ]
     if picture.is_file():
         data = base64.b64encode(picture.read_bytes()).decode()

@@ -6,19 +6,25 @@ from rich.console import Console
 from rich.table import Table
 
 from agent_r.config import Config
-from agent_r.services.report import HEADINGS, RunReport, table
+from agent_r.services.report import HEADINGS, RunReport, notes, table
 from agent_r.services.stage import dataset_folder
+
+WIDTH = 108
 
 
 def show_report(report: RunReport, config: Config) -> None:
     """Print the table and the paths to standard output."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)  # a log file has no width, and rich would assume 80
     shown = Table(title=f"Agent-R on {config.env.kind}, seed {report.seed}", title_justify="left")
     for heading in HEADINGS:
-        shown.add_column(heading, overflow="fold")
+        shown.add_column(heading, overflow="fold", no_wrap=heading == "actor")
     for row in table(report):
         shown.add_row(*row)
     console.print(shown)
+    for line in notes(report):
+        console.print(line, highlight=False)
     sign = "more" if report.gain > 0 else "less" if report.gain < 0 else "changed"
     console.print(
         f"Held-out success: {100 * abs(report.gain):.0f} points {sign} than at the start, "

@@ -98,7 +98,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(mistake: Mistake, tmp_path: Pa
 def test_a_model_that_is_not_served_is_named_beside_those_that_are(tmp_path: Path) -> None:
     with FaultyEndpoint(models=["tiny"]) as server:
         (tmp_path / "my.toml").write_text(endpoint(server.base_url, "tinny"), encoding="utf-8")
-        line = tell(agent_r("self-train", "--config", "my.toml", cwd=tmp_path))
+        line = tell(agent_r("collect", "--config", "my.toml", cwd=tmp_path))
     assert "does not serve the model 'tinny'; it serves tiny" in line
     assert [p.name for p in tmp_path.iterdir()] == ["my.toml"]
 

@@ -67,16 +67,19 @@ HEADINGS = (
     "success [95 %]",
     "recovery [95 %]",
     "loops",
-    "revision length",
+    "length",
     "trees",
-    "revisions",
+    "verified",
     "dropped",
     "tokens",
 )
 
 
 def table(report: RunReport) -> list[list[str]]:
-    """Rows for `HEADINGS`: the actor at the start, then after each iteration."""
+    """Rows for `HEADINGS`: the actor at the start, then after each iteration.
+
+    `length` is the revision length: steps of a bad trajectory up to its first error (paper).
+    """
     rows = [["start", *_measured(report.start), "", "", "", "", ""]]
     for it in report.iterations:
         spent = it.collect_usage
@@ -86,17 +89,29 @@ def table(report: RunReport) -> list[list[str]]:
                 *_measured(it.measured),
                 f"{it.built.revision_length:.1f}",
                 str(it.built.counts.get("trees", 0)),
-                f"{it.built.counts.get('verified revisions', 0)} verified",
-                ", ".join(f"{n} {why}" for why, n in it.built.drops.items()) or "none",
-                f"{spent['prompt_tokens'] + spent['completion_tokens']:,}",
+                str(it.built.counts.get("verified revisions", 0)),
+                str(sum(it.built.drops.values())),
+                f"{(spent['prompt_tokens'] + spent['completion_tokens']) / 1e6:.2f} M",
             ]
         )
     return rows
 
 
+def notes(report: RunReport) -> list[str]:
+    """What the table has no room for: what its rates are of, and why revisions were dropped."""
+    lines = [
+        f"success of {report.start.success.n} held-out tasks; "
+        f"recovery of {report.start.recovery.n} failures of the first actor, continued"
+    ]
+    for it in report.iterations:
+        why = ", ".join(f"{n} {reason}" for reason, n in it.built.drops.items()) or "nothing"
+        lines.append(f"iteration {it.iteration} dropped: {why}")
+    return lines
+
+
 def _measured(m: Measurement) -> list[str]:
-    recovery = f"{_percent(m.recovery)} of {m.recovery.n}" if m.recovery.n else "no failure"
-    return [f"{_percent(m.success)} of {m.success.n}", recovery, f"{100 * m.loops:.0f} %"]
+    recovery = _percent(m.recovery) if m.recovery.n else "no failure"
+    return [_percent(m.success), recovery, f"{100 * m.loops:.0f} %"]
 
 
 def _percent(rate: metrics.Rate) -> str:
@@ -135,7 +150,7 @@ def draw_curve(report: RunReport, path: Path) -> bool:
     axes.set_ylim(0, 100)
     axes.grid(axis="y", alpha=0.3)
     axes.set_title(f"{report.dataset}, seed {report.seed}", loc="left")
-    axes.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, metadata={"Software": ""})
     return True
