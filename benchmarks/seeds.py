@@ -27,9 +27,12 @@ def main() -> None:
     reports = []
     for seed in given.seeds:
         name = f"{config.dataset.name}-seed-{seed}"
-        command = ["self-train", "--config", str(given.config), "--seed", str(seed)]
-        subprocess.run([sys.executable, "-m", "flows.cli", *command, "--name", name], check=True)
         report = Path(config.dataset.out) / name / "report.json"
+        command = ["self-train", "--config", str(given.config), "--seed", str(seed)]
+        if not report.exists():  # a finished run is read, not made again
+            subprocess.run(
+                [sys.executable, "-m", "flows.cli", *command, "--name", name], check=True
+            )
         reports.append(RunReport.model_validate_json(report.read_bytes()))
     for line in summary(reports):
         print(line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from prefect import flow
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from agent_r.config import Config
 from agent_r.environment import TaskSpec
+from agent_r.services import ledger
 from agent_r.services.build import Built
 from agent_r.services.forest import Forest
 from agent_r.services.progress import Progress
@@ -36,13 +36,13 @@ SHARD = 8  # trees a Prefect task: small enough that shards end together, large 
 
 
 class Collected(BaseModel):
-    """A dataset version, what went into it, and what this run spent on it."""
+    """A dataset version, what went into it, and what it cost."""
 
     built: Built
     actor: str
     iteration: int
-    usage: dict[str, int]  # of this run: what was found finished costs nothing
-    seconds: float
+    usage: dict[str, int]  # of all runs that it took
+    seconds: float  # likewise
 
 
 @flow(
@@ -81,12 +81,14 @@ async def collect(
         name = config.dataset.name
         await show_version(built, name=name, actor=actor.name, iteration=iteration)
         announce(built, name=name, iteration=iteration)
+        account = work_folder(config) / f"spent-{forest.harvests.name}-{len(tasks)}.json"
+        spent = ledger.add(account, actor.usage, time.monotonic() - began)
         return Collected(
             built=built,
             actor=actor.name,
             iteration=iteration,
-            usage=asdict(actor.usage),
-            seconds=time.monotonic() - began,
+            usage=spent.usage,
+            seconds=spent.seconds,
         )
 
 

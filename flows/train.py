@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from prefect import flow
@@ -48,7 +47,6 @@ async def train(
         iteration: Which iteration of Agent-R this is, from 1.
         model: Folder of the model to start from; empty means the endpoint's own.
     """
-    began = time.monotonic()
     start = Path(model) if model else first_model(config)
     if start is None and config.train.backend == "local":
         raise ConfigError("train.backend = 'local' needs a model folder to start from: --model")
@@ -73,5 +71,5 @@ async def train(
         rows=counts,
         loss_first=report.first_loss,
         loss_last=report.last_loss,
-        seconds=time.monotonic() - began,
+        seconds=report.seconds,
     )

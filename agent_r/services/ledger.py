@@ -1,0 +1,36 @@
+"""What a stage has cost, over all the runs that it took to finish it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import BaseModel, TypeAdapter
+
+from agent_r.actor import Usage
+from agent_r.services import store
+
+
+class Spent(BaseModel):
+    """Requests and tokens by name, and seconds; a killed run's last stage is not in it."""
+
+    usage: dict[str, int] = asdict(Usage())
+    seconds: float = 0.0
+
+
+SPENT = TypeAdapter(Spent)
+
+
+def add(path: Path, usage: Usage, seconds: float) -> Spent:
+    """Add a run to what is in the file; a run that asked for nothing adds nothing.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    before = store.load(path, SPENT) or Spent()
+    if usage.requests == 0:
+        return before
+    total = {name: before.usage.get(name, 0) + count for name, count in asdict(usage).items()}
+    spent = Spent(usage=total, seconds=before.seconds + seconds)
+    store.save(path, SPENT, spent)
+    return spent
