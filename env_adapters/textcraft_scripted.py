@@ -6,6 +6,7 @@ number of the sample give the same reply: with it a whole run repeats to the byt
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 
@@ -36,6 +37,7 @@ class ScriptedCrafter:
     async def complete(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
     ) -> list[Completion]:
+        await asyncio.sleep(0)  # as a real endpoint would, let others run: a Ctrl-C, for one
         texts = [m.content for m in messages]
         replies = [
             await self._reply(messages, random.Random(repr((texts, params.seed, k))))

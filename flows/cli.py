@@ -9,15 +9,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from agent_r import __version__
 from agent_r.config import PRESETS, Config, load, quiet_prefect
 from agent_r.errors import AgentRError
+
+INTERRUPTED = 130
+GRACE_S = 5.0  # for Prefect to note that a run was cancelled
 
 DESCRIPTION = """\
 Turn an agent's own failures into training data that teaches it to recover (Agent-R).
@@ -46,9 +50,20 @@ def main(argv: list[str] | None = None) -> int:
         print(f"agent-r: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("agent-r: stopped. What is finished is kept: the same command goes on from here.",
-              file=sys.stderr)  # fmt: skip
-        return 130
+        leave()
+
+
+def leave() -> NoReturn:
+    """End at once, with one line: Prefect would spend minutes telling a stopped server of it.
+
+    A Ctrl-C reaches the embedded server too. The model's server and the trainer end with us.
+    """
+    embedded = sys.modules.get("prefect.server.api.server")
+    for server in list(embedded.SubprocessASGIServer._instances.values()) if embedded else ():
+        server.stop()
+    print("agent-r: stopped. What is finished is kept: the same command goes on from here.",
+          file=sys.stderr, flush=True)  # fmt: skip
+    os._exit(INTERRUPTED)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -221,13 +236,20 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     async def watched() -> Any:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         if task is not None:
-            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop, loop, task)
         return await work
 
     try:
         return asyncio.run(watched())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def stop(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    """Cancel what runs, and wait for it only so long."""
+    task.cancel()
+    loop.call_later(GRACE_S, leave)
 
 
 def show_progress() -> None:
