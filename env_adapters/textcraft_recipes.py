@@ -141,8 +141,8 @@ _GRAINS = (
     "spelt teff wheat"
 ).split()
 
-# form: (how many it makes, its ingredients); `{}` is the material, `+` marks a count that is one
-# higher for every second material, so that a recipe must be read and cannot be learnt by heart.
+# form: (how many it makes, its ingredients); `+` marks a count that is one higher for every second
+# material, so that a recipe must be read.
 _WOOD_FORMS = {
     "{} boards": (4, "1 {} log"),
     "{} handle": (4, "1+ {} boards"),
@@ -209,11 +209,7 @@ _GRAIN_FORMS = {
     "{} porridge": (1, "2+ {}, 1 milk"),
     "{} feast": (1, "1 {} bread, 1 {} pie, 1+ {} porridge"),
 }
-_SHARED = {
-    "twine": (2, "3 reed"),
-    "glass": (1, "2 sand, 1 coal"),
-    "candle": (2, "1 wax, 1 twine"),
-}
+_SHARED = {"twine": (2, "3 reed"), "glass": (1, "2 sand, 1 coal"), "candle": (2, "1 wax, 1 twine")}
 _HANDLES = ("ash", "elm", "maple")  # the woods that the tag `handle` takes
 
 

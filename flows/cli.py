@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -210,7 +211,10 @@ def run_serve(arguments: argparse.Namespace) -> int:
     name = model_name(folder)
     from agent_r.services.local_model.server import serve
 
-    serve(folder, model=name, host=arguments.host, port=arguments.port, threads=arguments.threads)
+    with contextlib.suppress(KeyboardInterrupt):  # how a server is meant to end
+        serve(
+            folder, model=name, host=arguments.host, port=arguments.port, threads=arguments.threads
+        )
     return 0
 
 
