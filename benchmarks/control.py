@@ -1,0 +1,70 @@
+"""The control of `seeds.py`: the same first actor, trained as long on general rows alone.
+
+    python benchmarks/control.py datasets_out/demo-seed-1/report.json ...
+
+What a run gained could come from its half of expert demonstrations. So for each finished run: as
+many rows as its last training had, all of them demonstrations; the same settings, the same held-out
+tasks, the same failures to continue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+from pathlib import Path
+
+from agent_r import metrics
+from agent_r.config import Config, EmbeddedEndpoint
+from agent_r.services.evaluation import Measurement, measure_actor
+from agent_r.services.report import RunReport
+from agent_r.services.store import write_jsonl
+from agent_r.services.trainer import Source, TrainJob, make_trainer
+from env_adapters import make_env
+from flows.actors import acting, first_model
+from flows.general import general_rows
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("reports", type=Path, nargs="+")
+    print("seed | control's success | gain ± 95 % | control's recovery")
+    for path in arguments.parse_args().reports:
+        report = RunReport.model_validate_json(path.read_bytes())
+        measured = asyncio.run(control(report, path.parent / "control"))
+        tasks = sorted(report.start.rewards)
+        gain, half = metrics.paired_gain(
+            [report.start.rewards[task] for task in tasks],
+            [measured.rewards[task] for task in tasks],
+        )
+        print(
+            f"{report.seed:4} | {measured.success} | {gain:+.3f} ± {half:.3f} | {measured.recovery}"
+        )
+
+
+async def control(report: RunReport, folder: Path) -> Measurement:
+    """Train on as many general rows, and measure as the run did."""
+    config = Config.model_validate(report.config)
+    seed = config.seed + config.iterations
+    count = sum(report.iterations[-1].training_rows.values())
+    rows = (await general_rows(config, seed=seed))[:count]
+    write_jsonl(folder / "rows.jsonl", rows)
+    start = first_model(config)
+    assert start is not None, "the control is of the embedded actor"
+    job = TrainJob(
+        model=start,
+        sources=(Source(path=folder / "rows.jsonl"),),
+        out=folder / "model",
+        config=config.train,
+        seed=seed,
+    )
+    await make_trainer(config.train).fine_tune(job)
+    trained = config.model_copy(update={"endpoint": EmbeddedEndpoint(checkpoint=str(job.out))})
+    async with acting(trained, model=job.out) as actor:
+        make = functools.partial(make_env, config.env)
+        openings = report.start.openings
+        return await measure_actor(actor, make, trained, openings=openings, parallel=48)
+
+
+if __name__ == "__main__":
+    main()
