@@ -132,13 +132,12 @@ class Peer:
 
 
 def serve_peer(folder: Path, ready: Path) -> None:
-    import socket
-
     import uvicorn
 
+    from agent_r.services.local_model.listening import listen
     from agent_r.services.local_model.server import create_app
 
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     ready.write_text(json.dumps({"base_url": f"http://127.0.0.1:{listener.getsockname()[1]}/v1"}))
     app = create_app(cast(Any, Peer(folder)), model="bench")
     config = uvicorn.Config(app, log_level="warning", access_log=False)

@@ -35,6 +35,7 @@ from agent_r.services.local_model.engine import (
     UnsupportedModel,
 )
 from agent_r.services.local_model.generation import GenerationRequest, OnText
+from agent_r.services.local_model.listening import listen
 from agent_r.services.local_model.protocol import ApiError, ChatRequest, Json
 
 PARENT_POLL_SECONDS = 0.5
@@ -229,7 +230,7 @@ def serve(
     """
     if exit_with_parent:
         _exit_with_parent()
-    listener = socket.create_server((host, port), backlog=512)
+    listener = listen(host, port)
     engine = Engine(folder, threads=threads)
     base_url = f"http://{host}:{listener.getsockname()[1]}/v1"
 

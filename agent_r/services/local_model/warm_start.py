@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent_r.config import TrainConfig
 from agent_r.errors import ExtraMissing, TrainerError
 from agent_r.services.trainer import LocalTrainer, Progress, Source, TrainJob, TrainReport
+from agent_r.settings import TrainConfig
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
