@@ -1,0 +1,1 @@
+"""The dataset card: its page, its sections, its pictures."""
