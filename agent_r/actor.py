@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
@@ -39,6 +39,9 @@ class Completion:
 
     text: str
     finish_reason: str = "stop"
+    # What the server counted; a request's tokens are told once, by its first reply.
+    prompt_tokens: int = field(default=0, compare=False)
+    completion_tokens: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True)
@@ -85,6 +88,27 @@ class Actor(Protocol):
             EndpointUnavailable: retries are used up.
         """
         ...
+
+
+@dataclass(slots=True)
+class Metered:
+    """An actor whose requests and tokens are counted apart: what one tree alone has cost."""
+
+    actor: Actor
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def name(self) -> str:
+        return self.actor.name
+
+    async def complete(
+        self, messages: Sequence[Message], *, n: int, params: SamplingParams
+    ) -> list[Completion]:
+        self.usage.requests += 1
+        replies = await self.actor.complete(messages, n=n, params=params)
+        self.usage.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
+        self.usage.completion_tokens += sum(reply.completion_tokens for reply in replies)
+        return replies
 
 
 def parse_action(text: str) -> str:

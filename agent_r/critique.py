@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent_r.actor import Actor, SamplingParams
-from agent_r.config import CritiqueConfig
 from agent_r.errors import ContextOverflow, EndpointUnavailable
 from agent_r.prompts import judge_request
 from agent_r.search import SearchTree
+from agent_r.settings import CritiqueConfig
 
 # The underscores of Markdown count as no letters, unlike in \b; "misjudgement. Bad…" is no verdict.
 _JUDGEMENT = re.compile(

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent_r.actor import Message
-from agent_r.critique import Critiques, largest_fall
+from agent_r.critique import Critique, Critiques, largest_fall
 from agent_r.environment import EnvInfo, TaskSpec
 from agent_r.prompts import conversation, judge_request, prompt_digest
 from agent_r.revision import Part, Revision
-from agent_r.search import SearchTree
+from agent_r.schema import SCHEMAS
+from agent_r.search import Node, SearchTree
 from agent_r.trajectory import Step, Trajectory
 
 Row = dict[str, Any]
@@ -26,33 +27,51 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What all rows of one tree have in common: enough for a stranger to replay them."""
+    """A tree, and the columns that all rows cut from it have in common."""
 
     info: EnvInfo
-    task: TaskSpec
-    actor: str
-    iteration: int
+    tree: SearchTree
+    columns: Row
 
-    def columns(self) -> Row:
-        return {
-            "env": self.info.name,
-            "env_version": self.info.version,
-            "task": self.task.id,
-            "split": self.task.split,
-            "depth": self.task.depth,
-            "iteration": self.iteration,
-            "actor": self.actor,
-            "prompt_digest": prompt_digest(),
-        }
+    @classmethod
+    def of(
+        cls, info: EnvInfo, task: TaskSpec, tree: SearchTree, *, actor: str, iteration: int
+    ) -> Origin:
+        nodes = [[node.parent, node.step.response if node.step else ""] for node in tree.nodes]
+        return cls(
+            info,
+            tree,
+            {
+                "env": info.name,
+                "env_version": info.version,
+                "task": task.id,
+                "task_digest": short_digest([info.instruction, tree.prompt]),
+                "split": task.split,
+                "depth": task.depth,
+                "iteration": iteration,
+                "actor": actor,
+                "prompt_digest": prompt_digest(),
+                "tree": name_row("tree", info.name, task.id, [iteration, actor, tree.seed, nodes]),
+            },
+        )
 
     def name(self, kind: str, content: Any) -> str:
-        return name_row(kind, self.info.name, self.task.id, content)
+        return name_row(kind, self.columns["env"], self.columns["task"], content)
+
+    def conversation(self, steps: Sequence[Step], trained: Iterable[bool]) -> list[Row]:
+        """Messages with their flags, the last observation at the end."""
+        return to_messages(conversation(self.info.instruction, self.tree.prompt, steps), trained)
 
 
 def name_row(kind: str, env: str, task: str, content: Any) -> str:
     """An id that is the content's own: equal rows have equal ids, in any run."""
-    text = json.dumps([env, task, content], sort_keys=True)
-    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{kind}-{short_digest([env, task, content])}"
+
+
+def short_digest(content: Any) -> str:
+    """16 hexadecimal digits that name plain values."""
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def to_messages(messages: Sequence[Message], trained: Iterable[bool]) -> list[Row]:
@@ -72,21 +91,22 @@ def to_messages(messages: Sequence[Message], trained: Iterable[bool]) -> list[Ro
     return rows
 
 
-def revision_row(origin: Origin, tree: SearchTree, revision: Revision, critiques: Critiques) -> Row:
+def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Row:
     """A revision trajectory as an `sft` row; only the signal and the good tail are trained."""
-    steps = [turn.step for turn in revision.turns]
+    tree = origin.tree
     trained = [turn.part in (Part.SIGNAL, Part.GOOD) for turn in revision.turns]
-    messages = to_messages(conversation(origin.info.instruction, tree.prompt, steps), trained)
+    *messages, last = origin.conversation([turn.step for turn in revision.turns], trained)
     wrong = tree.path(revision.pair.bad)[revision.error.position]
     judged = critiques.get(wrong)
     return {
         "id": origin.name("revision", messages),
         "messages": messages,
+        "final_observation": last["content"],
         "kind": "revision",
-        **origin.columns(),
+        **origin.columns,
         "reward": revision.reward,
         "verified": revision.verified,
-        "steps": len(steps),
+        "steps": len(revision.turns),
         "parts": [turn.part.value for turn in revision.turns],
         "fork_step": revision.pair.fork,
         "error_step": revision.error.position,
@@ -101,15 +121,14 @@ def revision_row(origin: Origin, tree: SearchTree, revision: Revision, critiques
 
 def good_row(origin: Origin, episode: Trajectory) -> Row:
     """A good trajectory as an `sft` row; every reply is trained."""
-    steps = list(episode.steps)
-    messages = to_messages(
-        conversation(origin.info.instruction, episode.prompt, steps), [True] * len(steps)
-    )
+    steps = episode.steps
+    *messages, last = origin.conversation(steps, [True] * len(steps))
     return {
         "id": origin.name("good", messages),
         "messages": messages,
+        "final_observation": last["content"],
         "kind": "good",
-        **origin.columns(),
+        **origin.columns,
         "reward": episode.reward,
         "verified": True,  # it is what the search saw happen
         "steps": len(steps),
@@ -125,10 +144,10 @@ def good_row(origin: Origin, episode: Trajectory) -> Row:
     }
 
 
-def preference_row(origin: Origin, tree: SearchTree, revision: Revision) -> Row:
+def preference_row(origin: Origin, revision: Revision) -> Row:
     """What to do at the fork, and what not to: one step each way (DPO, TRL's layout)."""
+    tree, fork = origin.tree, revision.pair.fork
     bad, good = tree.steps(revision.pair.bad), tree.steps(revision.pair.good)
-    fork = revision.pair.fork
     shared = conversation(origin.info.instruction, tree.prompt, bad[:fork])
     content = {
         "prompt": [_plain(message) for message in shared],
@@ -138,25 +157,25 @@ def preference_row(origin: Origin, tree: SearchTree, revision: Revision) -> Row:
     return {
         "id": origin.name("preference", content),
         **content,
-        **origin.columns(),
+        **origin.columns,
         "fork_step": fork,
         "reward_chosen": tree.nodes[revision.pair.good].reward,
         "reward_rejected": tree.nodes[revision.pair.bad].reward,
     }
 
 
-def critique_rows(origin: Origin, tree: SearchTree, critiques: Critiques) -> Iterator[Row]:
+def critique_rows(origin: Origin, critiques: Critiques) -> Iterator[Row]:
     """The judge's prompt and its judgement, for every node with a verdict."""
+    tree = origin.tree
     for index in sorted(critiques):
         judged = critiques[index]
         if judged.verdict is None:
             continue
+        path = tree.path(index)
         asked = judge_request(origin.info.instruction, tree.prompt, tree.steps(index))
         messages = to_messages(
-            [*asked, Message("assistant", judged.text)],
-            [False] * len(tree.path(index)) + [True],
+            [*asked, Message("assistant", judged.text)], [False] * len(path) + [True]
         )
-        path = tree.path(index)
         worst = largest_fall(tree, path, 0)
         fell = worst is not None and path[worst] == index
         yield {
@@ -164,38 +183,41 @@ def critique_rows(origin: Origin, tree: SearchTree, critiques: Critiques) -> Ite
             "messages": messages,
             "verdict": judged.verdict.value,
             "agrees_with_value": (judged.verdict.value == "Bad") == fell,
-            **origin.columns(),
+            **origin.columns,
             "step": len(path) - 1,
         }
 
 
-def tree_row(origin: Origin, tree: SearchTree, critiques: Critiques) -> Row:
+def tree_row(origin: Origin, critiques: Critiques) -> Row:
     """The whole tree as a table of nodes, for research."""
-    nodes = []
-    for index, node in enumerate(tree.nodes):
-        step = node.step or Step("", "", tree.prompt)
-        judged = critiques.get(index)
-        nodes.append(
-            {
-                "parent": node.parent,
-                "response": step.response,
-                "action": step.action,
-                "observation": step.observation,
-                "reward": node.reward,
-                "stop": node.stop.value if node.stop else None,
-                "visits": node.visits,
-                "total_return": node.total_return,
-                "verdict": judged.verdict.value if judged and judged.verdict else None,
-            }
-        )
-    content = [[n["parent"], n["response"]] for n in nodes]
+    tree = origin.tree
+    columns = {name: value for name, value in origin.columns.items() if name != "tree"}
     return {
-        "id": origin.name("tree", [tree.seed, content]),
-        **origin.columns(),
+        "id": origin.columns["tree"],
+        **columns,
         "seed": tree.seed,
         "calls": tree.calls,
         "env_steps": tree.env_steps,
-        "nodes": nodes,
+        "prompt_tokens": tree.prompt_tokens,
+        "completion_tokens": tree.completion_tokens,
+        "nodes": [
+            _node_row(tree, node, critiques.get(index)) for index, node in enumerate(tree.nodes)
+        ],
+    }
+
+
+def _node_row(tree: SearchTree, node: Node, judged: Critique | None) -> Row:
+    step = node.step or Step("", "", tree.prompt)
+    return {
+        "parent": node.parent,
+        "response": step.response,
+        "action": step.action,
+        "observation": step.observation,
+        "reward": node.reward,
+        "stop": node.stop.value if node.stop else None,
+        "visits": node.visits,
+        "total_return": node.total_return,
+        "verdict": judged.verdict.value if judged and judged.verdict else None,
     }
 
 
@@ -205,21 +227,15 @@ def prompt_completion_rows(row: Row) -> Iterator[Row]:
     TRL trains on the whole completion, so a completion of several turns would train on
     observations too.
     """
-    count = 0
-    for position, message in enumerate(row["messages"]):
-        if not message["train"]:
-            continue
-        yield {
+    trained = [at for at, message in enumerate(row["messages"]) if message["train"]]
+    for count, at in enumerate(trained):
+        own = {
             "id": f"{row['id']}-{count}",
-            "prompt": [_plain_row(m) for m in row["messages"][:position]],
-            "completion": [_plain_row(message)],
-            "kind": row["kind"],
-            "env": row["env"],
-            "task": row["task"],
-            "iteration": row["iteration"],
-            "reward": row["reward"],
+            "prompt": [_plain_row(m) for m in row["messages"][:at]],
+            "completion": [_plain_row(row["messages"][at])],
+            "sft_id": row["id"],
         }
-        count += 1
+        yield {name: own.get(name, row.get(name)) for name in SCHEMAS["prompt_completion"]}
 
 
 def _plain(message: Message) -> Row:
@@ -252,13 +268,3 @@ def mix(
     mixed = own + drawn
     rng.shuffle(mixed)
     return mixed
-
-
-def fingerprint(configs: Mapping[str, Sequence[Row]]) -> str:
-    """A digest of all rows: it does not depend on files, compression or the order of writing."""
-    total = hashlib.sha256()
-    for name in sorted(configs):
-        total.update(name.encode())
-        for line in sorted(json.dumps(row, sort_keys=True) for row in configs[name]):
-            total.update(hashlib.sha256(line.encode()).digest())
-    return total.hexdigest()

@@ -12,7 +12,12 @@
     │   ├── EndpointRejected    the server refuses the request (4xx): retrying cannot help
     │   └── ContextOverflow     the prompt is longer than the context: ends an episode, as data
     ├── StoreError              a path cannot be read or written, or holds something else
-    ├── DatasetError            a dataset folder is damaged or does not say what it claims
+    ├── DatasetError            a dataset is damaged, not what it claims, or must not go out
+    ├── HubError                the Hub could not do what was asked
+    │   ├── HubUnavailable      no answer after all retries: transport, 408, 409, 412, 429, 5xx
+    │   ├── HubRejected         the Hub refuses (token, rights, request): retrying cannot help
+    │   │   └── NotOnHub        there is no such repository, version or file, or not for this token
+    │   └── VersionConflict     that version is there already, with other rows
     └── TrainerError            a fine-tuning job failed
 """
 
@@ -67,7 +72,31 @@ class StoreError(AgentRError):
 
 
 class DatasetError(AgentRError):
-    """A dataset folder is damaged, or does not say what it claims."""
+    """A dataset is damaged, does not say what it claims, or must not be published."""
+
+
+class HubError(AgentRError):
+    """The Hub could not do what was asked."""
+
+
+class HubUnavailable(HubError):
+    """Trouble that may pass: the same request may be answered later."""
+
+    def __init__(self, message: str, *, after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class HubRejected(HubError):
+    """The Hub refuses; asking again cannot help."""
+
+
+class NotOnHub(HubRejected):
+    """There is no such thing, or not for this token."""
+
+
+class VersionConflict(HubError):
+    """A published version has other rows than the one at hand: it never changes."""
 
 
 class TrainerError(AgentRError):

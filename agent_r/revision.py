@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from agent_r.actor import Actor, SamplingParams
-from agent_r.config import RevisionConfig
 from agent_r.critique import Critique, FirstError
 from agent_r.environment import Environment
 from agent_r.episode import Opening, act, play
 from agent_r.prompts import SIGNALS, signal_response, with_thought
 from agent_r.pruning import prune
 from agent_r.search import SearchTree
+from agent_r.settings import RevisionConfig
 from agent_r.trajectory import Step
 
 _MAX_REASON = 300  # characters of a reason that a revision signal repeats

@@ -31,20 +31,30 @@ _ORIGIN = {
     "env": ("string", "the world"),
     "env_version": ("string", "the world's version: the same actions give the same observations"),
     "task": ("string", "the task's name in that world"),
+    "task_digest": ("string", "of the world's instruction and the task's first text, as shown"),
     "split": ("string", "the world's split; a dataset holds `train` tasks alone"),
     "depth": ("int64", "how deep the task is, as the world counts; 0 where it cannot say"),
     "iteration": ("int64", "the iteration of Agent-R that made the row, from 1"),
     "actor": ("string", "the model that explored and judged"),
-    "prompt_digest": ("string", "which prompts of ours it saw"),
+    "prompt_digest": ("string", "of all prompts of ours: the judge's, and the revision signals"),
 }
+_TREE = {"tree": ("string", "the `trees` row that it was cut from")}
 
 SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
     "sft": {
         "id": ("string", "a digest of the content"),
-        "messages": ([FLAGGED], "the conversation; the loss falls where `train` is true"),
+        "messages": (
+            [FLAGGED],
+            "the conversation, ending with a reply; the loss falls where `train` is true",
+        ),
+        "final_observation": ("string", "what the world answered to the last reply"),
         "kind": ("string", "`revision` or `good`"),
         **_ORIGIN,
-        "reward": ("float64", "measured by executing the row, in [0, 1]"),
+        **_TREE,
+        "reward": (
+            "float64",
+            "measured by executing the row, in [0, 1]; assumed where `verified` is false",
+        ),
         "verified": ("bool", "the row was executed and reached alpha"),
         "steps": ("int64", "replies in the row"),
         "parts": (["string"], "per reply: initial, bad, signal or good"),
@@ -62,9 +72,9 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "prompt": ([MESSAGE], "all that comes before the reply"),
         "completion": ([MESSAGE], "the reply, the only thing trained"),
         "kind": ("string", "`revision` or `good`"),
-        "env": _ORIGIN["env"],
-        "task": _ORIGIN["task"],
-        "iteration": _ORIGIN["iteration"],
+        "sft_id": ("string", "the `sft` row, which has the rest of what is known"),
+        **_ORIGIN,
+        **_TREE,
         "reward": ("float64", "of the whole trajectory"),
     },
     "preference": {
@@ -73,6 +83,7 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "chosen": ([MESSAGE], "the good trajectory's next reply"),
         "rejected": ([MESSAGE], "the bad trajectory's next reply"),
         **_ORIGIN,
+        **_TREE,
         "fork_step": ("int64", "steps before the fork"),
         "reward_chosen": ("float64", "final reward of the good trajectory"),
         "reward_rejected": ("float64", "final reward of the bad trajectory"),
@@ -83,6 +94,7 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "verdict": ("string", "Good, Bad or Uncertain"),
         "agrees_with_value": ("bool", "Bad just where the tree's value falls most"),
         **_ORIGIN,
+        **_TREE,
         "step": ("int64", "position of the judged step, from 0"),
     },
     "trees": {
@@ -91,6 +103,8 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "seed": ("int64", "of the tree's own random choices"),
         "calls": ("int64", "completion requests that the search made"),
         "env_steps": ("int64", "actions that the world answered"),
+        "prompt_tokens": ("int64", "that the search sent; 0 where the endpoint does not count"),
+        "completion_tokens": ("int64", "that came back"),
         "nodes": ([NODE], "all nodes; `parent` is an index into this list"),
     },
 }

@@ -13,11 +13,11 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, SamplingParams, parse_action
-from agent_r.config import SearchConfig
 from agent_r.environment import Environment, Forkable, Snapshot, StepResult
 from agent_r.episode import act
 from agent_r.errors import ContextOverflow
 from agent_r.prompts import WAIT, conversation
+from agent_r.settings import SearchConfig
 from agent_r.trajectory import Step, StopReason, Trajectory
 
 ROOT = 0
@@ -51,6 +51,8 @@ class SearchTree:
     nodes: list[Node] = field(default_factory=lambda: [Node()])
     calls: int = 0  # completion requests
     env_steps: int = 0  # actions the world answered, replays included
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
     def path(self, index: int) -> list[int]:
         """Indices from the root's child down to `index`; empty for the root."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent_r.config import EnvSpec
 from agent_r.environment import Environment
 from agent_r.errors import ConfigError, DatasetError
+from agent_r.settings import EnvSpec
 from env_adapters.textcraft import TextCraft
 
 
@@ -15,18 +15,18 @@ def make_env(spec: EnvSpec) -> Environment:
     return TextCraft(spec)
 
 
-def env_of_manifest(manifest: dict[str, Any], *, recipes: str = "") -> Environment:
-    """The world that a dataset was made in, from its manifest's settings.
+def env_of_manifest(world: dict[str, Any], *, recipes: str = "") -> Environment:
+    """A world that a dataset was made in, from its entry in the manifest.
 
     Raises:
         ConfigError: the world was made from a folder that is not given, or is another version now.
-        DatasetError: the manifest names no world of ours.
+        DatasetError: the entry names no world of ours.
     """
     try:
-        values = EnvSpec.model_validate(manifest["config"]["env"]).model_dump()
-        expected = str(manifest["environment"]["version"])
+        values = EnvSpec.model_validate(world["settings"]).model_dump()
+        expected = str(world["version"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError("the manifest names no world that is known here") from error
+        raise DatasetError("the manifest names a world that is not known here") from error
     if recipes:
         values["recipes"] = recipes
     if values["recipes"] == "folder":

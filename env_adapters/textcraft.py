@@ -12,9 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent_r.config import TextCraftEnv
 from agent_r.environment import EnvInfo, Split, StepResult, TaskSpec
 from agent_r.errors import UnknownTask
+from agent_r.settings import TextCraftEnv
 from env_adapters.textcraft_recipes import Ingredient, Recipe, RecipeBook, load_recipes
 
 VERSION = 1  # raised when the same actions could give other observations

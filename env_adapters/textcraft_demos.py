@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_r.actor import Message
-from agent_r.config import TextCraftEnv
 from agent_r.prompts import conversation, judge_request
+from agent_r.settings import TextCraftEnv
 from agent_r.trajectory import Step
 from env_adapters.textcraft import TextCraft, shown_recipes
 from env_adapters.textcraft_expert import plan

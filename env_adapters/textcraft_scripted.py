@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage, parse_action
-from agent_r.config import ScriptedEndpoint, TextCraftEnv
 from agent_r.prompts import JUDGE
+from agent_r.settings import ScriptedEndpoint, TextCraftEnv
 from env_adapters.textcraft import TextCraft
 from env_adapters.textcraft_demos import mistake, say, verdict
 from env_adapters.textcraft_expert import plan
@@ -44,9 +45,11 @@ class ScriptedCrafter:
             for k in range(n)
         ]
         self._usage.requests += 1
-        self._usage.prompt_tokens += sum(len(text) // 4 for text in texts)
-        self._usage.completion_tokens += sum(len(reply) // 4 for reply in replies)
-        return [Completion(reply) for reply in replies]
+        read, written = (sum(len(text) // 4 for text in side) for side in (texts, replies))
+        self._usage.prompt_tokens += read
+        self._usage.completion_tokens += written
+        first, *others = [Completion(reply) for reply in replies]
+        return [replace(first, prompt_tokens=read, completion_tokens=written), *others]
 
     async def _reply(self, messages: Sequence[Message], rng: random.Random) -> str:
         env = TextCraft(self._spec)

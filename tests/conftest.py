@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hub_server import LoopbackHub
 
-from agent_r.config import Config, ScriptedEndpoint
 from agent_r.services.build import Built, build
-from agent_r.services.export import read_rows
+from agent_r.services.export import export
 from agent_r.services.forest import Forest
+from agent_r.services.manifest import read_manifest
+from agent_r.services.shards import read_rows
 from agent_r.services.stage import tasks_of_iteration
+from agent_r.settings import Config, ScriptedEndpoint
 from env_adapters import make_env
 from env_adapters.textcraft_scripted import ScriptedCrafter
+
+# Read by the Hub's client when it is imported: the loopback Hub speaks the older of its protocols.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 SCRIPTED = {
     "trees": 6,
@@ -58,3 +67,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     asyncio.run(harvest())
     built = build(forest, tasks, folder / "demo", actor=actor.name, iteration=1)
     return Made(config, forest, built)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
+    with LoopbackHub(tmp_path / "hub") as running:
+        yield running
+
+
+@pytest.fixture
+def other(made: Made, tmp_path: Path) -> Path:
+    """A version of the same name with other rows."""
+    rows = [(name, row) for name in ("sft", "trees") for row in made.rows(name)]
+    manifest = read_manifest(made.version)
+    told = {"environments": manifest["environments"]}
+    ref = export(rows, tmp_path / "demo", provenance=lambda: told)
+    assert ref.version == made.version.name
+    return Path(ref.path)

@@ -14,7 +14,8 @@ from agent_r.environment import Environment
 from agent_r.errors import ConfigError, DatasetError
 from agent_r.schema import SCHEMAS
 from agent_r.services.audit import audit, normalised, replay
-from agent_r.services.export import export, read_manifest
+from agent_r.services.export import export
+from agent_r.services.manifest import read_manifest
 from env_adapters import env_of_manifest, make_env
 
 
@@ -41,6 +42,11 @@ async def test_an_untouched_row_replays(env: Environment, row: Row) -> None:
 async def test_a_tampered_observation_is_reported_with_its_step(env: Environment, row: Row) -> None:
     row["messages"][5]["content"] = "Got 99 gold"
     assert (await replay(env, row)).startswith("step 2: observed ")
+
+
+async def test_a_tampered_last_observation_is_reported(env: Environment, row: Row) -> None:
+    row["final_observation"] = "Crafted 99 gold"
+    assert "observed " in await replay(env, row)
 
 
 async def test_a_tampered_reward_is_reported(env: Environment, row: Row) -> None:
@@ -73,32 +79,31 @@ async def test_a_tampered_prompt_task_or_length_is_reported(env: Environment, ro
     short["messages"].pop()
     task["task"] = "no such goal"
     assert await replay(env, prompt) == "the world begins with another text"
-    assert await replay(env, short) == "a reply has no answer"
+    assert await replay(env, short) == "replies and observations do not alternate"
     assert "no goal" in await replay(env, task)
 
 
 async def test_steps_after_the_end_are_reported(env: Environment, row: Row) -> None:
-    row["messages"] += copy.deepcopy(row["messages"][2:4])
+    row["messages"] += [{"content": row["final_observation"]}, copy.deepcopy(row["messages"][2])]
     assert "the episode had ended before" in await replay(env, row)
 
 
 async def test_a_version_whose_rows_were_exchanged_is_reported_row_by_row(
     made: Made, tmp_path: Path
 ) -> None:
-    rows: dict[str, list[Row]] = {name: made.rows(name) for name in SCHEMAS}
-    rows["sft"][0]["reward"] = 0.25
-    kept = {"config", "environment"}
-    provenance = {k: v for k, v in read_manifest(made.version).items() if k in kept}
-    version = Path(export(rows, tmp_path / "demo", provenance=provenance).path)
+    rows = [(name, row) for name in SCHEMAS for row in made.rows(name)]
+    rows[0][1]["reward"] = 0.25
+    worlds = {"environments": read_manifest(made.version)["environments"]}
+    version = Path(export(rows, tmp_path / "demo", provenance=lambda: worlds).path)
     [problem] = (await audit(version, env_of_manifest)).problems
-    assert problem.startswith(f"{rows['sft'][0]['id']}: reward ")
+    assert problem.startswith(f"{rows[0][1]['id']}: reward ")
 
 
 async def test_a_damaged_file_or_another_world_is_an_error_and_not_a_finding(
     made: Made, tmp_path: Path
 ) -> None:
-    def other_world(manifest: dict[str, Any], *, recipes: str = "") -> Environment:
-        return env_of_manifest(manifest | {"environment": {"version": "0-old"}}, recipes=recipes)
+    def other_world(world: dict[str, Any], *, recipes: str = "") -> Environment:
+        return env_of_manifest(world | {"version": "0-old"}, recipes=recipes)
 
     with pytest.raises(ConfigError, match="was made in textcraft 0-old"):
         await audit(made.version, other_world)

@@ -14,7 +14,6 @@ from agent_r.dataset import (
     Origin,
     Row,
     critique_rows,
-    fingerprint,
     good_row,
     mix,
     name_row,
@@ -25,18 +24,15 @@ from agent_r.dataset import (
     tree_row,
 )
 from agent_r.environment import EnvInfo, TaskSpec
+from agent_r.fingerprint import Fingerprint, canonical, near_duplicate_key
 from agent_r.revision import Part, Revision, TrajectoryPair, Turn
 from agent_r.schema import SCHEMAS, Type
-from agent_r.services.build import unique
 from agent_r.trajectory import Step
 
-ORIGIN = Origin(
-    EnvInfo("corridor", "1", "rules", "Apache-2.0", "here"),
-    TaskSpec("corridor 1", "train", 1),
-    "tiny",
-    2,
-)
 TREE = plant(("a/bad", 0.0), ("a/good", 1.0))
+INFO = EnvInfo("corridor", "1", "rules", "Apache-2.0", "here")
+TASK = TaskSpec("corridor 1", "train", 1)
+ORIGIN = Origin.of(INFO, TASK, TREE, actor="tiny", iteration=2)
 CRITIQUES = {2: judged("Bad", "No."), 1: judged(None)}
 
 
@@ -73,12 +69,12 @@ def misfits(row: Row, config: str) -> list[str]:
 
 
 def test_rows_are_their_schema_key_by_key_and_type_by_type() -> None:
-    revision = revision_row(ORIGIN, TREE, REVISION, CRITIQUES)
+    revision = revision_row(ORIGIN, REVISION, CRITIQUES)
     good = good_row(ORIGIN, TREE.trajectory(leaf(TREE, "a/good")))
     assert misfits(revision, "sft") == misfits(good, "sft") == []
-    assert misfits(preference_row(ORIGIN, TREE, REVISION), "preference") == []
-    assert [misfits(r, "critique") for r in critique_rows(ORIGIN, TREE, CRITIQUES)] == [[]]
-    assert misfits(tree_row(ORIGIN, TREE, CRITIQUES), "trees") == []
+    assert misfits(preference_row(ORIGIN, REVISION), "preference") == []
+    assert [misfits(r, "critique") for r in critique_rows(ORIGIN, CRITIQUES)] == [[]]
+    assert misfits(tree_row(ORIGIN, CRITIQUES), "trees") == []
     replies = list(prompt_completion_rows(revision))
     assert [misfits(row, "prompt_completion") for row in replies] == [[], []]
 
@@ -92,15 +88,16 @@ def test_rows_read_back_from_a_dataset_fit_their_schema(made: Made, config: str)
 
 
 def test_a_revision_trains_the_signal_and_the_good_tail_alone() -> None:
-    row = revision_row(ORIGIN, TREE, REVISION, CRITIQUES)
+    row = revision_row(ORIGIN, REVISION, CRITIQUES)
     trained = [m["content"] for m in row["messages"] if m["train"]]
     assert trained == ["Action: wait", "Action: good"]
-    assert [m["weight"] for m in row["messages"]] == [0, 0, 0, 0, 0, 0, 1, 0, 1, 0]
+    assert [m["weight"] for m in row["messages"]] == [0, 0, 0, 0, 0, 0, 1, 0, 1]
+    assert row["final_observation"] == "seen good"
     assert row["parts"] == ["initial", "bad", "signal", "good"]
 
 
 def test_a_revision_row_says_where_it_comes_from() -> None:
-    row = revision_row(ORIGIN, TREE, REVISION, CRITIQUES)
+    row = revision_row(ORIGIN, REVISION, CRITIQUES)
     assert (row["fork_step"], row["error_step"], row["localiser"]) == (1, 1, "actor")
     assert (row["reward_bad"], row["reward_good"], row["reward"]) == (0.0, 1.0, 1.0)
     assert row["judge_text"] == "No.\nJudgement: Bad"
@@ -115,7 +112,6 @@ def test_a_good_row_trains_every_reply_and_no_other_message() -> None:
         ("assistant", True),
         ("user", False),
         ("assistant", True),
-        ("user", False),
     ]
 
 
@@ -126,7 +122,7 @@ def test_flags_fall_on_assistant_messages_alone() -> None:
 
 
 def test_there_is_one_prompt_completion_row_per_trained_reply(made: Made) -> None:
-    for row in [revision_row(ORIGIN, TREE, REVISION, CRITIQUES), *made.rows("sft")]:
+    for row in [revision_row(ORIGIN, REVISION, CRITIQUES), *made.rows("sft")]:
         replies = list(prompt_completion_rows(row))
         trained = [i for i, message in enumerate(row["messages"]) if message["train"]]
         assert [len(reply["prompt"]) for reply in replies] == trained
@@ -137,20 +133,20 @@ def test_there_is_one_prompt_completion_row_per_trained_reply(made: Made) -> Non
 
 
 def test_a_preference_is_one_reply_each_way_at_the_fork() -> None:
-    row = preference_row(ORIGIN, TREE, REVISION)
+    row = preference_row(ORIGIN, REVISION)
     assert [m["content"] for m in row["prompt"]][-1] == "seen a"
     assert row["chosen"] == [{"role": "assistant", "content": "Thought: now.\nAction: good"}]
     assert row["rejected"] == [{"role": "assistant", "content": "Thought: now.\nAction: bad"}]
 
 
 def test_a_critique_row_trains_the_judgement_alone_and_a_failed_judge_makes_none() -> None:
-    [row] = critique_rows(ORIGIN, TREE, CRITIQUES)
+    [row] = critique_rows(ORIGIN, CRITIQUES)
     assert [m["content"] for m in row["messages"] if m["train"]] == ["No.\nJudgement: Bad"]
     assert (row["verdict"], row["step"], row["agrees_with_value"]) == ("Bad", 1, True)
 
 
 def test_a_tree_row_holds_every_node_and_a_failed_judge_is_no_verdict() -> None:
-    row = tree_row(ORIGIN, TREE, CRITIQUES)
+    row = tree_row(ORIGIN, CRITIQUES)
     assert [node["parent"] for node in row["nodes"]] == [None, 0, 1, 1]
     assert [node["verdict"] for node in row["nodes"]] == [None, None, "Bad", None]
     assert row["nodes"][0]["observation"] == TREE.prompt
@@ -168,18 +164,52 @@ def test_ids_are_digests_of_the_content() -> None:
     assert one.startswith("good-")
 
 
-def test_twins_go_and_the_first_stays_in_its_place() -> None:
-    rows = [{"id": "a", "n": 1}, {"id": "b", "n": 2}, {"id": "a", "n": 3}]
-    assert unique(rows) == rows[:2]
+def fingerprint(*rows: tuple[str, Row]) -> str:
+    total = Fingerprint()
+    for config, row in rows:
+        total.add(config, canonical(row))
+    return total.hexdigest()
 
 
 def test_the_fingerprint_is_of_the_rows_and_not_of_their_order() -> None:
-    rows = [{"id": "a"}, {"id": "b"}]
-    named = fingerprint({"x": rows, "y": []})
-    assert named == fingerprint({"y": [], "x": rows[::-1]})
-    assert named != fingerprint({"x": [], "y": rows})
-    assert named != fingerprint({"x": rows[:1], "y": []})
-    assert named != fingerprint({"x": [*rows, rows[0]], "y": []})
+    a, b = {"id": "a"}, {"id": "b"}
+    named = fingerprint(("sft", a), ("sft", b))
+    assert named == fingerprint(("sft", b), ("sft", a))
+    others = [
+        fingerprint(("trees", a), ("trees", b)),
+        fingerprint(("sft", a), ("trees", b)),
+        fingerprint(("sft", a)),
+        fingerprint(("sft", a), ("sft", b), ("sft", a)),
+        fingerprint(),
+    ]
+    assert len({named, *others}) == 6
+
+
+def test_a_row_of_a_model_that_writes_half_characters_has_a_fingerprint() -> None:
+    assert fingerprint(("sft", {"text": "half \ud800"})) != fingerprint(("sft", {"text": "half "}))
+
+
+def test_near_duplicates_say_the_same_on_other_numbers() -> None:
+    def key(text: str, *, train: bool = True) -> str:
+        return near_duplicate_key({"messages": [{"content": text, "train": train}]})
+
+    assert key("Get 3 Sand!") == key("get  12 sand") != key("get 3 clay")
+    assert key("get 3 sand", train=False) == ""
+
+
+def test_the_rows_of_a_tree_name_it_and_its_prompts() -> None:
+    rows = [
+        revision_row(ORIGIN, REVISION, CRITIQUES),
+        preference_row(ORIGIN, REVISION),
+        *critique_rows(ORIGIN, CRITIQUES),
+    ]
+    tree = tree_row(ORIGIN, CRITIQUES)
+    assert {row["tree"] for row in rows} == {tree["id"]}
+    assert {row["task_digest"] for row in rows} == {tree["task_digest"]}
+    other = plant(("a/bad", 0.0), ("a/good", 1.0))
+    other.prompt = "another prompt"
+    moved = Origin.of(INFO, TASK, other, actor="tiny", iteration=2)
+    assert moved.columns["task_digest"] != tree["task_digest"]
 
 
 def agent(good: int, revisions: int) -> list[Row]:

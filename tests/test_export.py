@@ -18,19 +18,14 @@ from agent_r.dataset import Row
 from agent_r.errors import AgentRError, DatasetError, StoreError
 from agent_r.schema import SCHEMAS
 from agent_r.services import store
-from agent_r.services.card import render_card
-from agent_r.services.export import (
-    arrow_schema,
-    export,
-    read_manifest,
-    read_rows,
-    sha256,
-    versions,
-)
+from agent_r.services.card.page import render_card
+from agent_r.services.export import export, versions
+from agent_r.services.manifest import read_manifest, sha256
+from agent_r.services.shards import arrow_schema, read_rows
 
 
-def rows_of(made: Made) -> dict[str, list[Row]]:
-    return {name: made.rows(name) for name in SCHEMAS}
+def pairs(made: Made) -> list[tuple[str, Row]]:
+    return [(name, row) for name in SCHEMAS for row in made.rows(name)]
 
 
 @pytest.fixture
@@ -39,9 +34,15 @@ def copy(made: Made, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made.version, tmp_path / "demo" / "v1.1"))
 
 
-def edit_manifest(version: Path, **changes: Any) -> None:
-    manifest = store.read_json(version / "manifest.json")
-    store.write_json(version / "manifest.json", manifest | changes)
+def bare_manifest(version: str) -> dict[str, Any]:
+    """As little as a manifest can say."""
+    named = {"dataset": "demo", "version": version, "schema_version": 1, "rows": {}, "files": {}}
+    return named | {"content_digest": "0" * 64}
+
+
+def edit_manifest(folder: Path, **changes: Any) -> None:
+    manifest = store.read_json(folder / "manifest.json")
+    store.write_json(folder / "manifest.json", manifest | changes)
 
 
 @pytest.mark.parametrize("config", SCHEMAS)
@@ -72,16 +73,16 @@ def test_pandas_and_duckdb_read_the_files(made: Made, config: str) -> None:
 
 def test_the_same_rows_are_the_same_bytes(made: Made, tmp_path: Path) -> None:
     one, two = [
-        Path(export(rows_of(made), tmp_path / place / "demo", provenance={}).path)
+        Path(export(pairs(made), tmp_path / place / "demo", provenance=dict).path)
         for place in ("one", "two")
     ]
     names = sorted(p.relative_to(one) for p in one.rglob("*") if p.is_file())
-    assert len(names) == len(SCHEMAS) + 2
+    assert len(names) > len(SCHEMAS) + 2  # the card's pictures among them
     assert [(one / n).read_bytes() for n in names] == [(two / n).read_bytes() for n in names]
 
 
 def test_an_empty_dataset_is_a_dataset(tmp_path: Path) -> None:
-    ref = export({name: [] for name in SCHEMAS}, tmp_path / "demo", provenance={})
+    ref = export([], tmp_path / "demo", provenance=dict)
     assert read_manifest(Path(ref.path))["rows"] == dict.fromkeys(SCHEMAS, 0)
     assert list(read_rows(Path(ref.path), "sft")) == []
 
@@ -89,11 +90,11 @@ def test_an_empty_dataset_is_a_dataset(tmp_path: Path) -> None:
 def test_equal_rows_find_the_version_that_has_them_and_others_make_the_next(
     made: Made, tmp_path: Path
 ) -> None:
-    rows, folder = rows_of(made), tmp_path / "demo"
-    first = export(rows, folder, provenance={"counts": {"trees": 6}})
+    rows, folder = pairs(made), tmp_path / "demo"
+    first = export(rows, folder, provenance=lambda: {"counts": {"trees": 6}})
     before = {p: p.read_bytes() for p in Path(first.path).rglob("*") if p.is_file()}
-    fewer = export(rows | {"sft": rows["sft"][:-1]}, folder, provenance={})
-    again = export(rows, folder, provenance={"counts": {"trees": 7}})
+    fewer = export(rows[1:], folder, provenance=dict)
+    again = export(rows, folder, provenance=lambda: {"counts": {"trees": 7}})
     assert [first.version, fewer.version, again.version] == ["v1.1", "v1.2", "v1.1"]
     assert again == first
     assert {p: p.read_bytes() for p in before} == before
@@ -103,30 +104,72 @@ def test_versions_are_counted_and_not_spelt(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     for name in ("v1.9", "v1.10", "v2.1", ".v1.11-half", "v1.x", "vision"):
         (folder / name).mkdir(parents=True)
-        store.write_json(folder / name / "manifest.json", {"files": {}})
+        store.write_json(folder / name / "manifest.json", bare_manifest(name))
     assert [path.name for path in versions(folder)] == ["v1.9", "v1.10"]
-    assert export({n: [] for n in SCHEMAS}, folder, provenance={}).version == "v1.11"
+    assert export([], folder, provenance=dict).version == "v1.11"
 
 
 def test_a_version_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "v1.1").mkdir()
-    with pytest.raises(StoreError, match="never overwritten"), store.new_folder(tmp_path / "v1.1"):
-        raise AssertionError("not reached")
+    with store.beside(tmp_path / "v1.1") as staged, pytest.raises(StoreError, match="never over"):
+        store.keep(staged, tmp_path / "v1.1")
 
 
 def test_a_folder_that_was_half_written_has_no_name_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), store.new_folder(tmp_path / "v1.1") as beside:
-        (beside / "half").write_text("x", encoding="utf-8")
-        assert not (tmp_path / "v1.1").exists()
+    with pytest.raises(KeyError), store.beside(tmp_path / "v1.1") as staged:
+        (staged / "half").write_text("x", encoding="utf-8")
         raise KeyError
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_row_is_there_once_and_near_twins_are_counted(made: Made, tmp_path: Path) -> None:
+    rows = pairs(made)
+    sft = [row for name, row in rows if name == "sft"]
+    near = sft[0] | {"id": "good-near", "task": "another"}
+    ref = export([*rows, *rows[:5], ("sft", near)], tmp_path / "demo", provenance=dict)
+    assert ref.rows == made.built.dataset.rows | {"sft": len(sft) + 1}
+    duplicates = read_manifest(Path(ref.path))["duplicates"]
+    before = read_manifest(made.version)["duplicates"]["near-duplicates kept"]
+    assert duplicates == {"left out": 5, "near-duplicates kept": before + 1}
+
+
+def test_a_row_of_a_held_out_task_is_refused(made: Made, tmp_path: Path) -> None:
+    (name, row), *_ = pairs(made)
+    with pytest.raises(DatasetError, match=f"held-out task '{row['task']}'"):
+        export([(name, row | {"split": "test"})], tmp_path / "demo", provenance=dict)
+    assert list((tmp_path / "demo").iterdir()) == []
+
+
+def test_a_full_file_begins_the_next_and_readers_see_one_config(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_r.services.shards.BATCH_BYTES", 1 << 12)
+    monkeypatch.setattr("agent_r.services.shards.GROUP_BYTES", 1 << 13)
+    ref = export(pairs(made), tmp_path / "demo", provenance=dict, shard_bytes=1 << 14)
+    files = sorted((Path(ref.path) / "data" / "prompt_completion").iterdir())
+    assert len(files) > 2
+    assert files[0].name == f"train-00000-of-{len(files):05}.parquet"
+    assert list(read_rows(Path(ref.path), "prompt_completion")) == made.rows("prompt_completion")
+    assert ref.digest == made.built.dataset.digest
+    assert read_manifest(Path(ref.path))["rows"] == made.built.dataset.rows
+
+
+def test_a_version_tells_of_those_before_it(made: Made, tmp_path: Path) -> None:
+    folder, rows = tmp_path / "demo", pairs(made)
+    for drop in range(3):
+        told = {"config": {"trees": drop}, "actors": [f"actor {drop}"]}
+        export(rows[drop:], folder, provenance=lambda told=told: told)  # type: ignore[misc]
+    history = read_manifest(folder / "v1.3")["history"]
+    assert [one["version"] for one in history] == ["v1.1", "v1.2", "v1.3"]
+    assert [one["actors"] for one in history] == [["actor 0"], ["actor 1"], ["actor 2"]]
+    assert [one.get("config") for one in history] == [None, {"trees": 1}, {"trees": 2}]
+
+
 def test_rows_that_do_not_fit_leave_no_version(made: Made, tmp_path: Path) -> None:
-    wrong = rows_of(made)
-    wrong["sft"][0]["reward"] = "high"
+    wrong = pairs(made)
+    wrong[0] = (wrong[0][0], wrong[0][1] | {"reward": "high"})
     with pytest.raises(Exception, match="high"):
-        export(wrong, tmp_path / "demo", provenance={})
+        export(wrong, tmp_path / "demo", provenance=dict)
     assert list((tmp_path / "demo").iterdir()) == []
 
 
@@ -139,6 +182,12 @@ def flip_a_byte(version: Path) -> None:
     (version / SFT).write_bytes(content)
 
 
+def link(path: Path) -> None:
+    """The same bytes, from somewhere else."""
+    path.rename(path.parent.parent / "elsewhere.png")
+    path.symlink_to(path.parent.parent / "elsewhere.png")
+
+
 DAMAGE = {
     "a byte": flip_a_byte,
     "cut short": lambda v: (v / SFT).write_bytes((v / SFT).read_bytes()[:100]),
@@ -149,6 +198,15 @@ DAMAGE = {
     "a list": lambda v: (v / "manifest.json").write_text("[]", encoding="utf-8"),
     "another schema": lambda v: edit_manifest(v, schema_version=99),
     "no files": lambda v: edit_manifest(v, files=None),
+    "no digest": lambda v: edit_manifest(v, content_digest="f"),
+    "no version": lambda v: edit_manifest(v, version="main"),
+    "rows that are not there": lambda v: edit_manifest(v, rows={"sft": 9}),
+    "a file of this machine": lambda v: edit_manifest(v, figures={"/etc/passwd": "0" * 64}),
+    "a way out": lambda v: edit_manifest(v, files={"data/sft/../../x.parquet": "0" * 64}),
+    "a picture changed": lambda v: next((v / "figures").iterdir()).write_bytes(b"png"),
+    "a link": lambda v: link(next((v / "figures").iterdir())),
+    "a history of no versions": lambda v: edit_manifest(v, history=["x"]),
+    "a world without a licence": lambda v: edit_manifest(v, environments=[{"name": "x"}]),
 }
 
 
@@ -189,7 +247,7 @@ def test_the_manifest_says_what_made_it_and_where_nothing_lies(made: Made) -> No
     manifest = json.loads(text)
     assert manifest["content_digest"] == made.built.dataset.digest
     assert manifest["files"][SFT] == sha256(made.version / SFT)
-    assert manifest["environment"]["name"] == "textcraft"
+    assert manifest["environments"][0]["name"] == "textcraft"
     assert manifest["counts"]["trees"] == 6
     assert str(made.version.parent.parent) not in text
     assert "endpoint" not in manifest["config"]
@@ -210,7 +268,7 @@ def test_a_place_that_cannot_be_written_is_one_line_and_stays_as_it_was(tmp_path
         lambda: store.require_writable(blocked / "work"),
         lambda: store.require_writable(blocked),
         lambda: store.write_bytes(blocked / "x", b""),
-        lambda: export({n: [] for n in SCHEMAS}, blocked / "demo", provenance={}),
+        lambda: export([], blocked / "demo", provenance=dict),
     ]
     for attempt in attempts:
         with pytest.raises(AgentRError) as caught:

@@ -14,11 +14,11 @@ import pytest
 from planting import leaf, plant
 
 from agent_r.actor import Message
-from agent_r.config import ScriptedEndpoint, SearchConfig, TextCraftEnv
 from agent_r.environment import Environment
 from agent_r.errors import ContextOverflow, EndpointUnavailable
 from agent_r.search import Node, SearchTree, backpropagate, search, select, uct
 from agent_r.services.forest import TREE
+from agent_r.settings import ScriptedEndpoint, SearchConfig, TextCraftEnv
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from agent_r.trajectory import StopReason
 from env_adapters.textcraft import TextCraft

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from agent_r.actor import Message, SamplingParams
-from agent_r.config import ScriptedEndpoint, TextCraftEnv
 from agent_r.environment import Environment, Forkable
 from agent_r.errors import ConfigError, ExtraMissing, UnknownTask
 from agent_r.prompts import conversation, judge_request
+from agent_r.settings import ScriptedEndpoint, TextCraftEnv
 from agent_r.trajectory import Step
 from env_adapters import env_of_manifest, make_env
 from env_adapters.textcraft import TextCraft, shown_recipes
@@ -264,20 +264,19 @@ def test_the_version_names_all_that_observations_depend_on() -> None:
     assert other.digest != BOOK.digest
 
 
-def manifest(**over: Any) -> dict[str, Any]:
+def world(**over: Any) -> dict[str, Any]:
     info = make_env(TextCraftEnv()).info
-    values = {"config": {"env": {}}, "environment": {"version": info.version}}
-    return values | over
+    return {"settings": {}, "version": info.version} | over
 
 
 def test_the_world_of_a_manifest_is_made_again_or_refused_in_one_line() -> None:
-    assert env_of_manifest(manifest()).info == make_env(TextCraftEnv()).info
+    assert env_of_manifest(world()).info == make_env(TextCraftEnv()).info
     wrong = [
-        manifest(config={"env": {"recipes": "folder"}}),
-        manifest(environment={"version": "0-old"}),
-        manifest(config={"env": {"kind": "chess"}}),
-        manifest(config={}),
-        manifest(environment=None),
+        world(settings={"recipes": "folder"}),
+        world(version="0-old"),
+        world(settings={"kind": "chess"}),
+        world(settings=None),
+        {},
     ]
     for given in wrong:
         with pytest.raises(Exception, match=r"^[^\n]+$") as caught:

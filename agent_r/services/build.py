@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from agent_r.config import Config
 from agent_r.critique import Critique
 from agent_r.dataset import (
     Origin,
@@ -24,10 +24,11 @@ from agent_r.dataset import (
 from agent_r.environment import EnvInfo, TaskSpec
 from agent_r.prompts import prompt_digest
 from agent_r.revision import Part
-from agent_r.schema import SCHEMAS
 from agent_r.search import SearchTree
 from agent_r.services.export import DatasetRef, export
 from agent_r.services.forest import Forest, Harvest
+from agent_r.services.manifest import Manifest
+from agent_r.settings import Config, Endpoint, OpenAIEndpoint
 
 
 class Built(BaseModel):
@@ -41,54 +42,96 @@ class Built(BaseModel):
 
 
 def build(
-    forest: Forest, tasks: Sequence[TaskSpec], folder: Path, *, actor: str, iteration: int
+    forest: Forest,
+    tasks: Sequence[TaskSpec],
+    folder: Path,
+    *,
+    actor: str,
+    iteration: int,
+    elsewhere: Manifest | None = None,
 ) -> Built:
-    """Rows of all tasks, in the tasks' order, as the next version in `folder`."""
-    info = forest.make_env().info
-    rows: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
-    counts: Counter[str] = Counter()
-    drops: Counter[str] = Counter()
-    for task in tasks:
-        tree, harvest = forest.tree(task), forest.harvest(task)
-        if tree is None or harvest is None:
-            counts["trees without a harvest"] += 1
-            continue
-        add_rows(rows, Origin(info, task, actor, iteration), tree, harvest)
-        count(counts, tree, harvest)
-        drops.update(harvest.drops)
-    rows = {name: unique(rows[name]) for name in rows}
-    provenance = describe(info, forest.config, actor=actor, iteration=iteration)
-    provenance |= {"counts": dict(counts), "drops": dict(sorted(drops.items()))}
-    revised = [row for row in rows["sft"] if row["kind"] == "revision"]
-    lengths = [row["error_step"] + 1 for row in revised]
-    agreed = [a for row in revised if (a := row["agrees_with_value"]) is not None]
+    """Rows of all tasks, in the tasks' order, as the next version in `folder`.
+
+    One tree is in memory at a time. `elsewhere` is the newest version that the Hub has.
+    """
+    info, tally = forest.make_env().info, Tally()
+
+    def rows() -> Iterator[tuple[str, Row]]:
+        for task in tasks:
+            tree, harvest = forest.tree(task), forest.harvest(task)
+            if tree is None or harvest is None:
+                tally.counts["trees without a harvest"] += 1
+                continue
+            tally.add(tree, harvest)
+            origin = Origin.of(info, task, tree, actor=actor, iteration=iteration)
+            yield from rows_of_tree(origin, harvest)
+
+    def provenance() -> dict[str, Any]:
+        made = describe(info, forest.config, actor=actor, iteration=iteration)
+        price = cost(forest.config.endpoint, tally.counts)
+        return (
+            made
+            | {"counts": dict(tally.counts), "drops": dict(sorted(tally.drops.items()))}
+            | ({"cost": price} if price is not None else {})
+        )
+
     return Built(
-        dataset=export(rows, folder, provenance=provenance),
-        counts=dict(counts),
-        drops=dict(sorted(drops.items())),
-        revision_length=sum(lengths) / len(lengths) if lengths else 0.0,
-        agreement=sum(agreed) / len(agreed) if agreed else None,
+        dataset=export(rows(), folder, provenance=provenance, elsewhere=elsewhere),
+        counts=dict(tally.counts),
+        drops=dict(sorted(tally.drops.items())),
+        revision_length=tally.mean_length,
+        agreement=tally.agreement,
     )
 
 
-def add_rows(
-    rows: dict[str, list[Row]], origin: Origin, tree: SearchTree, harvest: Harvest
-) -> None:
-    """One tree's rows of every config."""
+def rows_of_tree(origin: Origin, harvest: Harvest) -> Iterator[tuple[str, Row]]:
+    """One tree's rows of every config, each with the config's name."""
     sft = [good_row(origin, way) for way in harvest.good]
-    sft += [revision_row(origin, tree, r, harvest.critiques) for r in harvest.revisions]
-    rows["sft"] += sft
+    sft += [revision_row(origin, r, harvest.critiques) for r in harvest.revisions]
     for row in sft:
-        rows["prompt_completion"] += prompt_completion_rows(row)
-    rows["preference"] += [preference_row(origin, tree, r) for r in harvest.revisions]
-    rows["critique"] += critique_rows(origin, tree, harvest.critiques)
-    rows["trees"].append(tree_row(origin, tree, harvest.critiques))
+        yield "sft", row
+        for reply in prompt_completion_rows(row):
+            yield "prompt_completion", reply
+    for revision in harvest.revisions:
+        yield "preference", preference_row(origin, revision)
+    for critique in critique_rows(origin, harvest.critiques):
+        yield "critique", critique
+    yield "trees", tree_row(origin, harvest.critiques)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What went into a version and what came of it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    drops: Counter[str] = field(default_factory=Counter)
+    lengths: int = 0  # steps up to the first error, over all revisions
+    agreements: Counter[bool] = field(default_factory=Counter)
+
+    def add(self, tree: SearchTree, harvest: Harvest) -> None:
+        self.drops.update(harvest.drops)
+        self.lengths += sum(r.error.position + 1 for r in harvest.revisions)
+        agreed = (r.error.agrees_with_value for r in harvest.revisions)
+        self.agreements.update(a for a in agreed if a is not None)
+        count(self.counts, tree, harvest)
+
+    @property
+    def mean_length(self) -> float:
+        revisions = self.counts["revisions"]
+        return self.lengths / revisions if revisions else 0.0
+
+    @property
+    def agreement(self) -> float | None:
+        known = self.agreements.total()
+        return self.agreements[True] / known if known else None
 
 
 def count(counts: Counter[str], tree: SearchTree, harvest: Harvest) -> None:
     """What went into a version and what came of it; drops are counted apart."""
     counts["trees"] += 1
-    counts["calls"] += tree.calls
+    counts["calls"] += tree.calls + harvest.calls
+    counts["prompt tokens"] += tree.prompt_tokens + harvest.prompt_tokens
+    counts["completion tokens"] += tree.completion_tokens + harvest.completion_tokens
     counts["environment steps"] += tree.env_steps
     counts["leaves"] += sum(1 for _ in tree.leaves())
     counts["pairs"] += harvest.pairs
@@ -106,31 +149,41 @@ def _failed(critique: Critique) -> bool:
     return critique.verdict is None
 
 
-def unique(rows: Sequence[Row]) -> list[Row]:
-    """The first row of each id; ids are digests of content, so twins go."""
-    found: dict[str, Row] = {}
-    for row in rows:
-        found.setdefault(row["id"], row)
-    return list(found.values())
+def cost(endpoint: Endpoint, counts: Mapping[str, int]) -> float | None:
+    """What the tokens cost at the endpoint's prices; None where it has none."""
+    if not isinstance(endpoint, OpenAIEndpoint):
+        return None
+    tokens = (counts["prompt tokens"], counts["completion tokens"])
+    prices = (endpoint.prompt_price, endpoint.completion_price)
+    if not any(prices):
+        return None
+    return round(sum(n * price for n, price in zip(tokens, prices, strict=True)) / 1e6, 4)
 
 
 def describe(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> dict[str, Any]:
     """What the manifest says of how a version was made; no path, no address, no secret."""
     settings = config.model_dump(
         mode="json",
-        exclude={"dataset": {"out"}, "endpoint": True, "train": {"command", "general"}},
+        exclude={
+            "dataset": {"out"},
+            "endpoint": True,
+            "hub": True,
+            "train": {"command", "general"},
+        },
     )
     if settings["env"]["recipes"] not in ("builtin", "minecraft"):
         settings["env"]["recipes"] = "folder"
+    world = {
+        "name": info.name,
+        "version": info.version,
+        "licence": info.licence,
+        "source": info.source,
+        "settings": settings["env"],
+    }
     return {
-        "environment": {
-            "name": info.name,
-            "version": info.version,
-            "licence": info.licence,
-            "source": info.source,
-        },
-        "actor": actor,
-        "iteration": iteration,
+        "environments": [world],
+        "actors": [actor],
+        "iterations": [iteration],
         "prompt_digest": prompt_digest(),
         "config": settings,
     }

@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,7 +15,6 @@ import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
-from agent_r.config import OpenAIEndpoint
 from agent_r.errors import ConfigError, EndpointRejected, EndpointUnavailable
 from agent_r.services.replies import (
     MAX_SAID_CHARS,
@@ -28,6 +28,7 @@ from agent_r.services.replies import (
     read_reply,
 )
 from agent_r.services.together import each
+from agent_r.settings import OpenAIEndpoint
 
 CONNECT_S = 10.0  # a host that drops packets is found out long before a slow reply is
 FIRST_WAIT_S = 0.5
@@ -80,8 +81,8 @@ class EndpointActor:
 
     @property
     def name(self) -> str:
-        """The model's name as the endpoint knows it."""
-        return self._config.model
+        """What datasets call the model."""
+        return self._config.alias or self._config.model
 
     async def complete(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
@@ -93,7 +94,7 @@ class EndpointActor:
         """
         if n < 1:
             raise ValueError(f"n is {n}: at least one reply must be asked for")
-        body = _body(self.name, messages, params)
+        body = _body(self._config.model, messages, params)
         replies = await self._draw(body, n)
         if len(replies) < min(n, 2):
             self._refused.add("n")
@@ -150,7 +151,11 @@ class EndpointActor:
         self.usage.prompt_tokens += reply.prompt_tokens
         self.usage.cached_tokens += reply.cached_tokens
         self.usage.completion_tokens += reply.completion_tokens
-        return [choice.completion() for choice in reply.choices[:n]]
+        first, *others = [choice.completion() for choice in reply.choices[:n]]
+        spent = replace(
+            first, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens
+        )
+        return [spent, *others]
 
     async def _served(self, *, attempts: int) -> list[str]:
         return await self._answer(
@@ -159,7 +164,8 @@ class EndpointActor:
 
     def _is_among(self, served: Sequence[str]) -> bool:
         """Ollama and Gemini list longer names than they are called by."""
-        return not {self.name, f"{self.name}:latest", f"models/{self.name}"}.isdisjoint(served)
+        model = self._config.model
+        return not {model, f"{model}:latest", f"models/{model}"}.isdisjoint(served)
 
     async def _explained(self, error: Refused) -> EndpointRejected:
         """A 404, or a router's 400, is mostly a name misspelt: then say which names there are."""
@@ -173,7 +179,7 @@ class EndpointActor:
             return error
         line = str(error)
         if error.status == 404:
-            line = f"{self._server.url} does not serve the model '{self.name}'"
+            line = f"{self._server.url} does not serve the model '{self._config.model}'"
         more = f" and {len(served) - 5} more" if len(served) > 5 else ""
         line = self._server.line(f"{line}; it serves {', '.join(served[:5])}{more}")
         return EndpointRejected(line, status=error.status)

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from agent_r import metrics
 from agent_r.actor import Actor, SamplingParams
-from agent_r.config import Config
 from agent_r.episode import Opening, play
 from agent_r.services.forest import MakeEnv
 from agent_r.services.progress import Progress
+from agent_r.settings import Config
 from agent_r.trajectory import Trajectory
 
 

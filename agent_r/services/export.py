@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from agent_r.dataset import Row, fingerprint
-from agent_r.errors import DatasetError, StoreError
-from agent_r.schema import SCHEMA_VERSION, SCHEMAS, Type
-from agent_r.services.card import render_card
-from agent_r.services.store import new_folder, read_json, write_bytes, write_json
-
-_ARROW = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-}
+from agent_r.dataset import Row
+from agent_r.errors import DatasetError
+from agent_r.fingerprint import Fingerprint, canonical, near_duplicate_key
+from agent_r.schema import SCHEMA_VERSION, SCHEMAS
+from agent_r.services.card.page import render_card
+from agent_r.services.card.pictures import draw
+from agent_r.services.manifest import Manifest, number_of, peek, place, sha256
+from agent_r.services.seen import Seen
+from agent_r.services.shards import SHARD_BYTES, ShardWriter
+from agent_r.services.store import beside, keep, write_bytes, write_json
+from agent_r.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,115 +31,147 @@ class DatasetRef:
     rows: dict[str, int]
 
 
-def arrow_schema(config: str) -> pa.Schema:
-    """The parquet schema of a config."""
-    return pa.schema([(name, _arrow(kind)) for name, (kind, _) in SCHEMAS[config].items()])
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a stream of rows has become."""
 
-
-def _arrow(kind: Type) -> pa.DataType:
-    if isinstance(kind, list):
-        return pa.list_(_arrow(kind[0]))
-    if isinstance(kind, dict):
-        return pa.struct([(name, _arrow(below)) for name, below in kind.items()])
-    return _ARROW[kind]
+    digest: str
+    rows: dict[str, int]
+    files: dict[str, str]  # path → SHA-256
+    statistics: dict[str, Any]
+    duplicates: dict[str, int]
 
 
 def export(
-    configs: Mapping[str, Sequence[Row]], folder: Path, *, provenance: dict[str, Any]
+    rows: Iterable[tuple[str, Row]],
+    folder: Path,
+    *,
+    provenance: Callable[[], dict[str, Any]],
+    elsewhere: Manifest | None = None,
+    shard_bytes: int = SHARD_BYTES,
 ) -> DatasetRef:
     """Write the next version of a dataset, or find that an existing one holds the same rows.
 
-    Versions are `v<schema>.<number>`. `provenance` goes into the manifest and the card: config,
-    model identity, prompts, environment, counts by drop reason.
+    Versions are `v<schema>.<number>`. Rows are taken one by one, and none is kept in memory.
+
+    Args:
+        rows: (config, row) pairs; a row whose id was there before is left out.
+        folder: of all the dataset's versions; its name is the dataset's.
+        provenance: asked once the rows have been taken; goes into the manifest and the card.
+        elsewhere: the manifest of the newest version that the Hub has: numbering goes on from it.
+        shard_bytes: of rows in memory's form, at which a file is full.
 
     Raises:
         StoreError: the folder cannot be written.
-        DatasetError: an earlier version's manifest is damaged.
+        DatasetError: an earlier version's manifest is damaged, or a row is of a held-out task.
     """
-    digest = fingerprint(configs)
-    for existing in versions(folder):
-        manifest = _manifest(existing)
-        if manifest.get("content_digest") == digest:
-            return DatasetRef(str(existing), existing.name, digest, manifest["rows"])
-    numbers = [int(path.name.split(".")[1]) for path in versions(folder)]
-    version = f"v{SCHEMA_VERSION}.{max(numbers, default=0) + 1}"
-    rows = {name: len(configs[name]) for name in SCHEMAS}
-    with new_folder(folder / version) as beside:
-        files = {}
-        for name in SCHEMAS:
-            path = f"data/{name}/train-00000-of-00001.parquet"
-            write_parquet(beside / path, name, configs[name])
-            files[path] = sha256(beside / path)
+    with beside(folder / "version") as staged:
+        written = write_rows(rows, staged, shard_bytes=shard_bytes)
+        if (existing := same_rows(folder, written.digest, elsewhere)) is not None:
+            return existing
+        before = newest(folder, elsewhere)
+        version = next_version(folder, elsewhere, written.digest)
         manifest = {
             "dataset": folder.name,
             "version": version,
             "schema_version": SCHEMA_VERSION,
-            "content_digest": digest,
-            "rows": rows,
-            "files": files,
-            **provenance,
+            "content_digest": written.digest,
+            "rows": written.rows,
+            "files": written.files,
+            **provenance(),
+            "duplicates": written.duplicates,
+            "statistics": written.statistics,
         }
-        write_bytes(beside / "README.md", render_card(manifest).encode())
-        write_json(beside / "manifest.json", manifest)
-    return DatasetRef(str(folder / version), version, digest, rows)
+        manifest["history"] = [*history(before, version), entry(manifest)]
+        figures = {f"figures/{p.name}": sha256(p) for p in draw(manifest, staged)}
+        manifest["figures"] = figures
+        write_bytes(staged / "README.md", render_card(manifest).encode())
+        write_json(staged / "manifest.json", manifest)
+        keep(staged, folder / version)
+    return DatasetRef(str(folder / version), version, written.digest, written.rows)
 
 
-def write_parquet(path: Path, config: str, rows: Sequence[Row]) -> None:
-    """One file, the same bytes for the same rows; a small edit changes few of its chunks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(list(rows), schema=arrow_schema(config))
-    pq.write_table(table, path, compression="zstd", use_content_defined_chunking=True)
+def write_rows(
+    rows: Iterable[tuple[str, Row]], folder: Path, *, shard_bytes: int = SHARD_BYTES
+) -> Written:
+    """All rows to parquet, each id once; `folder` gets a `data` folder."""
+    writers = {
+        name: ShardWriter(folder / "data" / name, name, shard_bytes=shard_bytes) for name in SCHEMAS
+    }
+    digest, statistics = Fingerprint(), Statistics()
+    twins = near = 0
+    with ExitStack() as stack:
+        ids, texts = stack.enter_context(Seen()), stack.enter_context(Seen())
+        for config, row in rows:
+            if row["split"] != "train":
+                raise DatasetError(f"{row['id']} is of the held-out task '{row['task']}'")
+            if not ids.add(row["id"]):
+                twins += 1
+                continue
+            if config == "sft":
+                near += not texts.add(near_duplicate_key(row))
+            line = canonical(row)
+            digest.add(config, line)
+            statistics.add(config, row)
+            writers[config].add(row, len(line))
+    paths = [path for writer in writers.values() for path in writer.close()]
+    files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+    return Written(
+        digest=digest.hexdigest(),
+        rows={name: writer.rows for name, writer in writers.items()},
+        files=files,
+        statistics=statistics.value(),
+        duplicates={"left out": twins, "near-duplicates kept": near},
+    )
 
 
 def versions(folder: Path) -> list[Path]:
     """Complete versions of this schema, oldest first."""
-    pattern = re.compile(rf"v{SCHEMA_VERSION}\.(\d+)")
-    found = [p for p in folder.glob("v*") if pattern.fullmatch(p.name)]
-    return sorted(found, key=lambda path: int(path.name.split(".")[1]))
+    found = [p for p in folder.glob("v*") if number_of(p.name)]
+    return sorted(found, key=lambda path: number_of(path.name))
 
 
-def sha256(path: Path) -> str:
-    """Digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def newest(folder: Path, elsewhere: Manifest | None) -> Manifest | None:
+    """The manifest of the version before the next one, here or on the Hub."""
+    here = [peek(path) for path in versions(folder)[-1:]]
+    known = [*here, *([elsewhere] if elsewhere else [])]
+    return max(known, key=lambda m: place(m["version"]), default=None)
 
 
-def read_manifest(version: Path) -> dict[str, Any]:
-    """The manifest of a version, once its files are what it says.
-
-    Raises:
-        DatasetError: no manifest, another schema, a file missing or changed.
-    """
-    manifest = _manifest(version)
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise DatasetError(
-            f"{version} has schema {manifest.get('schema_version')}, this reads {SCHEMA_VERSION}"
-        )
-    for name, expected in manifest["files"].items():
-        if not (version / name).is_file():
-            raise DatasetError(f"{version / name} is missing")
-        if sha256(version / name) != expected:
-            raise DatasetError(f"{version / name} is not the file that the manifest names")
-    for path in version.glob("data/*/*.parquet"):  # a reader takes all there are
-        if path.relative_to(version).as_posix() not in manifest["files"]:
-            raise DatasetError(f"{path} is not named in the manifest")
-    return manifest
+def same_rows(folder: Path, digest: str, elsewhere: Manifest | None) -> DatasetRef | None:
+    """The version here that has these rows, unless others were published under its name."""
+    published = {one["version"]: one["content_digest"] for one in listed(elsewhere)}
+    for path in versions(folder):
+        manifest = peek(path)
+        if digest == manifest["content_digest"] == published.get(path.name, digest):
+            return DatasetRef(str(path), path.name, digest, manifest["rows"])
+    return None
 
 
-def _manifest(version: Path) -> dict[str, Any]:
-    if not (version / "manifest.json").is_file():
-        raise DatasetError(f"{version} is not a dataset version: it has no manifest.json")
-    try:
-        manifest = read_json(version / "manifest.json")
-    except StoreError as error:
-        raise DatasetError(str(error)) from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise DatasetError(f"{version / 'manifest.json'} is not a manifest of ours")
-    return manifest
+def next_version(folder: Path, elsewhere: Manifest | None, digest: str) -> str:
+    """The name that equal content has on the Hub, else the number after all known ones."""
+    for one in listed(elsewhere):
+        name = str(one["version"])
+        if one["content_digest"] == digest and number_of(name) and not (folder / name).exists():
+            return name
+    names = [path.name for path in versions(folder)]
+    names += [str(one["version"]) for one in listed(elsewhere)]
+    return f"v{SCHEMA_VERSION}.{max(map(number_of, names), default=0) + 1}"
 
 
-def read_rows(version: Path, config: str) -> Iterator[Row]:
-    """Rows of a config, a batch in memory at a time."""
-    for path in sorted((version / "data" / config).glob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
+def listed(manifest: Manifest | None) -> list[dict[str, Any]]:
+    """A manifest's version and all before it."""
+    return list(manifest.get("history", [])) if manifest else []
+
+
+def history(before: Manifest | None, version: str) -> list[dict[str, Any]]:
+    """Older versions, oldest first; only the last keeps its settings, to tell what has changed."""
+    before_it = [one for one in listed(before) if one["version"] != version]
+    older = [{k: v for k, v in one.items() if k != "config"} for one in before_it[:-1]]
+    return [*older, *before_it[-1:]]
+
+
+def entry(manifest: Manifest) -> dict[str, Any]:
+    """What later versions say of this one."""
+    names = ("version", "content_digest", "rows", "counts", "actors", "iterations", "config")
+    return {name: manifest[name] for name in names if name in manifest}

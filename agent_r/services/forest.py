@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from agent_r import config as settings
-from agent_r.actor import Actor, SamplingParams
+from agent_r.actor import Actor, Metered, SamplingParams
+from agent_r.config import digest
 from agent_r.critique import Critique, find_first_error, judge_paths
 from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.prompts import prompt_digest
@@ -31,6 +31,7 @@ from agent_r.revision import (
 from agent_r.schema import SCHEMA_VERSION
 from agent_r.search import SearchTree, search
 from agent_r.services import store
+from agent_r.settings import Config, RevisionConfig
 from agent_r.trajectory import Trajectory
 
 MakeEnv = Callable[[], Environment]
@@ -46,6 +47,9 @@ class Harvest:
     good: list[Trajectory] = field(default_factory=list)
     drops: dict[str, int] = field(default_factory=dict)
     pairs: int = 0
+    calls: int = 0  # completion requests of judging, and of recovery
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 HARVEST = TypeAdapter(Harvest)
@@ -58,17 +62,17 @@ class Forest:
     trees: Path
     harvests: Path
     make_env: MakeEnv
-    config: settings.Config
-    revision: settings.RevisionConfig  # with this iteration's alpha
+    config: Config
+    revision: RevisionConfig  # with this iteration's alpha
 
     @classmethod
     def of(
-        cls, work: Path, make_env: MakeEnv, config: settings.Config, *, actor: str, iteration: int
+        cls, work: Path, make_env: MakeEnv, config: Config, *, actor: str, iteration: int
     ) -> Forest:
         """Folders named by a digest of all that went in: a changed setting never mixes."""
         revision = config.revision_at(iteration)
         grown = tree_key(make_env().info, config, actor=actor, iteration=iteration)
-        made = settings.digest(grown, config.critique, revision)
+        made = digest(grown, config.critique, revision)
         return cls(work / f"trees-{grown}", work / f"harvest-{made}", make_env, config, revision)
 
     def tree(self, task: TaskSpec) -> SearchTree | None:
@@ -81,12 +85,14 @@ class Forest:
         """Search one tree, or read the one that is there."""
         if (found := self.tree(task)) is not None:
             return found
-        env = self.make_env()
+        env, metered = self.make_env(), Metered(actor)
         try:
             seed = random.Random(f"{self.config.seed}/{task.id}").randrange(2**31)
-            tree = await search(env, actor, task.id, config=self.config.search, seed=seed)
+            tree = await search(env, metered, task.id, config=self.config.search, seed=seed)
         finally:
             await env.close()
+        tree.prompt_tokens = metered.usage.prompt_tokens
+        tree.completion_tokens = metered.usage.completion_tokens
         store.save(self._tree_path(task), TREE, tree)
         return tree
 
@@ -97,11 +103,17 @@ class Forest:
         tree = self.tree(task)
         if tree is None:
             raise ValueError(f"no tree of {task.id}: explore it first")
-        env = self.make_env()
+        env, metered = self.make_env(), Metered(actor)
         try:
-            harvest = await self._reap(env, actor, tree)
+            harvest = await self._reap(env, metered, tree)
         finally:
             await env.close()
+        harvest = replace(
+            harvest,
+            calls=metered.usage.requests,
+            prompt_tokens=metered.usage.prompt_tokens,
+            completion_tokens=metered.usage.completion_tokens,
+        )
         store.save(self._harvest_path(task), HARVEST, harvest)
         return harvest
 
@@ -188,9 +200,9 @@ class Forest:
         return self.harvests / f"{store.slug(task.id)}.json"
 
 
-def tree_key(info: EnvInfo, config: settings.Config, *, actor: str, iteration: int) -> str:
+def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> str:
     """Names all that a tree depends on: world, prompts, model, search and seed."""
-    return settings.digest(
+    return digest(
         SCHEMA_VERSION,
         info.name,
         info.version,

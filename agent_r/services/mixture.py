@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent_r.config import Config, digest
+from agent_r.config import digest
 from agent_r.dataset import Row, mix
 from agent_r.errors import ConfigError
-from agent_r.services.export import read_manifest, read_rows
+from agent_r.services.manifest import read_manifest
+from agent_r.services.shards import read_rows
+from agent_r.settings import Config
 
 
 def training_rows(

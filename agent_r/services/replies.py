@@ -14,8 +14,8 @@ import openai
 from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr
 
 from agent_r.actor import Completion
-from agent_r.config import OpenAIEndpoint
 from agent_r.errors import ContextOverflow, EndpointRejected
+from agent_r.settings import OpenAIEndpoint
 
 MAX_TEXT_CHARS = 100_000  # of one reply; a longer one is a server gone wrong
 MAX_SAID_CHARS = 400  # of a server's own words in an error message
@@ -106,7 +106,7 @@ class Server:
             line = f"{self.url}: the account has no quota left (HTTP {status}): {said}"
             return EndpointRejected(self.line(line), status=status)
         if status in (408, 409, 429) or status >= 500:
-            after_s = _retry_after(error.response.headers, now=now)
+            after_s = retry_after(error.response.headers, now=now)
             return Unanswered(f"HTTP {status}: {said}", after_s=after_s)
         if status == 401:
             line = f"{self.url}: the endpoint refuses the key in {self.key_holder}"
@@ -220,7 +220,7 @@ def _words(body: object) -> str:
     return str(body or "")
 
 
-def _retry_after(headers: Mapping[str, str], *, now: float) -> float:
+def retry_after(headers: Mapping[str, str], *, now: float) -> float:
     """Seconds the server asks us to wait; 0 where it does not say, or not in words we know."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:

@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from agent_r import metrics
-from agent_r.config import Config
 from agent_r.services.build import Built
 from agent_r.services.evaluation import Measurement
+from agent_r.services.hub.publish import Published
+from agent_r.settings import Config
 
 
 class IterationReport(BaseModel):
@@ -19,6 +20,7 @@ class IterationReport(BaseModel):
 
     iteration: int
     built: Built
+    published: Published | None = None
     collect_usage: dict[str, int]
     collect_seconds: float
     training_rows: dict[str, int]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_r.actor import Actor
-from agent_r.config import Config
 from agent_r.environment import TaskSpec
 from agent_r.errors import ConfigError
 from agent_r.services.forest import Forest, MakeEnv
 from agent_r.services.progress import Progress
 from agent_r.services.together import each
+from agent_r.settings import Config
 
 
 @dataclass(frozen=True, slots=True)

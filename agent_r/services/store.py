@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from agent_r.errors import StoreError
+
+STALE_S = 48 * 3600.0
 
 T = TypeVar("T")
 
@@ -28,13 +31,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex}")  # the user's own file mode
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(beside).replace(path)
+            scratch.write_bytes(content)
+            scratch.replace(path)
         except BaseException:
-            Path(beside).unlink()
+            scratch.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
@@ -89,27 +91,46 @@ def slug(task: str) -> str:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder beside, then rename: a folder with its final name is complete.
+def beside(path: Path) -> Iterator[Path]:
+    """A folder to fill, next to where it will be; gone at the end unless it was kept.
 
     Raises:
-        StoreError: it exists already, or cannot be written.
+        StoreError: nothing can be written there, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        yield staged
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a kill -9 left beside long ago; what is younger may be somebody's work."""
+    for left in path.parent.glob(f".{path.name}-*"):
+        if left.is_dir() and time.time() - left.stat().st_mtime > STALE_S:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def keep(staged: Path, path: Path) -> None:
+    """Give a filled folder its final name: what has one is complete.
+
+    Raises:
+        StoreError: there is such a folder already, or it cannot be named so.
     """
     if path.exists():
         raise StoreError(f"{path} exists already and is never overwritten")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        staged.chmod(0o755)
+        staged.rename(path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-    try:
-        yield beside
-        beside.chmod(0o755)
-        beside.rename(path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def require_writable(folder: Path) -> None:

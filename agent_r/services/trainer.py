@@ -26,8 +26,9 @@ from typing import Annotated, Protocol
 
 from pydantic import Field, ValidationError
 
-from agent_r.config import Positive, Settings, TrainConfig, digest
+from agent_r.config import digest
 from agent_r.errors import ExtraMissing, TrainerError
+from agent_r.settings import Positive, Settings, TrainConfig
 
 # Threads that spin while they wait would starve whatever else runs.
 _CHILD = ("OMP_WAIT_POLICY=PASSIVE", "TOKENIZERS_PARALLELISM=false", "HF_HUB_OFFLINE=1")
