@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check lint types format bench clean
+.PHONY: help demo test check lint types format smoke bench clean
 
 help:
 	@echo "make demo    set up, then run the whole loop with the embedded model"
 	@echo "make test    set up, then run the tests"
 	@echo "make check   formatting, lint, types and tests: what CI runs"
+	@echo "make smoke   publish to the real Hub: AGENT_R_SMOKE_REPO=owner/name HF_TOKEN=…"
 	@echo "make bench   the benchmarks, one table each"
 	@echo "make clean   remove the environment and the caches (datasets stay)"
 
@@ -39,8 +40,12 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+smoke: $(READY)
+	$(BIN)/python -m pytest tests/test_real_hub.py
+
 bench: $(READY)
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/hub.py
 
 clean:
 	rm -rf $(VENV) .prefect .pytest_cache .mypy_cache .ruff_cache

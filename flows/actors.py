@@ -8,16 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from agent_r.actor import Actor
-from agent_r.config import (
-    Config,
-    EmbeddedEndpoint,
-    OpenAIEndpoint,
-    ScriptedEndpoint,
-    read_key,
-)
+from agent_r.config import read_key
 from agent_r.errors import ConfigError
 from agent_r.services.endpoint import EndpointActor
 from agent_r.services.local_model.process import PACKAGED, model_name, serving
+from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
 from env_adapters.textcraft_scripted import ScriptedCrafter
 
 
@@ -34,10 +29,32 @@ def actor_name(config: Config, *, model: Path | None, trained: int) -> str:
     if isinstance(endpoint, ScriptedEndpoint):
         return f"scripted-{endpoint.error_rate:g}"
     if isinstance(endpoint, OpenAIEndpoint):
-        return endpoint.model.replace("{iteration}", str(trained))
+        served = after(endpoint, trained)
+        return served.alias or served.model
     if model is None:
         raise ValueError("an embedded actor needs a model folder")
     return model_name(model)
+
+
+def after(endpoint: OpenAIEndpoint, trained: int) -> OpenAIEndpoint:
+    """The endpoint's model as it is called after so many fine-tunings.
+
+    Where the server calls it by a path of its machine, datasets call it by the last part of that.
+    """
+    model, alias = (
+        name.replace("{iteration}", str(trained)) for name in (endpoint.model, endpoint.alias)
+    )
+    if not alias and model.startswith(("/", "~", ".")):
+        alias = model.rstrip("/").rpartition("/")[2]
+    return endpoint.model_copy(update={"model": model, "alias": alias})
+
+
+def served_name(config: Config, *, trained: int) -> str:
+    """What a `command` trainer is told of a model that is no folder of ours."""
+    endpoint = config.endpoint
+    if isinstance(endpoint, OpenAIEndpoint):
+        return after(endpoint, trained).model
+    return actor_name(config, model=first_model(config), trained=trained)
 
 
 @asynccontextmanager
@@ -48,17 +65,17 @@ async def acting(config: Config, *, model: Path | None, trained: int = 0) -> Asy
         EndpointError: nothing answers there, or not that model.
     """
     endpoint = config.endpoint
-    name = actor_name(config, model=model, trained=trained)
     if isinstance(endpoint, ScriptedEndpoint):
         yield ScriptedCrafter(endpoint, config.env)
     elif isinstance(endpoint, OpenAIEndpoint):
         key = await _key(endpoint)
-        async with EndpointActor(endpoint.model_copy(update={"model": name}), api_key=key) as actor:
+        async with EndpointActor(after(endpoint, trained), api_key=key) as actor:
             await actor.check()
             yield actor
     else:
         if model is None:
             raise ValueError("an embedded actor needs a model folder")
+        name = model_name(model)
         async with serving(model, threads=endpoint.threads) as base_url:
             local = OpenAIEndpoint(base_url=base_url, model=name, concurrency=endpoint.concurrency)
             async with EndpointActor(local, api_key="none") as actor:

@@ -7,13 +7,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from prefect.artifacts import acreate_markdown_artifact
+from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from prefect.events import emit_event
 
 from agent_r.services.build import Built
+from agent_r.services.hub.publish import Published
 from agent_r.services.report import HEADINGS, RunReport, notes, table
 
+WRITTEN = "agent_r.dataset.written"
 PUBLISHED = "agent_r.dataset.published"
 
 
@@ -32,13 +35,33 @@ async def show_version(built: Built, *, name: str, actor: str, iteration: int) -
     )
 
 
-def announce(built: Built, *, name: str, iteration: int) -> None:
-    """The event that an automation can wait for: a version is there (again, where it was)."""
-    emit_event(
-        PUBLISHED,
-        resource={"prefect.resource.id": f"agent_r.dataset.{name}"},
-        payload=asdict(built.dataset) | {"iteration": iteration},
+async def show_published(published: Published) -> None:
+    """Where a version is on the Hub."""
+    await acreate_link_artifact(
+        published.url,
+        link_text=published.address,
+        key=key("hub", published.dataset),
+        description=f"commit `{published.commit}`, digest `{published.digest}`",
     )
+
+
+def announce_written(built: Built, *, name: str, iteration: int) -> None:
+    """A version lies in its folder: what a deployment of `publish` can wait for."""
+    _emit(WRITTEN, name, asdict(built.dataset) | {"iteration": iteration})
+
+
+def announce_published(published: Published) -> None:
+    """A version can be trained on: `path` is its address on the Hub, or its folder."""
+    _emit(PUBLISHED, published.dataset, {"path": published.address} | published.model_dump())
+
+
+def announce_folder(built: Built, *, name: str, iteration: int) -> None:
+    """The same where no Hub is configured."""
+    _emit(PUBLISHED, name, asdict(built.dataset) | {"iteration": iteration})
+
+
+def _emit(event: str, name: str, payload: dict[str, Any]) -> None:
+    emit_event(event, resource={"prefect.resource.id": f"agent_r.dataset.{name}"}, payload=payload)
 
 
 async def show_report(report: RunReport, picture: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from agent_r.config import TextCraftEnv
 from agent_r.services.local_model.warm_start import warm_start
 from agent_r.services.progress import training_line
 from agent_r.services.store import write_jsonl
+from agent_r.settings import TextCraftEnv
 from env_adapters.textcraft_demos import demonstrations
 
 EPISODES = 5500  # new ones teach more than the same ones again

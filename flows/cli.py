@@ -7,22 +7,18 @@ which), 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import logging
-import os
-import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from agent_r import __version__
-from agent_r.config import PRESETS, Config, load, quiet_prefect
+from agent_r.config import PRESETS
 from agent_r.errors import AgentRError
-
-INTERRUPTED = 130
-GRACE_S = 5.0  # for Prefect to note that a run was cancelled
+from agent_r.schema import SCHEMA_VERSION
+from flows import commands as do
+from flows.running import leave
 
 DESCRIPTION = """\
 Turn an agent's own failures into training data that teaches it to recover (Agent-R).
@@ -54,19 +50,6 @@ def main(argv: list[str] | None = None) -> int:
         leave()
 
 
-def leave() -> NoReturn:
-    """End at once, with one line: Prefect would spend minutes telling a stopped server of it.
-
-    A Ctrl-C reaches the embedded server too. The model's server and the trainer end with us.
-    """
-    embedded = sys.modules.get("prefect.server.api.server")
-    for server in list(embedded.SubprocessASGIServer._instances.values()) if embedded else ():
-        server.stop()
-    print("agent-r: stopped. What is finished is kept: the same command goes on from here.",
-          file=sys.stderr, flush=True)  # fmt: skip
-    os._exit(INTERRUPTED)
-
-
 def parser() -> argparse.ArgumentParser:
     """All commands; `--help` of each teaches it."""
     top = argparse.ArgumentParser(
@@ -75,38 +58,83 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"agent-r {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
 
-    command = _command(commands, "self-train", run_self_train, "the whole loop, all iterations")
+    command = _command(commands, "self-train", do.run_self_train, "the whole loop, all iterations")
     _settings(command)
 
-    command = _command(commands, "collect", run_collect, "explore, critique, revise: one dataset")
+    command = _command(
+        commands, "collect", do.run_collect, "explore, critique, revise: one dataset"
+    )
     _settings(command)
     command.add_argument("--iteration", type=_natural, default=1, help="from 1; it picks the tasks")
     command.add_argument("--model", default="", help="folder of an embedded model to use")
 
-    command = _command(commands, "train", run_train, "fine-tune on dataset versions")
+    command = _command(commands, "train", do.run_train, "fine-tune on dataset versions")
     _settings(command)
-    command.add_argument("versions", nargs="+", help="folders of dataset versions")
+    command.add_argument("versions", nargs="+", help="folders of versions, or owner/name@v1.3")
     command.add_argument("--iteration", type=_natural, default=1)
     command.add_argument("--model", default="", help="folder of the model to start from")
 
-    command = _command(commands, "measure", run_measure, "success and recovery on held-out tasks")
+    command = _command(
+        commands, "measure", do.run_measure, "success and recovery on held-out tasks"
+    )
     _settings(command)
     command.add_argument("--model", default="", help="folder of an embedded model to measure")
 
-    command = _command(commands, "verify", run_verify, "execute every row of a dataset again")
+    _dataset_commands(commands)
+
+    command = _command(
+        commands, "verify", do.run_verify, "execute every sft row of a dataset again"
+    )
     command.add_argument("path", type=Path, help="folder of a dataset version")
     command.add_argument("--recipes", default="", help="TextCraft: folder of recipe files")
 
-    command = _command(commands, "serve", run_serve, "serve an embedded model, OpenAI-compatible")
+    command = _command(
+        commands, "serve", do.run_serve, "serve an embedded model, OpenAI-compatible"
+    )
     command.add_argument("model", type=Path, nargs="?", help="model folder; empty: the packaged")
     command.add_argument("--host", default="127.0.0.1")
     command.add_argument("--port", type=int, default=8399, help="0: one that is free")
     command.add_argument("--threads", type=_natural, default=2)
 
-    command = _command(commands, "warm-start", run_warm_start, "make the embedded model anew")
+    command = _command(commands, "warm-start", do.run_warm_start, "make the embedded model anew")
     command.add_argument("--out", type=Path, required=True, help="folder of the new model")
     command.add_argument("--seed", type=int, default=0)
     return top
+
+
+def _dataset_commands(commands: Any) -> None:
+    """What is done with versions that are there."""
+    command = _command(
+        commands, "publish", do.run_publish, "bring a version to the Hugging Face Hub"
+    )
+    _settings(command)
+    command.add_argument("version", help="folder of a dataset version")
+    command.add_argument("--repo", help="owner/name, instead of the config's hub.repo")
+    command.add_argument("--public", action="store_true", help="a repository that all can read")
+    command.add_argument(
+        "--accept-licence", action="store_true", help="though a world's licence may not allow it"
+    )
+
+    command = _command(commands, "pull", do.run_pull, "fetch a version from the Hub, and check it")
+    command.add_argument("address", help=f"owner/name@v{SCHEMA_VERSION}.3; owner/name: the newest")
+    command.add_argument("--out", type=Path, default=Path("datasets_out"))
+    _settings(command)
+
+    command = _command(commands, "diff", do.run_diff, "what changed from one version to another")
+    command.add_argument("before", type=Path, help="folder of a dataset version")
+    command.add_argument("after", type=Path, help="folder of another")
+
+    command = _command(commands, "merge", do.run_merge, "several versions as one, in given shares")
+    command.add_argument("versions", type=Path, nargs="+", help="folders of dataset versions")
+    command.add_argument("--into", type=Path, required=True, help="folder of the merged dataset")
+    command.add_argument("--weights", type=float, nargs="+", default=[], help="shares of the rows")
+    command.add_argument("--seed", type=int, default=0, help="of the choice of trees")
+    command.add_argument("--repo", help="owner/name: number on from what the Hub has there")
+
+    command = _command(commands, "export", do.run_export, "a version in another trainer's format")
+    command.add_argument("version", type=Path, help="folder of a dataset version")
+    command.add_argument("--format", choices=["openai", "llamafactory"], required=True)
+    command.add_argument("--out", type=Path, required=True, help="folder of the files")
 
 
 def _command(
@@ -128,132 +156,6 @@ def _natural(text: str) -> int:
     if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1")
     return int(text)
-
-
-def settings(arguments: argparse.Namespace) -> Config:
-    """The config that a command's arguments ask for."""
-    over: dict[str, Any] = {}
-    if arguments.seed is not None:
-        over["seed"] = arguments.seed
-    if arguments.name is not None:
-        over["dataset"] = {"name": arguments.name}
-    return load(arguments.config, preset=arguments.preset, over=over)
-
-
-def run_self_train(arguments: argparse.Namespace) -> int:
-    """Measure, collect, train, again: then a table."""
-    config = settings(arguments)
-    flow_ready(config, trains=True)
-    from flows.self_train import self_train
-    from flows.show import show_report
-
-    show_report(run(self_train(config)), config)
-    return 0
-
-
-def run_collect(arguments: argparse.Namespace) -> int:
-    """Write one dataset version."""
-    config = settings(arguments)
-    config.revision_at(arguments.iteration)  # a schedule that is too short is found out now
-    flow_ready(config)
-    from flows.collect import collect
-
-    collected = run(collect(config, arguments.iteration, arguments.model, arguments.iteration - 1))
-    built = collected.built
-    print(f"{built.dataset.path}: {built.counts.get('revisions', 0)} revisions, "
-          f"{built.counts.get('good', 0)} good, dropped {built.drops or 'none'}")  # fmt: skip
-    return 0
-
-
-def run_train(arguments: argparse.Namespace) -> int:
-    """Fine-tune on dataset versions."""
-    config = settings(arguments)
-    flow_ready(config, trains=True)
-    from flows.train import train
-
-    trained = run(train(arguments.versions, config, arguments.iteration, arguments.model))
-    print(f"{trained.model}: {trained.rows}, loss {trained.loss_first} → {trained.loss_last}")
-    return 0
-
-
-def run_measure(arguments: argparse.Namespace) -> int:
-    """Print success and recovery."""
-    config = settings(arguments)
-    flow_ready(config)
-    from flows.measure import measure
-
-    measured = run(measure(config, arguments.model))
-    print(f"{measured.actor}: success {measured.success} of {measured.success.n}, "
-          f"recovery {measured.recovery} of {measured.recovery.n}")  # fmt: skip
-    return 0
-
-
-def run_verify(arguments: argparse.Namespace) -> int:
-    """Execute a dataset again; 1 where a row differs."""
-    from agent_r.services.audit import audit
-    from env_adapters import env_of_manifest
-
-    result = asyncio.run(audit(arguments.path, env_of_manifest, recipes=arguments.recipes))
-    for line in result.problems[:20]:
-        print(line, file=sys.stderr)
-    unverified = f", {result.unverified} were published unverified" if result.unverified else ""
-    print(
-        f"{arguments.path}: {result.rows} rows executed, {len(result.problems)} differ{unverified}"
-    )
-    return 1 if result.problems else 0
-
-
-def run_serve(arguments: argparse.Namespace) -> int:
-    """Serve until interrupted."""
-    from agent_r.services.local_model.process import PACKAGED, model_name
-
-    folder = arguments.model or PACKAGED
-    name = model_name(folder)
-    from agent_r.services.local_model.server import serve
-
-    with contextlib.suppress(KeyboardInterrupt):  # how a server is meant to end
-        serve(
-            folder, model=name, host=arguments.host, port=arguments.port, threads=arguments.threads
-        )
-    return 0
-
-
-def run_warm_start(arguments: argparse.Namespace) -> int:
-    """Train the embedded model from nothing."""
-    from flows.checkpoint import make_checkpoint
-
-    run(make_checkpoint(arguments.out, seed=arguments.seed))
-    return 0
-
-
-def flow_ready(config: Config, *, trains: bool = False) -> None:
-    """All that can be known to be wrong, before Prefect is started."""
-    from flows.preflight import preflight
-
-    preflight(config, trains=trains)
-    quiet_prefect(Path(".prefect"))
-
-
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run to the end; SIGTERM ends it like Ctrl-C, so that a stopped container stops cleanly."""
-
-    async def watched() -> Any:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        if task is not None:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, stop, loop, task)
-        return await work
-
-    try:
-        return asyncio.run(watched())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-
-
-def stop(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-    """Cancel what runs, and wait for it only so long."""
-    task.cancel()
-    loop.call_later(GRACE_S, leave)
 
 
 def show_progress() -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from prefect import flow
 from pydantic import BaseModel
 
-from agent_r.config import Config
 from agent_r.environment import TaskSpec
 from agent_r.services import ledger
 from agent_r.services.build import Built
 from agent_r.services.forest import Forest
+from agent_r.services.hub.pull import newest_published
+from agent_r.services.manifest import Manifest
 from agent_r.services.progress import Progress
 from agent_r.services.stage import (
     Stage,
@@ -24,9 +25,11 @@ from agent_r.services.stage import (
     work_folder,
 )
 from agent_r.services.store import require_writable
+from agent_r.settings import Config
 from env_adapters import make_env
 from flows.actors import acting, first_model
-from flows.artifacts import announce, show_version
+from flows.artifacts import announce_folder, announce_written, show_version
+from flows.hub_access import hub_of
 from flows.results import JSON
 from tasks.build import build
 from tasks.explore import explore
@@ -77,10 +80,13 @@ async def collect(
             Progress(f"iteration {iteration} revise", len(tasks), "trees", actor.usage),
         )
         await asyncio.gather(*(_one_shard(shard, stage) for shard in shards(tasks, SHARD)))
-        built = build(forest, tasks, dataset_folder(config), actor.name, iteration)
+        on_hub = await _newest_on_hub(config)
+        built = build(forest, tasks, dataset_folder(config), actor.name, iteration, on_hub)
         name = config.dataset.name
         await show_version(built, name=name, actor=actor.name, iteration=iteration)
-        announce(built, name=name, iteration=iteration)
+        announce_written(built, name=name, iteration=iteration)
+        if not config.hub.repo:
+            announce_folder(built, name=name, iteration=iteration)
         account = work_folder(config) / f"spent-{forest.harvests.name}-{len(tasks)}.json"
         spent = ledger.add(account, actor.usage, time.monotonic() - began)
         return Collected(
@@ -90,6 +96,13 @@ async def collect(
             usage=spent.usage,
             seconds=spent.seconds,
         )
+
+
+async def _newest_on_hub(config: Config) -> Manifest | None:
+    """Versions are numbered on from those on the Hub, also where the folder here is new."""
+    if not config.hub.repo:
+        return None
+    return await asyncio.to_thread(newest_published, await hub_of(config.hub))
 
 
 async def _one_shard(shard: list[TaskSpec], stage: Stage) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent_r.config import Config
 from agent_r.dataset import Row
 from agent_r.services.mixture import read_general
+from agent_r.settings import Config
 from env_adapters.textcraft_demos import demonstrations
 
 ROWS_PER_EPISODE = 3  # one of acting, two of judging

@@ -6,17 +6,18 @@ import asyncio
 import functools
 import importlib.util
 
-from agent_r.config import Config, EmbeddedEndpoint, OpenAIEndpoint
 from agent_r.errors import ConfigError, ExtraMissing
 from agent_r.services.local_model.process import model_name
 from agent_r.services.stage import tasks_of_iteration, work_folder
 from agent_r.services.store import require_writable
+from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint
 from env_adapters import make_env
 from flows.actors import acting, first_model
+from flows.hub_access import ask_hub, hub_of
 
 
 def preflight(config: Config, *, trains: bool = False) -> None:
-    """World, tasks, folder, extras and endpoint; an external endpoint is really asked.
+    """World, tasks, folder, extras, endpoint and Hub; the last two are really asked.
 
     Raises:
         AgentRError: the first thing found wrong.
@@ -38,6 +39,8 @@ def preflight(config: Config, *, trains: bool = False) -> None:
             model_name(folder)
     if isinstance(config.endpoint, OpenAIEndpoint) and not config.endpoint.api_key_block:
         asyncio.run(_ask(config))
+    if trains and config.hub.repo and not config.hub.token_block:
+        ask_hub(asyncio.run(hub_of(config.hub)))
 
 
 async def _ask(config: Config) -> None:

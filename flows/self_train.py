@@ -1,4 +1,4 @@
-"""The whole loop: measure, then collect → train → measure for each iteration."""
+"""The whole loop: measure, then collect → publish → train → measure for each iteration."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import time
 
 from prefect import flow
 
-from agent_r.config import Config
 from agent_r.services.report import IterationReport, RunReport, draw_curve
 from agent_r.services.stage import dataset_folder
 from agent_r.services.store import write_json
+from agent_r.settings import Config
 from flows.artifacts import show_report
 from flows.collect import collect
 from flows.measure import measure
+from flows.publish import publish
 from flows.results import JSON
 from flows.train import train
 
@@ -34,7 +35,10 @@ async def self_train(config: Config = Config()) -> RunReport:
     model, versions, reports = "", [], []
     for iteration in range(1, config.iterations + 1):
         collected = await collect(config, iteration, model, iteration - 1)
-        versions.append(collected.built.dataset.path)
+        published = None
+        if config.hub.repo:
+            published = await publish(collected.built.dataset.path, config)
+        versions.append(published.address if published else collected.built.dataset.path)
         chosen = versions if config.train.accumulate else versions[-1:]
         base = "" if config.train.restart else model
         trained = await train(chosen, config, iteration, base)
@@ -43,6 +47,7 @@ async def self_train(config: Config = Config()) -> RunReport:
             IterationReport(
                 iteration=iteration,
                 built=collected.built,
+                published=published,
                 collect_usage=collected.usage,
                 collect_seconds=collected.seconds,
                 training_rows=trained.rows,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from agent_r.config import Config
 from agent_r.services.report import HEADINGS, RunReport, notes, table
 from agent_r.services.stage import dataset_folder
+from agent_r.settings import Config
 
 WIDTH = 108
 
@@ -34,6 +34,8 @@ def show_report(report: RunReport, config: Config) -> None:
     )
     for it in report.iterations:
         print(f"dataset   {it.built.dataset.path}  ({it.built.dataset.digest[:12]})")
+        if it.published:
+            print(f"          {it.published.url}  (commit {it.published.commit[:12]})")
     folder = dataset_folder(config)
     print(f"model     {report.iterations[-1].model}")
     print(f"report    {folder / 'report.json'}")

@@ -7,16 +7,17 @@ from pathlib import Path
 from prefect import flow
 from pydantic import BaseModel
 
-from agent_r.config import Config
 from agent_r.errors import ConfigError
 from agent_r.services.mixture import mixture_key, training_rows
 from agent_r.services.progress import training_line
 from agent_r.services.stage import work_folder
 from agent_r.services.store import write_jsonl
 from agent_r.services.trainer import Source, TrainJob, make_trainer
-from flows.actors import actor_name, first_model
+from agent_r.settings import Config
+from flows.actors import actor_name, first_model, served_name
 from flows.general import general_rows
 from flows.results import JSON
+from flows.versions import local_version
 from tasks.fine_tune import fine_tune
 
 
@@ -42,7 +43,7 @@ async def train(
     """Train on the mixture of good, revision and general rows; the loss spares the bad steps.
 
     Args:
-        versions: Folders of dataset versions, the newest last.
+        versions: Folders of dataset versions, or `owner/name@v1.3` on the Hub; the newest last.
         config: All settings; `train` is what matters here.
         iteration: Which iteration of Agent-R this is, from 1.
         model: Folder of the model to start from; empty means the endpoint's own.
@@ -53,12 +54,13 @@ async def train(
     name = actor_name(config, model=start, trained=iteration - 1)
     seed = config.seed + iteration
     general = await general_rows(config, seed=seed)
-    rows, counts = training_rows([Path(v) for v in versions], general, config, seed=seed)
+    folders = [await local_version(version, config) for version in versions]
+    rows, counts = training_rows(folders, general, config, seed=seed)
     key = mixture_key(rows, config, actor=name)
     path = work_folder(config) / f"mixture-{iteration}-{key}.jsonl"
     write_jsonl(path, rows)
     job = TrainJob(
-        model=start or Path(name),
+        model=start or Path(served_name(config, trained=iteration - 1)),
         sources=(Source(path=path),),
         out=work_folder(config) / f"model-{iteration}-{key}",
         config=config.train,

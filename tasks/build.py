@@ -12,11 +12,17 @@ from agent_r.environment import TaskSpec
 from agent_r.services.build import Built
 from agent_r.services.build import build as build_version
 from agent_r.services.forest import Forest
+from agent_r.services.manifest import Manifest
 
 
 @task(name="build", cache_policy=NO_CACHE, persist_result=False)
 def build(
-    forest: Forest, tasks: Sequence[TaskSpec], folder: Path, actor: str, iteration: int
+    forest: Forest,
+    tasks: Sequence[TaskSpec],
+    folder: Path,
+    actor: str,
+    iteration: int,
+    on_hub: Manifest | None,
 ) -> Built:
     """Turn harvests into the next dataset version; equal rows find the version that has them."""
-    return build_version(forest, tasks, folder, actor=actor, iteration=iteration)
+    return build_version(forest, tasks, folder, actor=actor, iteration=iteration, elsewhere=on_hub)

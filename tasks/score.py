@@ -8,9 +8,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.actor import Actor
-from agent_r.config import Config
 from agent_r.services.evaluation import Measurement, Opened, measure_actor
 from agent_r.services.forest import MakeEnv
+from agent_r.settings import Config
 
 
 @task(name="score", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])

@@ -72,6 +72,15 @@ MISTAKES = {
         "set train.backend = 'command'", "self-train --config my.toml", toml=SCRIPTED
     ),
     "no dataset": Mistake("is not a dataset version", "verify ."),
+    "no repository": Mistake("set hub.repo", "publish {version}"),
+    "no name of a repository": Mistake("hub.repo: ", "publish {version} --repo mine"),
+    "nothing to publish": Mistake("is not a dataset version", "publish . --repo a/b"),
+    "no address": Mistake("is no address like", "pull nowhere"),
+    "nothing to compare": Mistake("is not a dataset version", "diff {version} ."),
+    "twice the same": Mistake("named twice", "merge {version} {version} --into m"),
+    "too few weights": Mistake("as many weights", "merge {version} --into m --weights 1 2"),
+    "a weight of nothing": Mistake("each above 0", "merge {version} --into m --weights 0"),
+    "nothing to export": Mistake("is not a dataset", "export . --format openai --out o"),
     "no folder": Mistake("is not a dataset version", "verify none/v1.1"),
 }
 
@@ -87,11 +96,14 @@ def tell(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_mistake_is_one_line_and_writes_nothing(mistake: Mistake, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_and_writes_nothing(
+    mistake: Mistake, made: Made, tmp_path: Path
+) -> None:
     if mistake.toml is not None:
         (tmp_path / "my.toml").write_text(mistake.toml, encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
-    assert mistake.said in tell(agent_r(*mistake.words.split(), cwd=tmp_path))
+    words = mistake.words.replace("{version}", str(made.version)).split()
+    assert mistake.said in tell(agent_r(*words, cwd=tmp_path))
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -101,6 +113,15 @@ def test_a_model_that_is_not_served_is_named_beside_those_that_are(tmp_path: Pat
         line = tell(agent_r("collect", "--config", "my.toml", cwd=tmp_path))
     assert "does not serve the model 'tinny'; it serves tiny" in line
     assert [p.name for p in tmp_path.iterdir()] == ["my.toml"]
+
+
+def test_a_hub_that_is_down_is_asked_a_few_times_and_then_said_to_be_down(tmp_path: Path) -> None:
+    down = f"[hub]\nendpoint = 'http://127.0.0.1:{closed_port()}'"
+    (tmp_path / "my.toml").write_text(down, encoding="utf-8")
+    done = agent_r("pull", "a/b@v1.1", "--config", "my.toml", cwd=tmp_path)
+    *tries, last = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, len(tries)) == (2, "", 3)
+    assert last.startswith("agent-r: ") and "Connection refused: gave up after 4 tries" in last
 
 
 def test_a_file_where_the_folder_should_be_is_one_line_and_stays(tmp_path: Path) -> None:

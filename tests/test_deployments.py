@@ -16,7 +16,7 @@ from prefect.cli.deploy._models import PrefectYamlModel
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from agent_r.config import Config
+from agent_r.settings import Config
 from flows import cli
 from flows.results import JSON
 from flows.train import Trained
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 YAML = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS = {each["name"]: each for each in YAML["deployments"]}
 # Commands that are no flow: they check, serve or make the packaged model.
-NO_FLOW = {"verify", "serve", "warm-start"}
+NO_FLOW = {"verify", "serve", "warm-start", "pull", "diff", "merge", "export"}
 
 
 def flow_of(name: str) -> Flow[..., Any]:

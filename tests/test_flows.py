@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import gc
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from hub_server import WRITE, LoopbackHub
 from prefect.testing.utilities import prefect_test_harness
 
-from agent_r.config import Config
 from agent_r.services.audit import audit
-from agent_r.services.export import read_manifest
+from agent_r.services.manifest import read_manifest
+from agent_r.settings import Config
 from env_adapters import env_of_manifest
 from flows.collect import Collected, collect
 from flows.measure import measure
+from flows.self_train import self_train
 
 # One event loop for all: Prefect keeps clients per loop, and leaves their sockets to the collector.
 pytestmark = [
@@ -98,3 +102,43 @@ async def test_a_measurement_is_made_once_and_continues_the_failures_given(tmp_p
     assert measured.recovery.n == len(measured.openings) > 0
     given = await measure(config(tmp_path), "", 0, measured.openings[:1])
     assert given.recovery.n == 1
+
+
+FINE_TUNED = (
+    "import pathlib, sys; out = pathlib.Path(sys.argv[1]); out.mkdir(exist_ok=True); "
+    "rows = pathlib.Path(sys.argv[2]).read_text().splitlines(); "
+    "(out / 'config.json').write_text(str(len(rows)))"
+)
+
+
+async def test_the_loop_publishes_each_version_and_trains_on_what_the_hub_gives_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    command = shlex.join([sys.executable, "-c", FINE_TUNED]) + " {out} {dataset}"
+    with LoopbackHub(tmp_path / "hub") as hub:
+        settings = config(
+            tmp_path,
+            iterations=2,
+            hub={"repo": "tester/recovery", "endpoint": hub.url},
+            train={"backend": "command", "command": command},
+        )
+        report = await self_train(settings)
+        repo = hub.store.repos["tester/recovery"]
+        published = [it.published for it in report.iterations]
+        assert [p.address for p in published if p] == [
+            "tester/recovery@v1.1",
+            "tester/recovery@v1.2",
+        ]
+        assert [p.commit for p in published if p] == [repo.tags["v1.1"], repo.tags["v1.2"]]
+        assert len(repo.history(repo.head)) == 3  # the Hub's own first one, and ours
+        for it in report.iterations:
+            fetched = tmp_path / "demo/work/hub/tester--recovery" / it.built.dataset.version
+            assert read_manifest(fetched)["content_digest"] == it.built.dataset.digest
+            assert (Path(it.model) / "config.json").read_text() == str(
+                sum(it.training_rows.values())
+            )
+        done = len(hub.requests)
+        again = await self_train(settings)
+        assert [it.published for it in again.iterations] == published
+        assert {method for method, _ in hub.requests[done:]} <= {"GET", "HEAD"}

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: publish a version, and fetch one."""

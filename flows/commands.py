@@ -1,0 +1,197 @@
+"""What each command of `agent-r` does; the parser and the process around it are in `cli`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent_r.config import load, parse, quiet_prefect
+from agent_r.config import merge as merge_settings
+from agent_r.errors import ConfigError
+from agent_r.settings import Config
+from flows.running import run
+
+
+def settings(arguments: argparse.Namespace) -> Config:
+    """The config that a command's arguments ask for."""
+    over: dict[str, Any] = {}
+    if arguments.seed is not None:
+        over["seed"] = arguments.seed
+    if arguments.name is not None:
+        over["dataset"] = {"name": arguments.name}
+    return load(arguments.config, preset=arguments.preset, over=over)
+
+
+def run_self_train(arguments: argparse.Namespace) -> int:
+    """Measure, collect, train, again: then a table."""
+    config = settings(arguments)
+    flow_ready(config, trains=True)
+    from flows.self_train import self_train
+    from flows.show import show_report
+
+    show_report(run(self_train(config)), config)
+    return 0
+
+
+def run_collect(arguments: argparse.Namespace) -> int:
+    """Write one dataset version."""
+    config = settings(arguments)
+    config.revision_at(arguments.iteration)  # a schedule that is too short is found out now
+    flow_ready(config)
+    from flows.collect import collect
+
+    collected = run(collect(config, arguments.iteration, arguments.model, arguments.iteration - 1))
+    built = collected.built
+    print(f"{built.dataset.path}: {built.counts.get('revisions', 0)} revisions, "
+          f"{built.counts.get('good', 0)} good, dropped {built.drops or 'none'}")  # fmt: skip
+    return 0
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """Fine-tune on dataset versions."""
+    config = settings(arguments)
+    flow_ready(config, trains=True)
+    from flows.train import train
+
+    trained = run(train(arguments.versions, config, arguments.iteration, arguments.model))
+    print(f"{trained.model}: {trained.rows}, loss {trained.loss_first} → {trained.loss_last}")
+    return 0
+
+
+def run_measure(arguments: argparse.Namespace) -> int:
+    """Print success and recovery."""
+    config = settings(arguments)
+    flow_ready(config)
+    from flows.measure import measure
+
+    measured = run(measure(config, arguments.model))
+    print(f"{measured.actor}: success {measured.success} of {measured.success.n}, "
+          f"recovery {measured.recovery} of {measured.recovery.n}")  # fmt: skip
+    return 0
+
+
+def run_publish(arguments: argparse.Namespace) -> int:
+    """Bring a version to the Hub."""
+    config = settings(arguments)
+    asked: dict[str, Any] = {"repo": arguments.repo} if arguments.repo else {}
+    asked |= {"private": False} if arguments.public else {}
+    asked |= {"accept_licence": True} if arguments.accept_licence else {}
+    config = parse(merge_settings(config.model_dump(), {"hub": asked}), source="command line")
+    from agent_r.services.manifest import read_manifest
+    from flows.hub_access import hub_of
+
+    read_manifest(Path(arguments.version))
+    asyncio.run(hub_of(config.hub))
+    quiet_prefect(Path(".prefect"))
+    from flows.publish import publish
+
+    published = run(publish(arguments.version, config))
+    print(f"{published.url}  (commit {published.commit[:12]})")
+    return 0
+
+
+def run_pull(arguments: argparse.Namespace) -> int:
+    """Fetch a version from the Hub."""
+    config = settings(arguments)
+    from agent_r.services.hub.pull import Address, pull
+    from flows.hub_access import hub_of
+
+    address = Address.of(arguments.address)
+    if address is None:
+        raise ConfigError(f"'{arguments.address}' is no address like owner/name@v1.3")
+    hub = asyncio.run(hub_of(config.hub, address.repo))
+    got = pull(hub, address.tag, arguments.out / address.repo.rpartition("/")[2])
+    print(f"{got.path}: {got.rows}, digest {got.digest[:12]}")
+    return 0
+
+
+def run_diff(arguments: argparse.Namespace) -> int:
+    """Print what changed between two versions; 0 also where they differ."""
+    from agent_r.services.compare import describe, diff
+
+    for line in describe(diff(arguments.before, arguments.after)):
+        print(line)
+    return 0
+
+
+def run_merge(arguments: argparse.Namespace) -> int:
+    """Write one version from several."""
+    from agent_r.services.merge import merge
+
+    made = merge(
+        arguments.versions,
+        arguments.into,
+        weights=arguments.weights,
+        seed=arguments.seed,
+        elsewhere=on_hub(arguments.repo) if arguments.repo else None,
+    )
+    print(f"{made.path}: {made.rows}, digest {made.digest[:12]}")
+    return 0
+
+
+def on_hub(repo: str) -> dict[str, Any] | None:
+    """The manifest of the newest version in a repository."""
+    from agent_r.services.hub.pull import newest_published
+    from flows.hub_access import hub_of
+
+    settings = parse({"hub": {"repo": repo}}, source="--repo").hub
+    return newest_published(asyncio.run(hub_of(settings)))
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write the file that another trainer reads."""
+    from agent_r.services.formats import export_format
+
+    rows = export_format(arguments.version, arguments.format, arguments.out)
+    print(f"{arguments.out}: {rows} rows for {arguments.format}")
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Execute a dataset again; 1 where a row differs."""
+    from agent_r.services.audit import audit
+    from env_adapters import env_of_manifest
+
+    result = asyncio.run(audit(arguments.path, env_of_manifest, recipes=arguments.recipes))
+    for line in result.problems[:20]:
+        print(line, file=sys.stderr)
+    unverified = f", {result.unverified} were published unverified" if result.unverified else ""
+    print(
+        f"{arguments.path}: {result.rows} rows executed, {len(result.problems)} differ{unverified}"
+    )
+    return 1 if result.problems else 0
+
+
+def run_serve(arguments: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    from agent_r.services.local_model.process import PACKAGED, model_name
+
+    folder = arguments.model or PACKAGED
+    name = model_name(folder)
+    from agent_r.services.local_model.server import serve
+
+    with contextlib.suppress(KeyboardInterrupt):  # how a server is meant to end
+        serve(
+            folder, model=name, host=arguments.host, port=arguments.port, threads=arguments.threads
+        )
+    return 0
+
+
+def run_warm_start(arguments: argparse.Namespace) -> int:
+    """Train the embedded model from nothing."""
+    from flows.checkpoint import make_checkpoint
+
+    run(make_checkpoint(arguments.out, seed=arguments.seed))
+    return 0
+
+
+def flow_ready(config: Config, *, trains: bool = False) -> None:
+    """All that can be known to be wrong, before Prefect is started."""
+    from flows.preflight import preflight
+
+    preflight(config, trains=trains)
+    quiet_prefect(Path(".prefect"))

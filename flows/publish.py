@@ -1,0 +1,36 @@
+"""Publish a dataset version to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from prefect import flow
+
+from agent_r.services.hub.publish import Published
+from agent_r.settings import Config
+from flows.artifacts import announce_published, show_published
+from flows.hub_access import hub_of, private_here
+from flows.results import JSON
+from tasks.publish import publish as publish_task
+
+
+@flow(
+    name="publish",
+    flow_run_name="publish-{config.hub.repo}",
+    persist_result=True,
+    result_serializer=JSON,
+)
+async def publish(version: str, config: Config = Config()) -> Published:
+    """One commit, then a tag that never moves; running it again finds what is there.
+
+    Args:
+        version: Folder of a dataset version.
+        config: All settings; `hub` is what matters here.
+    """
+    hub = await hub_of(config.hub)
+    known = private_here(config, hub)
+    published = await asyncio.to_thread(publish_task, Path(version), hub, config.hub, known)
+    await show_published(published)
+    announce_published(published)
+    return published

@@ -1,0 +1,48 @@
+"""Run a flow from a terminal, and end it: Ctrl-C and SIGTERM stop cleanly, and at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+INTERRUPTED = 130
+GRACE_S = 5.0  # for Prefect to note that a run was cancelled
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end; SIGTERM ends it like Ctrl-C, so that a stopped container stops cleanly."""
+
+    async def watched() -> Any:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is not None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop, loop, task)
+        return await work
+
+    try:
+        return asyncio.run(watched())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def stop(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    """Cancel what runs, and wait for it only so long."""
+    task.cancel()
+    loop.call_later(GRACE_S, leave)
+
+
+def leave() -> NoReturn:
+    """End at once, with one line: Prefect would spend minutes telling a stopped server of it.
+
+    A Ctrl-C reaches the embedded server too. The model's server and the trainer end with us.
+    """
+    embedded = sys.modules.get("prefect.server.api.server")
+    for server in list(embedded.SubprocessASGIServer._instances.values()) if embedded else ():
+        server.stop()
+    print("agent-r: stopped. What is finished is kept: the same command goes on from here.",
+          file=sys.stderr, flush=True)  # fmt: skip
+    os._exit(INTERRUPTED)

@@ -1,0 +1,31 @@
+"""A dataset version by its folder, or by its address on the Hub, from where it is read back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from agent_r.errors import ConfigError
+from agent_r.services.hub.pull import Address, pull
+from agent_r.services.stage import work_folder
+from agent_r.settings import Config
+from flows.hub_access import hub_of
+
+
+async def local_version(version: str, config: Config) -> Path:
+    """The folder of a version; `owner/name@v1.3` is fetched at its tag, and checked.
+
+    Raises:
+        HubError: the Hub has no such version, or does not answer.
+        DatasetError: what came is not what its manifest says.
+    """
+    address = Address.of(version)
+    if address is None or Path(version).exists():
+        return Path(version)
+    if not address.tag:
+        raise ConfigError(f"'{version}' is no folder; for a version on the Hub: {version}@v1.3")
+    folder = work_folder(config) / "hub" / address.repo.replace("/", "--")
+    if (folder / address.tag).exists():  # a tag never moves: what was fetched is what it names
+        return folder / address.tag
+    hub = await hub_of(config.hub, address.repo)
+    return Path((await asyncio.to_thread(pull, hub, address.tag, folder)).path)

@@ -1,0 +1,27 @@
+"""Publish a dataset version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from agent_r.services.hub.publish import Published
+from agent_r.services.hub.publish import publish as publish_version
+from agent_r.services.hub.repository import Hub
+from agent_r.services.hub.scan import Private
+from agent_r.settings import HubConfig
+
+
+@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish(version: Path, hub: Hub, settings: HubConfig, known: Private) -> Published:
+    """One commit and its tag; a version that is there already is found."""
+    return publish_version(
+        version,
+        hub,
+        private=settings.private,
+        accept_licence=settings.accept_licence,
+        known=known,
+        attempts=settings.attempts,
+    )
