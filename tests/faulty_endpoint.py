@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from agent_r.actor import Completion, Message, SamplingParams
-from agent_r.config import OpenAIEndpoint
 from agent_r.services.endpoint import EndpointActor
+from agent_r.settings import OpenAIEndpoint
 
 KEY = "sk-test-0123456789"
 HELLO = [Message("user", "Hello")]

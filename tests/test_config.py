@@ -7,18 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent_r.config import (
-    PRESETS,
-    Config,
-    EmbeddedEndpoint,
-    OpenAIEndpoint,
-    digest,
-    load,
-    merge,
-    parse,
-    read_key,
-)
+from agent_r.config import PRESETS, digest, load, merge, parse, read_key
 from agent_r.errors import ConfigError
+from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint
 
 OPENAI = {"kind": "openai", "base_url": "http://localhost:1/v1", "model": "tiny"}
 COMMAND = {"backend": "command", "command": "train {dataset}"}

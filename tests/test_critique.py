@@ -10,7 +10,6 @@ import pytest
 from planting import judged, leaf, plant
 
 from agent_r.actor import Message
-from agent_r.config import CritiqueConfig
 from agent_r.critique import (
     FirstError,
     Verdict,
@@ -23,6 +22,7 @@ from agent_r.critique import (
 )
 from agent_r.errors import ContextOverflow, EndpointRejected, EndpointUnavailable
 from agent_r.prompts import JUDGE
+from agent_r.settings import CritiqueConfig
 from agent_r.testing import ScriptedActor
 
 

@@ -25,10 +25,10 @@ from faulty_endpoint import (
 )
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams
-from agent_r.config import OpenAIEndpoint
 from agent_r.errors import ContextOverflow, EndpointRejected
 from agent_r.services.endpoint import EndpointActor
 from agent_r.services.replies import MAX_TEXT_CHARS
+from agent_r.settings import OpenAIEndpoint
 
 
 async def until(happened: Callable[[], bool]) -> None:

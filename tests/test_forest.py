@@ -13,7 +13,6 @@ from conftest import Made
 from planting import judged
 
 from agent_r.actor import Message
-from agent_r.config import Config
 from agent_r.environment import TaskSpec
 from agent_r.errors import ConfigError, EndpointUnavailable
 from agent_r.prompts import JUDGE
@@ -24,6 +23,7 @@ from agent_r.services.build import build
 from agent_r.services.forest import TREE, Forest, why_no_error
 from agent_r.services.stage import shards, tasks_of_iteration
 from agent_r.services.together import each
+from agent_r.settings import Config
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 
 TASK = TaskSpec("corridor 0", "train", 0)

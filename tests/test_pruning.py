@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent_r.config import TextCraftEnv
 from agent_r.environment import Environment
 from agent_r.pruning import prune, replay
+from agent_r.settings import TextCraftEnv
 from env_adapters.textcraft import TextCraft
 
 WAY = [

@@ -11,7 +11,6 @@ import pytest
 from planting import judged, leaf, plant
 
 from agent_r.actor import Message, SamplingParams
-from agent_r.config import RevisionConfig
 from agent_r.critique import Critique, FirstError
 from agent_r.errors import ContextOverflow
 from agent_r.prompts import SIGNALS
@@ -31,6 +30,7 @@ from agent_r.revision import (
     verify,
 )
 from agent_r.search import SearchTree
+from agent_r.settings import RevisionConfig
 from agent_r.testing import Corridor, ScriptedActor
 from agent_r.trajectory import Step
 

@@ -19,7 +19,6 @@ pytest.importorskip("transformers")
 
 import torch
 
-from agent_r.config import TrainConfig
 from agent_r.errors import TrainerError
 from agent_r.services import trainer_job
 from agent_r.services.encoding import IGNORED, Encoded, encode_rows, plan_batches
@@ -36,6 +35,7 @@ from agent_r.services.trainer import (
     partial,
     prepare,
 )
+from agent_r.settings import TrainConfig
 
 WORDS = ["oak", "log", "plank", "stick", "bowl", "lamp", "wire", "sand"]
 
