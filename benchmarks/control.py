@@ -15,11 +15,11 @@ import functools
 from pathlib import Path
 
 from agent_r import metrics
-from agent_r.config import Config, EmbeddedEndpoint
 from agent_r.services.evaluation import Measurement, measure_actor
 from agent_r.services.report import RunReport
 from agent_r.services.store import write_jsonl
 from agent_r.services.trainer import Source, TrainJob, make_trainer
+from agent_r.settings import Config, EmbeddedEndpoint
 from env_adapters import make_env
 from flows.actors import acting, first_model
 from flows.general import general_rows
