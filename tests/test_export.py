@@ -154,6 +154,32 @@ def test_a_full_file_begins_the_next_and_readers_see_one_config(
     assert read_manifest(Path(ref.path))["rows"] == made.built.dataset.rows
 
 
+def groups(path: Path) -> list[bytes]:
+    """The bytes of each row group of a file."""
+    content, meta = path.read_bytes(), pq.ParquetFile(path).metadata
+    found = []
+    for number in range(meta.num_row_groups):
+        chunks = [meta.row_group(number).column(i) for i in range(meta.num_columns)]
+        starts = [c.dictionary_page_offset or c.data_page_offset for c in chunks]
+        ends = [s + c.total_compressed_size for s, c in zip(starts, chunks, strict=True)]
+        found.append(content[min(starts) : max(ends)])
+    return found
+
+
+def test_a_row_left_out_changes_the_bytes_of_its_own_group_alone(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_r.services.shards.GROUP_BYTES", 1 << 14)
+    rows = [pair for pair in pairs(made) if pair[0] == "prompt_completion"]
+    name = "data/prompt_completion/train-00000-of-00001.parquet"
+    before, after = (
+        groups(Path(export(kept, tmp_path / place, provenance=dict).path) / name)
+        for place, kept in (("all", rows), ("fewer", rows[:3] + rows[4:]))
+    )
+    assert len(before) > 4
+    assert len(set(before) - set(after)) <= 2  # the group may have ended with that very row
+
+
 def test_a_version_tells_of_those_before_it(made: Made, tmp_path: Path) -> None:
     folder, rows = tmp_path / "demo", pairs(made)
     for drop in range(3):
