@@ -74,6 +74,21 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def dotted(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names.
+
+    >>> dotted({"seed": 1, "env": {"kind": "textcraft"}})
+    {'seed': 1, 'env.kind': 'textcraft'}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= dotted(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def digest(*parts: BaseModel | str | int) -> str:
     """A short name for settings: equal settings, equal name, in any process."""
     plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]

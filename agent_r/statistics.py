@@ -192,7 +192,7 @@ def total_variation(before: Mapping[str, int], after: Mapping[str, int]) -> floa
     return sum(abs(before.get(k, 0) / old - after.get(k, 0) / new) for k in sorted(keys)) / 2
 
 
-def mean(histogram: Mapping[str, int]) -> float | None:
+def mean(histogram: Mapping[Any, int]) -> float | None:
     """Mean of a histogram's values; None where it is empty.
 
     >>> mean({"0.00": 1, "1.00": 3})

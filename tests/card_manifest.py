@@ -81,7 +81,7 @@ FULL: dict[str, Any] = {
     "content_digest": "0123456789abcdef" * 4,
     "rows": {"sft": 5, "prompt_completion": 11, "preference": 3, "critique": 8, "trees": 7},
     "files": {"data/sft/train-00000-of-00001.parquet": "00"},
-    "figures": list(FIGURES),
+    "figures": dict.fromkeys(FIGURES, "0" * 64),
     "environments": [
         {"name": "toy", "version": "1", "licence": "Apache-2.0", "source": "here", "settings": {}}
     ],

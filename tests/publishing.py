@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conftest import Made
-from hub_server import WRITE
+from hub_server import WRITE, LoopbackHub
 from pydantic import SecretStr
 
 from agent_r.errors import AgentRError
@@ -85,3 +85,19 @@ def next_of(made: Made, folder: Path, drop: int) -> Path:
 def send(hub: Hub, version: Path, waits: list[float] | None = None, **options: Any) -> Published:
     sleep = (waits if waits is not None else []).append
     return publish(version, hub, sleep=sleep, load=not_loaded, **options)
+
+
+def commits(hub: LoopbackHub) -> list[str]:
+    """Titles of the commits of ours, the first one last: the Hub's own begins each repository."""
+    repo = hub.store.repos[REPO]
+    return [commit.title for commit in repo.history(repo.head)][:-1]
+
+
+def tagged(hub: LoopbackHub) -> dict[str, str]:
+    repo = hub.store.repos[REPO]
+    return {name: repo.at(name).title for name in repo.tags}
+
+
+def title(version: Path) -> str:
+    manifest = read_manifest(version)
+    return f"{manifest['version']} {manifest['content_digest'][:16]}"

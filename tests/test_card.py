@@ -117,8 +117,10 @@ def test_the_limits_follow_from_the_numbers() -> None:
 
 def test_pictures_are_linked_only_where_they_are() -> None:
     assert render_card(FULL).count("](figures/") == len(FIGURES)
-    assert "](figures/" not in render_card(FULL | {"figures": []})
-    assert "evil" not in render_card(FULL | {"figures": ["http://evil", "figures/rows.png"]})
+    assert "](figures/" not in render_card(FULL | {"figures": {}})
+    assert "evil" not in render_card(
+        FULL | {"figures": {"http://evil": "0", "figures/rows.png": "0"}}
+    )
 
 
 @pytest.mark.parametrize("missing", [*FULL, "all"])

@@ -49,7 +49,7 @@ def planted(evil: str) -> dict[str, Any]:
         message["role"] = true["role"]
     manifest["drops"] = {evil: 3}
     manifest["counts"][evil] = 3
-    manifest["figures"] = list(FIGURES)
+    manifest["figures"] = dict.fromkeys(FIGURES, "0" * 64)
     statistics = manifest["statistics"]
     statistics["counts"] |= {name: {evil: 3} for name in ("localiser", "signal_source", "env")}
     statistics["crossed"] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ def test_a_version_tells_of_those_before_it(made: Made, tmp_path: Path) -> None:
     folder, rows = tmp_path / "demo", pairs(made)
     for drop in range(3):
         told = {"config": {"trees": drop}, "actors": [f"actor {drop}"]}
-        export(rows[drop:], folder, provenance=lambda told=told: told)  # type: ignore[misc]
+        export(rows[drop:], folder, provenance=partial(dict, told))
     history = read_manifest(folder / "v1.3")["history"]
     assert [one["version"] for one in history] == ["v1.1", "v1.2", "v1.3"]
     assert [one["actors"] for one in history] == [["actor 0"], ["actor 1"], ["actor 2"]]
@@ -266,6 +267,13 @@ def test_the_card_does_not_claim_an_execution_that_was_not_made(made: Made) -> N
     assert "Every revision was executed" in render_card(manifest)
     manifest["config"]["revision"]["verify"] = False
     assert "not executed" in render_card(manifest)
+
+
+def test_the_card_shows_every_picture_that_lies_beside_it(made: Made) -> None:
+    card = (made.version / "README.md").read_text(encoding="utf-8")
+    drawn = [path.name for path in (made.version / "figures").iterdir()]
+    assert drawn
+    assert all(f"](figures/{name})" in card for name in drawn)
 
 
 def test_the_manifest_says_what_made_it_and_where_nothing_lies(made: Made) -> None:

@@ -25,7 +25,7 @@ KNOWN = Private(
     secrets=(KEY, "none", "12345"),
     hosts=("build-7.example.com", "localhost"),
     users=("mkowalski", "root", "max"),
-    paths=("/work/main", "/"),
+    paths=("/build/agent", "/"),
 )
 
 PLANTED = {
@@ -78,7 +78,7 @@ PLANTED = {
     "host name": "on BUILD-7.example.com.",
     "host name, its first part": "build-7 says",
     "user name": "made by mkowalski",
-    "local path, known": "cd /work/main/datasets_out",
+    "local path, known": "cd /build/agent/datasets_out",
     "secret of this run": KEY,
     "secret of this run, in a URL": "token=" + quote(KEY, safe=""),
     "secret of this run, in JSON": json.dumps({"key": KEY}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from agent_r.config import dotted
 from agent_r.fingerprint import canonical
 from agent_r.schema import SCHEMAS
 from agent_r.services.card.markup import line
 from agent_r.services.manifest import Manifest, read_manifest
+from agent_r.services.shards import read_footer
 from agent_r.statistics import Drift, drift
 
 _EXAMPLES = 3  # ids shown of each kind of change
@@ -80,7 +82,7 @@ def diff(before: Path, after: Path, *, examples: int = _EXAMPLES) -> Diff:
                 database.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", rows)
         unread = Counter[str]()
         for name in (n for n, digest in old["files"].items() if digest in both):
-            unread[_config(name)] += pq.read_metadata(before / name).num_rows
+            unread[_config(name)] += read_footer(before / name)[1]
         configs = tuple(_changes(database, name, unread[name], examples) for name in SCHEMAS)
     return Diff(
         before=_name(before, old),
@@ -148,19 +150,11 @@ def _described(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Setting]:
-    old, new = dict(_dotted("", before)), dict(_dotted("", after))
+def _settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Setting]:
+    old, new = dotted(before), dotted(after)
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             yield Setting(key, old.get(key), new.get(key))
-
-
-def _dotted(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(f"{prefix}{key}.", value)
-        else:
-            yield f"{prefix}{key}", value
 
 
 def describe(result: Diff) -> list[str]:

@@ -88,7 +88,7 @@ def _most(counted: dict[str, int]) -> list[tuple[str, int]]:
 
 def pictures(facts: Facts) -> list[str]:
     """The pictures that the manifest lists under `figures`: a link to none is never made."""
-    there = {*facts.table("files"), *map(str, facts.items("figures"))}
+    there = facts.table("figures")
     return [f"![{alt}]({path})" for path, alt in FIGURES.items() if path in there]
 
 

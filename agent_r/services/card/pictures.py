@@ -9,6 +9,7 @@ from typing import Any
 
 from agent_r.services.card.facts import Facts
 from agent_r.services.card.markup import line
+from agent_r.statistics import mean
 
 # Where each lies in a version, and what someone reads who does not see it.
 FIGURES = {
@@ -28,7 +29,7 @@ Axes = Any
 def draw(manifest: dict[str, Any], folder: Path) -> list[Path]:
     """Draw what the statistics have to tell; nothing where they are silent or matplotlib is absent.
 
-    The files lie in `folder/figures`; a card shows those that its manifest's `figures` lists.
+    The files lie in `folder/figures`; a card shows those that its manifest's `figures` names.
     """
     if importlib.util.find_spec("matplotlib") is None:
         return []
@@ -88,15 +89,11 @@ def _panel(axes: Axes, name: str, colour: str, histogram: dict[float, int]) -> f
     bars = axes.bar(list(shares), list(shares.values()), width=0.07, color=colour)
     labels = [f"{share:.0f} %" if share >= 1 else "" for share in shares.values()]
     axes.bar_label(bars, labels, fontsize=9, padding=2)
-    title = f"{name}\nmean {_average(histogram):.2f}"
+    title = f"{name}\nmean {mean(histogram):.2f}"
     axes.set_ylabel(title, rotation=0, ha="right", va="center", color=colour)
     _bare(axes)
     axes.set_yticks([])
     return max(shares.values())
-
-
-def _average(histogram: dict[float, int]) -> float:
-    return sum(value * n for value, n in histogram.items()) / sum(histogram.values())
 
 
 def _errors(figure: Any, facts: Facts) -> bool:
@@ -116,7 +113,7 @@ def _errors(figure: Any, facts: Facts) -> bool:
             place = min(_LAST, max(0, int(step)))
             places[place] = places.get(place, 0) + n
         axes.bar([p + shift for p in places], list(places.values()), width=0.4, color=colour)
-        label = f"{name}: mean {_average(histogram):.1f}"
+        label = f"{name}: mean {mean(histogram):.1f}"
         corner = {"transform": axes.transAxes, "ha": "right", "va": "top"}
         axes.text(0.99, height, label, color=colour, **corner)
     axes.margins(y=0.25)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent_r.config import dotted
 from agent_r.schema import SCHEMAS
 from agent_r.services.card.facts import Facts, whole
 from agent_r.services.card.markup import code, details, inline, number, table
@@ -117,18 +118,3 @@ def _setting(value: Any) -> str:
     return (
         "unset" if value is None else code(str(value).lower() if value in (True, False) else value)
     )
-
-
-def dotted(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names.
-
-    >>> dotted({"seed": 1, "env": {"kind": "textcraft"}})
-    {'seed': 1, 'env.kind': 'textcraft'}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat |= dotted(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

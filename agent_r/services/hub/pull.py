@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -54,8 +55,8 @@ def pull(
         DatasetError: what came is not what its manifest says.
         VersionConflict: another version of that name lies there.
     """
-    work = lambda: _pull(hub, tag, out)  # noqa: E731
-    return patiently(f"pull {hub.repo} {tag}".strip(), work, attempts=attempts, sleep=sleep)
+    what = f"pull {hub.repo} {tag}".strip()
+    return patiently(what, partial(_pull, hub, tag, out), attempts=attempts, sleep=sleep)
 
 
 def _pull(hub: Hub, tag: str, out: Path) -> DatasetRef:
@@ -70,15 +71,15 @@ def _pull(hub: Hub, tag: str, out: Path) -> DatasetRef:
     manifest = hub.manifest(commit)
     if manifest is None or manifest["version"] != tag:
         raise DatasetError(f"{hub.url} at {tag} has no manifest that says so")
-    folder, partial = out / tag, out / f".{tag}-{commit[:12]}.partial"
+    folder, half = out / tag, out / f".{tag}-{commit[:12]}.partial"
     if not folder.exists():
-        download(hub, commit, manifest, partial)
+        download(hub, commit, manifest, half)
         if not folder.exists():  # or a twin was faster
-            read_manifest(partial)
+            read_manifest(half)
             # The card is made from the checked manifest: it alone has no digest to be checked by.
-            write_bytes(partial / "README.md", render_card(manifest, repo=hub.repo).encode())
-            shutil.rmtree(partial / ".cache", ignore_errors=True)  # the client's own notes
-            keep(partial, folder)
+            write_bytes(half / "README.md", render_card(manifest, repo=hub.repo).encode())
+            shutil.rmtree(half / ".cache", ignore_errors=True)  # the client's own notes
+            keep(half, folder)
     return existing(folder, manifest)
 
 
