@@ -148,6 +148,18 @@ def test_verify_passes_a_good_dataset_and_counts_what_differs(made: Made, tmp_pa
     assert done.stdout == f"{made.version}: {rows} rows executed, 0 differ\n"
 
 
+def test_a_reader_that_has_seen_enough_is_no_failure(made: Made, tmp_path: Path) -> None:
+    words = [sys.executable, "-u", "-m", "flows.cli", "diff", str(made.version), str(made.version)]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env
+    ) as running:
+        assert running.stdout and running.stderr
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 0
+
+
 def test_help_teaches_and_is_cheap(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "flows.cli", "--help"],
