@@ -1,15 +1,18 @@
 """Monte Carlo tree search over an actor's own replies (paper section 3.1).
 
 A simulation walks from the root to a leaf, expanding every node it reaches; only a leaf's final
-reward is propagated back. A tree is a list of nodes with indices: it compares, prints and
-serialises, and the same seed, world and replies give the same tree.
+reward is propagated back. Several walk at once, in rounds: all ask the actor together, and go on
+when the last reply is there. So the order in which replies come changes nothing: the same seed,
+world and replies give the same tree. It is a list of nodes with indices: it compares, prints and
+serialises.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Container, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, SamplingParams, parse_action
@@ -18,6 +21,7 @@ from agent_r.episode import act
 from agent_r.errors import ContextOverflow
 from agent_r.prompts import WAIT, conversation
 from agent_r.settings import SearchConfig
+from agent_r.together import each
 from agent_r.trajectory import Step, StopReason, Trajectory
 
 ROOT = 0
@@ -77,30 +81,45 @@ class SearchTree:
         return Trajectory(self.task, self.prompt, tuple(self.steps(leaf)), node.reward, stop)
 
 
-def uct(node: Node, parent_visits: int, *, c: float) -> float:
+def uct(node: Node, parent_visits: int, *, c: float, walking: int = 0) -> float:
     """Mean return plus an exploration bonus; an unvisited node comes before all others.
+
+    Each of the `walking` simulations that are below the node counts as one that returned nothing
+    (virtual loss, Chaslot et al. 2008, https://doi.org/10.1007/978-3-540-87608-3_6): the next one
+    looks elsewhere.
 
     >>> uct(Node(visits=4, total_return=2.0), parent_visits=4, c=0.0)
     0.5
     """
-    if node.visits == 0:
+    visits = node.visits + walking
+    if visits == 0:
         return math.inf
-    bonus = math.sqrt(math.log(max(parent_visits, 1)) / node.visits)
-    return node.value + c * bonus
+    bonus = math.sqrt(math.log(max(parent_visits, 1)) / visits)
+    return node.total_return / visits + c * bonus
 
 
 def select(
-    tree: SearchTree, index: int, *, c: float, rng: random.Random, closed: Container[int] = ()
+    tree: SearchTree,
+    index: int,
+    *,
+    c: float,
+    rng: random.Random,
+    closed: Container[int] = (),
+    walking: Mapping[int, int] | None = None,
 ) -> int | None:
     """The child to walk into: highest UCT, ties at random; None where nothing is left to try.
 
-    A leaf is walked into once: its reward is then known, and will not change.
+    A leaf is walked into once: its reward is then known, and will not change. `walking` says how
+    many simulations are on their way below a node.
     """
-    parent = tree.nodes[index]
+    parent, on_their_way = tree.nodes[index], walking or {}
     open_children = [i for i in parent.children if i not in closed]
     if not open_children:
         return None
-    scores = [uct(tree.nodes[i], parent.visits, c=c) for i in open_children]
+    visits = parent.visits + on_their_way.get(index, 0)
+    scores = [
+        uct(tree.nodes[i], visits, c=c, walking=on_their_way.get(i, 0)) for i in open_children
+    ]
     best = max(scores)
     return rng.choice([i for i, s in zip(open_children, scores, strict=True) if s == best])
 
@@ -114,24 +133,29 @@ def backpropagate(tree: SearchTree, leaf: int) -> None:
 
 
 async def search(
-    env: Environment, actor: Actor, task: str, *, config: SearchConfig, seed: int
+    env: Environment,
+    actor: Actor,
+    task: str,
+    *,
+    config: SearchConfig,
+    seed: int,
+    enough: Callable[[SearchTree], bool] = lambda tree: False,
 ) -> SearchTree:
-    """Grow one tree; a tree whose every leaf has ended stops before its last simulation.
+    """Grow one tree; it stops early where every leaf has ended, or where it holds `enough`.
 
     Raises:
         UnknownTask, EnvironmentFault, EndpointError: nothing of the tree is worth keeping then.
     """
     tree = SearchTree(task, await env.reset(task), seed)
-    walk = _Walk(tree, env, actor, config, random.Random(seed))
-    walk.remember(ROOT)
-    for _ in range(config.simulations):
-        if not await walk.simulate():
-            break
+    growth = _Growth(tree, env, actor, config, random.Random(seed), enough)
+    growth.remember(ROOT)
+    while await growth.round():
+        pass
     return tree
 
 
 @dataclass(slots=True)
-class _Walk:
+class _Growth:
     """One tree's search in progress."""
 
     tree: SearchTree
@@ -139,34 +163,79 @@ class _Walk:
     actor: Actor
     config: SearchConfig
     rng: random.Random
+    enough: Callable[[SearchTree], bool]
     at: int | None = ROOT  # the node whose state the world is in
-    kept: dict[int, Snapshot] = field(default_factory=dict)
+    kept: dict[int, Snapshot] = field(default_factory=dict)  # of nodes that may yet be expanded
     closed: set[int] = field(default_factory=set)  # leaves visited, and nodes with only such below
+    begun: int = 0  # simulations
+    walks: list[int] = field(default_factory=list)  # the node where each stands: to be expanded
+    walking: Counter[int] = field(default_factory=Counter)  # how many walks are at or below a node
+    full: bool = False  # enough was found, or nothing is left to try
 
-    async def simulate(self) -> bool:
-        """Walk from the root to a leaf and propagate its reward; False where no leaf is left."""
-        index = ROOT
-        while self.tree.nodes[index].stop is None:
-            if not self.tree.nodes[index].children:
-                await self.expand(index)
-                continue  # the expansion may have found that the episode ends here
-            chosen = select(
-                self.tree, index, c=self.config.exploration, rng=self.rng, closed=self.closed
-            )
-            if chosen is not None:
-                index = chosen
-            elif index == ROOT:
-                return False
-            else:  # all below has been seen: this is no simulation, begin it again
-                self.closed.add(index)
-                index = ROOT
-        self.closed.add(index)
-        backpropagate(self.tree, index)
-        return index != ROOT
+    async def round(self) -> bool:
+        """Expand every node where a walk stands, all at once, and walk on; False at the end."""
+        while len(self.walks) < self.config.walks and self.begun < self.config.simulations:
+            if self.full:
+                break
+            self.begun += 1
+            self.walk(ROOT)
+        if self.full or not self.walks:
+            return False
+        frontier = list(dict.fromkeys(self.walks))
+        proposed = await each(frontier, self.propose)
+        for index, responses in zip(frontier, proposed, strict=True):
+            await self.expand(index, responses)
+        standing, self.walks = self.walks, []
+        for index in standing:
+            self.walk_on(index)
+        return True
 
-    async def expand(self, index: int) -> None:
-        """Sample candidates in one request, merge those that act alike, and try each one."""
-        for response in await self.propose(index):
+    def walk(self, index: int) -> None:
+        """Enter a node, and go on from there."""
+        self.walking[index] += 1
+        self.walk_on(index)
+
+    def walk_on(self, index: int) -> None:
+        """Down to a node that must be expanded first, or to a leaf: there the walk ends."""
+        node = self.tree.nodes[index]
+        if node.stop is not None and index not in self.closed:
+            self.end(index)
+            return
+        if node.stop is None and not node.children:
+            self.walks.append(index)
+            return
+        chosen = select(
+            self.tree,
+            index,
+            c=self.config.exploration,
+            rng=self.rng,
+            closed=self.closed,
+            walking=self.walking,
+        )
+        if chosen is not None:
+            self.walk(chosen)
+        elif index == ROOT:
+            self.leave(ROOT)
+            self.full = True
+        else:  # all below has been seen: this is no simulation, begin it again
+            self.leave(index)
+            self.closed.add(index)
+            self.walk(ROOT)
+
+    def end(self, leaf: int) -> None:
+        """A simulation is over: what it earned is known to all nodes above."""
+        self.leave(leaf)
+        self.closed.add(leaf)
+        backpropagate(self.tree, leaf)
+        self.full = self.full or leaf == ROOT or self.enough(self.tree)
+
+    def leave(self, index: int) -> None:
+        """A walk that has come to a node is no longer on its way there."""
+        self.walking.subtract((ROOT, *self.tree.path(index)))
+
+    async def expand(self, index: int, responses: Sequence[str]) -> None:
+        """Try each of the replies proposed at a node."""
+        for response in responses:
             await self.go_to(index)
             step, result = await self.take(response, reward=self.tree.nodes[index].reward)
             child = Node(parent=index, step=step, reward=result.reward)
@@ -180,9 +249,13 @@ class _Walk:
             self.tree.nodes[index].children.append(self.at)
             if child.stop is None:
                 self.remember(self.at)
+        self.kept.pop(index, None)
 
     async def propose(self, index: int) -> list[str]:
-        """Distinct replies at a node; none where the episode cannot go on, and why is noted."""
+        """Distinct replies at a node, those that act alike merged; one request for all of them.
+
+        None where the episode cannot go on, and why is noted.
+        """
         steps = self.tree.steps(index)
         messages = conversation(self.env.info.instruction, self.tree.prompt, steps)
         params = SamplingParams(

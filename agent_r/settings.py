@@ -84,6 +84,7 @@ class SearchConfig(Settings):
 
     simulations: Positive = Field(8, description="walks from the root to a leaf, per tree")
     candidates: Positive = Field(4, description="replies sampled at a node, in one request")
+    walks: Positive = Field(4, description="simulations of one tree that go on at once (paper: 1)")
     max_depth: Positive = Field(20, description="steps of one trajectory, at most")
     exploration: float = Field(0.25, ge=0, description="c of the UCT formula")
     temperature: float = Field(1.0, gt=0, description="of the replies sampled at a node")

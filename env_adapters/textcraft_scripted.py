@@ -14,7 +14,7 @@ from dataclasses import replace
 from agent_r.actor import Completion, Message, SamplingParams, Usage, parse_action
 from agent_r.prompts import JUDGE
 from agent_r.settings import ScriptedEndpoint, TextCraftEnv
-from env_adapters.textcraft import TextCraft
+from env_adapters.textcraft import TextCraft, TextCraftState
 from env_adapters.textcraft_demos import mistake, say, verdict
 from env_adapters.textcraft_expert import plan
 
@@ -26,6 +26,7 @@ class ScriptedCrafter:
         self._error_rate = config.error_rate
         self._spec = env
         self._usage = Usage()
+        self._openings: dict[str, TextCraftState] = {}
 
     @property
     def name(self) -> str:
@@ -40,10 +41,8 @@ class ScriptedCrafter:
     ) -> list[Completion]:
         await asyncio.sleep(0)  # as a real endpoint would, let others run: a Ctrl-C, for one
         texts = [m.content for m in messages]
-        replies = [
-            await self._reply(messages, random.Random(repr((texts, params.seed, k))))
-            for k in range(n)
-        ]
+        seeded = [random.Random(repr((texts, params.seed, k))) for k in range(n)]
+        replies = await self._replies(messages, seeded)
         self._usage.requests += 1
         read, written = (sum(len(text) // 4 for text in side) for side in (texts, replies))
         self._usage.prompt_tokens += read
@@ -51,20 +50,31 @@ class ScriptedCrafter:
         first, *others = [Completion(reply) for reply in replies]
         return [replace(first, prompt_tokens=read, completion_tokens=written), *others]
 
-    async def _reply(self, messages: Sequence[Message], rng: random.Random) -> str:
+    async def _replies(
+        self, messages: Sequence[Message], seeded: Sequence[random.Random]
+    ) -> list[str]:
+        """One reply for each generator; the conversation is replayed once for them all."""
         env = TextCraft(self._spec)
         goal = messages[1].content.rsplit("Goal: craft ", 1)[1].removesuffix(".")
-        await env.reset(goal)
-        replies = [m.content for m in messages if m.role == "assistant"]
+        await self._open(env, goal)
+        said = [m.content for m in messages if m.role == "assistant"]
         before, observation = dict(env.inventory), ""
-        for reply in replies:
+        for reply in said:
             before = dict(env.inventory)
             observation = (await env.step(parse_action(reply))).observation
         if messages[-1].content.endswith(JUDGE):
-            return verdict(env, before, parse_action(replies[-1]), observation)
-        wrong = rng.random() < self._error_rate
+            return [verdict(env, before, parse_action(said[-1]), observation)] * len(seeded)
         right = plan(env.book, goal, env.inventory)[0]
-        return say(mistake(env, rng) if wrong else right, goal)
+        wrong = [rng.random() < self._error_rate for rng in seeded]
+        actions = [mistake(env, rng) if w else right for w, rng in zip(wrong, seeded, strict=True)]
+        return [say(action, goal) for action in actions]
+
+    async def _open(self, env: TextCraft, goal: str) -> None:
+        """Begin an episode; a goal's prompt, which nobody reads here, is written once alone."""
+        if goal not in self._openings:
+            await env.reset(goal)
+            self._openings[goal] = env.snapshot()
+        env.restore(self._openings[goal])
 
     async def aclose(self) -> None:
         """Nothing to give back."""

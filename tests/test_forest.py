@@ -22,7 +22,7 @@ from agent_r.services import store
 from agent_r.services.build import build
 from agent_r.services.forest import TREE, Forest, why_no_error
 from agent_r.services.stage import shards, tasks_of_iteration
-from agent_r.services.together import each
+from agent_r.together import each
 from agent_r.settings import Config
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 

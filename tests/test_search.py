@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import random
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from planting import leaf, plant
 
-from agent_r.actor import Message
+from agent_r.actor import Completion, Message
 from agent_r.environment import Environment
 from agent_r.errors import ContextOverflow, EndpointUnavailable
 from agent_r.search import Node, SearchTree, backpropagate, search, select, uct
@@ -34,10 +35,26 @@ def wander(messages: Sequence[Message], k: int) -> str:
     return f"Action: {rng.choice(ACTIONS)}"
 
 
+class Dawdler(ScriptedActor):
+    """Replies as `wander`, each after a while that the rng draws."""
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__(wander)
+        self.most_at_once = self._at_once = 0
+        self._rng = rng
+
+    async def complete(self, *args: Any, **how: Any) -> list[Completion]:
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        await asyncio.sleep(self._rng.random() / 1000)
+        self._at_once -= 1
+        return await super().complete(*args, **how)
+
+
 async def grow(
     env: Environment, *, task: str = "corridor 1", seed: int = 0, actor: Any = None, **over: Any
 ) -> SearchTree:
-    settings = {"simulations": 8, "candidates": 4, "max_depth": 6} | over
+    settings = {"simulations": 8, "candidates": 4, "max_depth": 6, "walks": 1} | over
     config = SearchConfig.model_validate(settings)
     return await search(env, actor or ScriptedActor(wander), task, config=config, seed=seed)
 
@@ -186,6 +203,59 @@ async def test_what_is_counted_is_what_the_world_was_asked() -> None:
         assert tree.calls == sum(bool(node.children) for node in tree.nodes)
 
 
+@pytest.mark.parametrize("walks", [2, 3, 8])
+async def test_several_walks_give_one_tree_whatever_the_order_of_the_replies(walks: int) -> None:
+    trees = []
+    for seed in range(4):
+        actor = Dawdler(random.Random(seed))
+        trees.append(await grow(Corridor(), actor=actor, walks=walks, max_depth=8))
+        assert 1 < actor.most_at_once <= walks
+    assert all(shape(tree) == shape(trees[0]) for tree in trees)
+
+
+async def test_walks_that_go_on_at_once_go_different_ways() -> None:
+    def reply(messages: Sequence[Message], k: int) -> str:
+        return f"Action: wander {k}"
+
+    tree = await grow(Corridor(), actor=ScriptedActor(reply), walks=4, simulations=4, max_depth=3)
+    assert [tree.nodes[i].visits for i in tree.nodes[0].children] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("walks", [1, 4])
+async def test_as_many_simulations_are_made_however_many_walk_at_once(walks: int) -> None:
+    tree = await grow(Corridor(), walks=walks, simulations=8, max_depth=6)
+    assert tree.nodes[0].visits == 8
+    assert all(tree.nodes[i].visits <= 1 for i in tree.leaves())
+
+
+async def test_a_walk_on_its_way_counts_as_one_that_returned_nothing() -> None:
+    tree = plant(("a", 1.0), ("b", 1.0))
+    chosen = {
+        select(tree, 0, c=0.25, rng=random.Random(s), walking={0: 1, 1: 1}) for s in range(20)
+    }
+    assert chosen == {2}
+    assert uct(tree.nodes[1], 3, c=0.0, walking=1) == 0.5
+
+
+async def test_two_walks_that_meet_where_the_episode_cannot_go_on_are_one_visit() -> None:
+    def reply(messages: Sequence[Message], k: int) -> str | Exception:
+        return "Action: east" if len(messages) == 2 else ContextOverflow("too long", status=400)
+
+    tree = await grow(Corridor(), actor=ScriptedActor(reply), candidates=1, walks=4)
+    assert [(n.visits, n.stop) for n in tree.nodes] == [(1, None), (1, StopReason.CONTEXT_OVERFLOW)]
+
+
+async def test_a_tree_that_holds_enough_is_searched_no_further() -> None:
+    def holds_two(tree: SearchTree) -> bool:
+        return sum(tree.nodes[i].visits for i in tree.leaves()) >= 2
+
+    config = SearchConfig(simulations=8, candidates=2, max_depth=4, walks=2)
+    actor = ScriptedActor(wander)
+    tree = await search(Corridor(), actor, "corridor 1", config=config, seed=0, enough=holds_two)
+    assert tree.nodes[0].visits == 2
+    assert tree.calls == actor.calls
+
+
 async def test_the_same_seed_gives_the_same_tree_and_another_seed_another() -> None:
     one, same, other = [await grow(ForkableCorridor(), seed=s) for s in (5, 5, 6)]
     assert one == same
@@ -212,7 +282,7 @@ async def test_the_golden_tree_is_grown_again() -> None:
         TextCraft(spec),
         ScriptedCrafter(ScriptedEndpoint(error_rate=0.5), spec),
         "ash stool",
-        config=SearchConfig(simulations=4, candidates=2, max_depth=8),
+        config=SearchConfig(simulations=4, candidates=2, max_depth=8, walks=1),
         seed=1,
     )
     grown = json.loads(TREE.dump_json(tree))

@@ -27,7 +27,7 @@ from agent_r.services.replies import (
     read_names,
     read_reply,
 )
-from agent_r.services.together import each
+from agent_r.together import each
 from agent_r.settings import OpenAIEndpoint
 
 CONNECT_S = 10.0  # a host that drops packets is found out long before a slow reply is

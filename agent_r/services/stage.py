@@ -12,7 +12,7 @@ from agent_r.environment import TaskSpec
 from agent_r.errors import ConfigError
 from agent_r.services.forest import Forest, MakeEnv
 from agent_r.services.progress import Progress
-from agent_r.services.together import each
+from agent_r.together import each
 from agent_r.settings import Config
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,23 +13,27 @@ R = TypeVar("R")
 
 
 async def each(
-    items: Iterable[T], job: Callable[[T], Awaitable[R]], *, limit: asyncio.Semaphore
+    items: Iterable[T],
+    job: Callable[[T], Awaitable[R]],
+    *,
+    limit: AbstractAsyncContextManager[object] | None = None,
 ) -> list[R]:
     """`job` of every item, results in order; at most `limit` at once, shared with other callers."""
 
     async def one(item: T) -> R:
-        async with limit:
+        async with limit or contextlib.nullcontext():
             return await job(item)
 
     try:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(one(item)) for item in items]
     except BaseExceptionGroup as failures:
-        raise _first(failures) from None
+        raise first_of(failures) from None
     return [task.result() for task in running]
 
 
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that ended the others."""
     error: BaseException = failures
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
