@@ -22,9 +22,9 @@ from agent_r.services import store
 from agent_r.services.build import build
 from agent_r.services.forest import TREE, Forest, why_no_error
 from agent_r.services.stage import shards, tasks_of_iteration
-from agent_r.together import each
 from agent_r.settings import Config
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
+from agent_r.together import each
 
 TASK = TaskSpec("corridor 0", "train", 0)
 SEARCH = {"simulations": 20, "candidates": 4, "max_depth": 5}

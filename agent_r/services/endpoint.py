@@ -27,8 +27,8 @@ from agent_r.services.replies import (
     read_names,
     read_reply,
 )
-from agent_r.together import each
 from agent_r.settings import OpenAIEndpoint
+from agent_r.together import each
 
 CONNECT_S = 10.0  # a host that drops packets is found out long before a slow reply is
 FIRST_WAIT_S = 0.5

@@ -12,8 +12,8 @@ from agent_r.environment import TaskSpec
 from agent_r.errors import ConfigError
 from agent_r.services.forest import Forest, MakeEnv
 from agent_r.services.progress import Progress
-from agent_r.together import each
 from agent_r.settings import Config
+from agent_r.together import each
 
 
 @dataclass(frozen=True, slots=True)
