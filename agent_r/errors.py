@@ -9,6 +9,7 @@
     ├── EnvironmentFault        the world itself broke (not: the action was refused, which is data)
     ├── EndpointError           the model's server could not answer
     │   ├── EndpointUnavailable no answer after all retries: transport, time-out, 429, 5xx
+    │   │   └── EndpointDown    nobody is answered any more: the run stops
     │   ├── EndpointRejected    the server refuses the request (4xx): retrying cannot help
     │   └── ContextOverflow     the prompt is longer than the context: ends an episode, as data
     ├── StoreError              a path cannot be read or written, or holds something else
@@ -53,6 +54,10 @@ class EndpointError(AgentRError):
 
 class EndpointUnavailable(EndpointError):
     """No usable answer after all retries."""
+
+
+class EndpointDown(EndpointUnavailable):
+    """The server has answered no request at all for longer than the patience that was given."""
 
 
 class EndpointRejected(EndpointError):

@@ -61,9 +61,14 @@ class OpenAIEndpoint(Settings):
     )
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the key")
     api_key_block: str = Field("", description="name of a Prefect Secret block with the key")
-    concurrency: Positive = Field(32, description="requests in flight, at most")
+    concurrency: Positive | Literal["auto"] = Field(
+        32, description="requests in flight, at most; `auto` finds out how many are answered best"
+    )
     timeout_s: float = Field(120.0, gt=0, description="seconds that one reply may take")
     attempts: Positive = Field(6, description="tries of one request before it is given up")
+    patience_s: float = Field(
+        180.0, gt=0, description="seconds in which nobody is answered, until the run is stopped"
+    )
     prompt_price: float = Field(0.0, ge=0, description="money for a million prompt tokens")
     completion_price: float = Field(0.0, ge=0, description="money for a million sampled tokens")
 

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from agent_r.actor import Actor
 from agent_r.services.evaluation import Measurement, Opened, measure_actor
 from agent_r.services.forest import MakeEnv
+from agent_r.services.slots import at_once
 from agent_r.settings import Config
 
 
@@ -19,5 +20,5 @@ async def score(
 ) -> Measurement:
     """Play the held-out tasks, and continue the failures given."""
     return await measure_actor(
-        actor, make_env, config, openings=openings, parallel=config.endpoint.concurrency
+        actor, make_env, config, openings=openings, parallel=at_once(config.endpoint.concurrency)
     )

@@ -39,6 +39,7 @@ class Fault:
     body: str | None = None  # sent as it is
     headers: Mapping[str, str] = field(default_factory=dict)
     content: str | None = "reply {k}"  # of each choice; k is its seed plus its place
+    finish_reason: str = "stop"
     choices: int | None = None  # however many were asked for
     hang: bool = False  # until the client gives up
     drip: bool = False  # a byte now and then, for ever: never silent, never done
@@ -194,7 +195,7 @@ class FaultyEndpoint:
         page = {
             "object": "chat.completion",
             "choices": [
-                {"index": place, "message": message, "finish_reason": "stop"}
+                {"index": place, "message": message, "finish_reason": fault.finish_reason}
                 for place, message in enumerate(said)
             ],
             "usage": {

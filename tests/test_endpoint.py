@@ -26,7 +26,7 @@ from faulty_endpoint import (
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams
 from agent_r.errors import ContextOverflow, EndpointRejected
-from agent_r.services.endpoint import EndpointActor
+from agent_r.services.endpoint import DOUBTS, EndpointActor
 from agent_r.services.replies import MAX_TEXT_CHARS
 from agent_r.settings import OpenAIEndpoint
 
@@ -132,7 +132,6 @@ async def test_requests_in_flight_never_exceed_the_limit() -> None:
     async with bench(serve={"delay_s": 0.02, "ignores_n": True}, concurrency=3) as (client, server):
         await asyncio.gather(*(client.ask(n=3) for _ in range(6)))
     assert server.most_in_flight == 3
-    assert len(server.completions) == 18
 
 
 async def test_a_request_that_waits_gives_its_slot_back() -> None:
@@ -186,13 +185,13 @@ async def test_a_call_cancelled_while_it_waits_ends_at_once() -> None:
 
 
 async def test_a_server_that_ignores_n_is_topped_up_and_remembered() -> None:
-    async with bench(serve={"ignores_n": True}) as (client, server):
+    async with bench(serve={"ignores_n": True}, attempts=9) as (client, server):
         assert texts(await client.ask(n=3)) == ["reply 7", "reply 8", "reply 9"]
         assert texts(await client.ask(n=2)) == ["reply 7", "reply 8"]
     asked = [(r.body.get("n"), r.body["seed"]) for r in server.completions]
-    assert asked[0] == (3, 7)
-    assert sorted(asked[1:3]) == [(None, 8), (None, 9)]
-    assert sorted(asked[3:]) == [(None, 7), (None, 8)]
+    assert asked[:DOUBTS] == [(3, 7)] * DOUBTS
+    assert sorted(asked[DOUBTS : DOUBTS + 2]) == [(None, 8), (None, 9)]
+    assert sorted(asked[DOUBTS + 2 :]) == [(None, 7), (None, 8)]
 
 
 async def test_single_requests_are_sent_at_once() -> None:
@@ -202,11 +201,19 @@ async def test_single_requests_are_sent_at_once() -> None:
     assert server.most_in_flight == 4
 
 
-async def test_a_server_that_drops_a_choice_once_is_still_asked_for_n() -> None:
-    async with bench([Fault(choices=2)]) as (client, server):
+@pytest.mark.parametrize("choices", [1, 2])
+async def test_a_server_that_drops_a_choice_once_is_asked_again(choices: int) -> None:
+    async with bench([Fault(choices=choices)]) as (client, server):
         assert texts(await client.ask(n=3)) == ["reply 7", "reply 8", "reply 9"]
         await client.ask(n=3)
-    assert [r.body.get("n") for r in server.completions] == [3, None, 3]
+    assert [r.body.get("n") for r in server.completions] == [3, 3, 3]
+
+
+async def test_a_server_that_always_drops_a_choice_is_topped_up() -> None:
+    async with bench([Fault(choices=2)] * DOUBTS, attempts=9) as (client, server):
+        assert texts(await client.ask(n=3)) == ["reply 7", "reply 8", "reply 9"]
+        await client.ask(n=3)
+    assert [r.body.get("n") for r in server.completions] == [3] * DOUBTS + [None, 3]
 
 
 @pytest.mark.parametrize(
@@ -241,25 +248,46 @@ async def test_no_reply_at_all_cannot_be_asked_for() -> None:
             await client.ask(n=0)
 
 
-async def test_null_content_is_an_empty_text() -> None:
-    async with bench([NULL_CONTENT, Fault(content="")]) as (client, server):
-        assert texts(await client.ask()) == [""]
-        assert texts(await client.ask()) == [""]
-    assert len(server.completions) == 2
+ODD = {
+    "no text": (NULL_CONTENT, ""),
+    "an empty text": (Fault(content=""), ""),
+    "a megabyte": (MEGABYTE, "x" * MAX_TEXT_CHARS),
+    "half characters": (LONE_SURROGATES, "a\ufffdb\ufffdc"),
+}
 
 
-async def test_a_very_long_text_is_cut_and_says_so() -> None:
-    async with bench([MEGABYTE]) as (client, _):
+@pytest.mark.parametrize("fault", [fault for fault, _ in ODD.values()], ids=list(ODD))
+async def test_an_odd_reply_is_asked_for_again_and_counted(fault: Fault) -> None:
+    async with bench([fault]) as (client, _):
+        assert texts(await client.ask()) == ["reply 7"]
+        assert client.actor.faults.total() == 1
+
+
+@pytest.mark.parametrize(("fault", "text"), list(ODD.values()), ids=list(ODD))
+async def test_a_model_whose_replies_are_always_odd_is_taken_as_it_is(
+    fault: Fault, text: str
+) -> None:
+    async with bench([fault] * (DOUBTS + 1), attempts=9) as (client, server):
+        assert texts(await client.ask()) == [text]
+        assert texts(await client.ask()) == [text]
+    assert len(server.completions) == DOUBTS + 1
+
+
+async def test_an_empty_text_that_tokens_cut_short_is_not_odd() -> None:
+    async with bench([Fault(content=None, finish_reason="length")]) as (client, server):
+        assert texts(await client.ask()) == [""]
+    assert len(server.completions) == 1
+
+
+async def test_a_very_long_text_that_is_taken_says_that_it_was_cut() -> None:
+    async with bench([MEGABYTE] * DOUBTS, attempts=9) as (client, _):
         (reply,) = await client.ask()
-    assert len(reply.text) == MAX_TEXT_CHARS
     assert reply.finish_reason == "length"
 
 
-async def test_any_text_can_be_written_as_utf_8_both_ways() -> None:
-    async with bench([LONE_SURROGATES]) as (client, server):
-        outgoing = [Message("user", "x\ud800y")]
-        (reply,) = await client.actor.complete(outgoing, n=1, params=PARAMS)
-    assert reply.text == "a\ufffdb\ufffdc"
+async def test_what_is_sent_can_be_written_as_utf_8() -> None:
+    async with bench() as (client, server):
+        await client.actor.complete([Message("user", "x\ud800y")], n=1, params=PARAMS)
     assert server.completions[0].body["messages"][0]["content"] == "x\ufffdy"
 
 

@@ -6,31 +6,36 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 import openai
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
-from agent_r.errors import ConfigError, EndpointRejected, EndpointUnavailable
+from agent_r.errors import EndpointRejected, EndpointUnavailable
+from agent_r.services.breaker import Breaker
 from agent_r.services.replies import (
+    FEWER,
     MAX_SAID_CHARS,
     NO_KEY,
+    Doubtful,
     Refused,
+    Reply,
     Server,
     Unanswered,
     deepest_cause,
-    encodable,
     read_names,
     read_reply,
 )
+from agent_r.services.requests import body_of, client_of, seed_of, without
+from agent_r.services.slots import Slots
 from agent_r.settings import OpenAIEndpoint
 from agent_r.together import each
 
-CONNECT_S = 10.0  # a host that drops packets is found out long before a slow reply is
+DOUBTS = 4  # tries until an odd reply is taken for the model's way
 FIRST_WAIT_S = 0.5
 MAX_WAIT_S = 60.0
 
@@ -59,12 +64,15 @@ class EndpointActor:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.usage = Usage()
+        self.slots = Slots.of(config.concurrency)
+        self.faults: Counter[str] = Counter()  # tries that failed, by kind
         self._config = config
         self._rng, self._sleep, self._clock = rng or random.Random(), sleep, clock
-        self._slots = asyncio.Semaphore(config.concurrency)
         self._refused: set[str] = set()  # settings that the model turned out not to take
+        self._usual: set[str] = set()  # oddities of its replies that turned out to be its way
         self._server = Server.of(config, api_key.strip() or NO_KEY)
-        self._client = _client(config, self._server)
+        self._breaker = Breaker(self._server.url, patience_s=config.patience_s, sleep=sleep)
+        self._client = client_of(config, self._server)
 
     def __repr__(self) -> str:
         return self._server.line(f"EndpointActor({self.name!r} at {self._server.url})")
@@ -94,11 +102,11 @@ class EndpointActor:
         """
         if n < 1:
             raise ValueError(f"n is {n}: at least one reply must be asked for")
-        body = _body(self._config.model, messages, params)
+        body = body_of(self._config.model, messages, params)
         replies = await self._draw(body, n)
         if len(replies) < min(n, 2):
-            self._refused.add("n")
-        singles = [{**body, **_seed(params, k)} for k in range(len(replies), n)]
+            self._refused.add("n")  # it had several tries
+        singles = [{**body, **seed_of(params, k)} for k in range(len(replies), n)]
         drawn = await each(singles, lambda one: self._draw(one, 1), limit=asyncio.Semaphore(n))
         return replies + [reply for single in drawn for reply in single]
 
@@ -126,7 +134,7 @@ class EndpointActor:
         A setting that the model does not take is left out from then on.
         """
         while n == 1 or "n" not in self._refused:
-            wanted = _without(self._refused, body)
+            wanted = without(self._refused, body)
             if n > 1:  # some servers do not know `n` at all
                 wanted["n"] = n
             try:
@@ -143,11 +151,7 @@ class EndpointActor:
         return []
 
     async def _drawn(self, body: dict[str, Any], n: int) -> list[Completion]:
-        reply = await self._answer(
-            lambda: self._client.post("/chat/completions", cast_to=str, body=body),
-            read_reply,
-            attempts=self._config.attempts,
-        )
+        reply = await self._reply(body, n)
         self.usage.prompt_tokens += reply.prompt_tokens
         self.usage.cached_tokens += reply.cached_tokens
         self.usage.completion_tokens += reply.completion_tokens
@@ -156,6 +160,20 @@ class EndpointActor:
             first, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens
         )
         return [spent, *others]
+
+    async def _reply(self, body: dict[str, Any], n: int) -> Reply:
+        """A reply without doubt; one that stays doubtful in all tries is the model's way."""
+        try:
+            return await self._answer(
+                lambda: self._client.post("/chat/completions", cast_to=str, body=body),
+                lambda text: read_reply(text, n=n, usual=self._usual),
+                attempts=self._config.attempts,
+            )
+        except Doubtful as doubt:
+            if doubt.kind != FEWER:  # for that the server is asked otherwise
+                self._usual.add(doubt.kind)
+                _log.warning("%s: %s, again and again: taken as it is", self, doubt)
+            return doubt.reply
 
     async def _served(self, *, attempts: int) -> list[str]:
         return await self._answer(
@@ -187,10 +205,21 @@ class EndpointActor:
     async def _answer(
         self, send: Callable[[], Awaitable[str]], read: Callable[[str], T], *, attempts: int
     ) -> T:
-        """Send until an answer can be read; a try holds a slot, and a wait between tries none."""
+        """Send until an answer can be read; a try holds a slot, and a wait between tries none.
+
+        While the server answers nobody, a try says nothing of this request, and does not count.
+        """
+        tried = 0
+
+        def is_last(state: RetryCallState) -> bool:
+            nonlocal tried
+            tried += not self._breaker.suspect
+            doubtful = state.outcome and isinstance(state.outcome.exception(), Doubtful)
+            return tried >= (min(attempts, DOUBTS) if doubtful else attempts)
+
         tries = AsyncRetrying(
             retry=retry_if_exception_type(Unanswered),
-            stop=stop_after_attempt(attempts),
+            stop=is_last,
             wait=self._wait,
             sleep=self._sleep,
             before_sleep=self._note,
@@ -199,33 +228,65 @@ class EndpointActor:
         try:
             async for attempt in tries:
                 with attempt:
-                    async with self._slots:
-                        return await self._try(send, read)
+                    return await self._breaker.ask(lambda: self._try(send, read))
+        except Doubtful:
+            raise
         except Unanswered as error:
             cause = self._server.line(str(error))[:MAX_SAID_CHARS]
-        tried = f"{attempts} tries" if attempts > 1 else "1 try"
-        line = f"no answer from {self._server.url} after {tried}: {cause}"
+        times = f"{attempts} tries" if attempts > 1 else "1 try"
+        line = f"no answer from {self._server.url} after {times}: {cause}"
         raise EndpointUnavailable(self._server.line(line))
 
     async def _try(self, send: Callable[[], Awaitable[str]], read: Callable[[str], T]) -> T:
-        failure: Exception
+        async with self.slots:
+            failure = await self._tried(send, read)
+        if not isinstance(failure, Exception):
+            return failure
+        if isinstance(failure, Unanswered):
+            self._count(failure)
+        else:
+            self._breaker.answered()
+        raise failure
+
+    def _count(self, failure: Unanswered) -> None:
+        """What failed is counted by kind; too many in a row, and the server is given up."""
+        self.faults[failure.kind] += 1
+        if failure.kind in ("HTTP 429", "HTTP 503"):
+            self.slots.refused(time.monotonic())
+        if isinstance(failure, Doubtful):
+            self._breaker.answered()
+        else:
+            self._breaker.failed(self._server.line(str(failure))[:MAX_SAID_CHARS])
+
+    async def _tried(
+        self, send: Callable[[], Awaitable[str]], read: Callable[[str], T]
+    ) -> T | Exception:
+        """An answer, or what went wrong.
+
+        Returned, so that the client's exception, which may quote the key, is chained to nothing.
+        """
         self.usage.requests += 1
         try:
             # The client's own limit is on silence: a server that drips bytes would never meet it.
             async with asyncio.timeout(self._config.timeout_s):
-                return read(await send())
+                answer = read(await send())
+        except Unanswered as failure:
+            return failure
         except (TimeoutError, openai.APITimeoutError):
-            failure = Unanswered("timed out")
+            return Unanswered("timed out")
         except openai.APIConnectionError as error:
-            failure = Unanswered(deepest_cause(error))
+            return Unanswered(deepest_cause(error), kind="connection")
         except openai.APIStatusError as error:
-            failure = self._server.judge(error, now=self._clock())
-        # Raised out here so that the client's exception, which may quote the key, is not chained.
-        raise failure
+            return self._server.judge(error, now=self._clock())
+        self._breaker.answered()
+        self.slots.answered(time.monotonic())
+        return answer
 
     def _wait(self, state: RetryCallState) -> float:
         """Exponential, on top of what the server asks; the jitter parts those who wait together."""
         failure = state.outcome.exception() if state.outcome else None
+        if isinstance(failure, Doubtful):
+            return 0.0  # the server is well: only this reply was odd
         asked = failure.after_s if isinstance(failure, Unanswered) else 0.0
         widest = FIRST_WAIT_S * 2 ** min(state.attempt_number - 1, 10)
         return min(asked + self._rng.uniform(widest / 2, widest), MAX_WAIT_S)
@@ -235,52 +296,3 @@ class EndpointActor:
         cause = state.outcome.exception() if state.outcome else None
         line = self._server.line(f"{self._server.url}: try {state.attempt_number}: {cause}")
         _log.info("%s", line[:MAX_SAID_CHARS])
-
-
-def _client(config: OpenAIEndpoint, server: Server) -> openai.AsyncOpenAI:
-    key, patience = server.key.get_secret_value(), config.timeout_s
-    if not _is_web_address(config.base_url):
-        line = f"base_url '{server.url}' is not an http:// or https:// URL"
-        raise ConfigError(server.line(line))
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(
-            f"the key in {server.key_holder} has characters that no HTTP header can carry"
-        )
-    client = openai.AsyncOpenAI(
-        api_key=key,
-        base_url=config.base_url,
-        timeout=openai.Timeout(patience, connect=min(CONNECT_S, patience)),
-        max_retries=0,
-    )
-    # The library takes these from the environment: what we send is ours to say.
-    client.organization = client.project = None
-    return client
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _body(model: str, messages: Sequence[Message], params: SamplingParams) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": m.role, "content": encodable(m.content)} for m in messages],
-        "temperature": params.temperature,
-        "max_tokens": params.max_tokens,
-        **_seed(params, 0),
-    }
-    return body | ({"stop": list(params.stop)} if params.stop else {})
-
-
-def _seed(params: SamplingParams, k: int) -> dict[str, int]:
-    return {} if params.seed is None else {"seed": params.seed + k}
-
-
-def _without(refused: set[str], body: dict[str, Any]) -> dict[str, Any]:
-    """The body less what the model does not take; its token limit goes by another name there."""
-    renamed = {"max_completion_tokens": body["max_tokens"]} if "max_tokens" in refused else {}
-    return {name: value for name, value in body.items() if name not in refused} | renamed

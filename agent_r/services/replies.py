@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Self
 
 import openai
-from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr, model_validator
 
 from agent_r.actor import Completion
 from agent_r.errors import ContextOverflow, EndpointRejected
@@ -20,6 +20,7 @@ from agent_r.settings import OpenAIEndpoint
 MAX_TEXT_CHARS = 100_000  # of one reply; a longer one is a server gone wrong
 MAX_SAID_CHARS = 400  # of a server's own words in an error message
 MAX_SEARCHED_CHARS = 4000  # of them, for what they mean: a router quotes its router's router
+FEWER = "fewer replies than asked for"
 NO_KEY = "none"  # sent where a server wants no key; no secret, so never scrubbed
 
 # vLLM, llama.cpp, SGLang, TGI, OpenAI. A bare "too long" is not enough: a stop string can be that.
@@ -44,11 +45,20 @@ _SPENT_THINKING = re.compile(r"max_tokens or model output limit was reached", re
 
 
 class Unanswered(Exception):
-    """One try failed in a way that another may not."""
+    """One try failed in a way that another may not; `kind` is what it is counted as."""
 
-    def __init__(self, cause: str, *, after_s: float = 0.0) -> None:
+    def __init__(self, cause: str, *, kind: str = "", after_s: float = 0.0) -> None:
         super().__init__(cause)
+        self.kind = kind or cause
         self.after_s = after_s
+
+
+class Doubtful(Unanswered):
+    """A reply that can be used, but that no healthy model gives: if it stays so, it is `reply`."""
+
+    def __init__(self, cause: str, reply: Reply) -> None:
+        super().__init__(cause)
+        self.reply = reply
 
 
 class Refused(EndpointRejected):
@@ -107,7 +117,7 @@ class Server:
             return EndpointRejected(self.line(line), status=status)
         if status in (408, 409, 429) or status >= 500:
             after_s = retry_after(error.response.headers, now=now)
-            return Unanswered(f"HTTP {status}: {said}", after_s=after_s)
+            return Unanswered(f"HTTP {status}: {said}", kind=f"HTTP {status}", after_s=after_s)
         if status == 401:
             line = f"{self.url}: the endpoint refuses the key in {self.key_holder}"
             return EndpointRejected(self.line(line), status=status)
@@ -160,11 +170,31 @@ _Count = Annotated[int, BeforeValidator(_count)]
 
 class _Said(BaseModel):
     content: _Text = ""
+    broken: bool = False  # half characters were in it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mend(cls, said: Any) -> Any:
+        content = said.get("content") if isinstance(said, dict) else None
+        if not isinstance(content, str):
+            return said
+        whole = encodable(content)
+        return {"content": whole, "broken": whole != content}
 
 
 class _Choice(BaseModel):
     message: _Said
     finish_reason: _Text = ""
+
+    @property
+    def doubt(self) -> str:
+        """What is odd about it; a text that tokens or a filter cut short is not."""
+        text = self.message.content
+        if not text and self.finish_reason in ("", "stop"):
+            return "a reply without text"
+        if len(text) > MAX_TEXT_CHARS:
+            return f"a reply of more than {MAX_TEXT_CHARS:,} characters"
+        return "a reply with broken characters" if self.message.broken else ""
 
     def completion(self) -> Completion:
         text = self.message.content
@@ -185,16 +215,24 @@ class Reply(BaseModel):
     )
 
 
-def read_reply(text: str) -> Reply:
-    """A chat completion; `Unanswered` where it is none."""
+def read_reply(text: str, *, n: int, usual: Container[str] = ()) -> Reply:
+    """A chat completion; `Unanswered` where it is none.
+
+    `usual` are doubts that this model has shown to be its way.
+    """
     page = _json(text)
     try:
-        return Reply.model_validate(page)
+        reply = Reply.model_validate(page)
     except ValueError:
         # Some routers answer 200 with an error inside; its words are the cause.
         said = _words(page.get("error")) if isinstance(page, dict) else ""
-    what = "a reply that is not JSON" if page is None else "a reply without choices"
-    raise Unanswered(f"{what}: {said}" if said else what)
+        what = "a reply that is not JSON" if page is None else "a reply without choices"
+        raise Unanswered(f"{what}: {said}" if said else what, kind=what) from None
+    doubts = [choice.doubt for choice in reply.choices]
+    doubts += [FEWER] if len(reply.choices) < n else []
+    if doubt := next((doubt for doubt in doubts if doubt and doubt not in usual), ""):
+        raise Doubtful(doubt, reply)
+    return reply
 
 
 def read_names(text: str) -> list[str]:

@@ -1,0 +1,83 @@
+"""A server that answers nobody is asked by one for all, and after some patience by none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from agent_r.errors import EndpointDown
+
+T = TypeVar("T")
+
+SUSPECT = 10  # tries in a row, of whatever request, that had no answer
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 20.0  # between two tries of a suspect
+
+
+class Breaker:
+    """Counts tries without an answer, over all requests of one server.
+
+    Ten in a row make it suspect: from then on one request at a time finds out whether it answers,
+    after pauses that double, and the others wait. A server that starts again in time costs nothing
+    but that time; one that does not is given up in one line, not once for each request.
+
+    Args:
+        where: the server, as messages name it.
+        patience_s: seconds without any answer, the first try's included, until it is given up.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        *,
+        patience_s: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._where, self._patience_s = where, patience_s
+        self._sleep, self._clock = sleep, clock
+        self._row = 0
+        self._since = 0.0  # the first failure of the row
+        self._given_up = ""  # the line that says so
+        self._probe = asyncio.Lock()
+
+    @property
+    def suspect(self) -> bool:
+        return self._row >= SUSPECT
+
+    def answered(self) -> None:
+        """There is somebody."""
+        self._row = 0
+
+    def failed(self, cause: str) -> None:
+        """One try had no answer.
+
+        Raises:
+            EndpointDown: nobody has been answered for too long.
+        """
+        if self._row == 0:
+            self._since = self._clock()
+        self._row += 1
+        waited = self._clock() - self._since
+        if self.suspect and waited >= self._patience_s:
+            tried = f"{self._row} tries; the last: {cause}"
+            self._given_up = f"{self._where} has answered nobody for {waited:.0f} s ({tried})"
+            raise EndpointDown(self._given_up)
+
+    async def ask(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Send at once; where the server is suspect, when it is this request's turn to find out.
+
+        Raises:
+            EndpointDown: it has been given up.
+        """
+        if not self.suspect:
+            return await send()
+        async with self._probe:
+            if self._given_up:
+                raise EndpointDown(self._given_up)
+            if self.suspect:
+                over = min(self._row - SUSPECT, 10)
+                await self._sleep(min(FIRST_PAUSE_S * 2**over, LONGEST_PAUSE_S))
+                return await send()
+        return await send()
