@@ -1,13 +1,13 @@
 """The actor judges its own steps, and the first wrong one is found (paper section 3.2).
 
 A judgement belongs to a node of the tree, not to a pair: a node on twenty bad trajectories is
-judged once. A reply that holds no judgement, and a request that fails, leave `verdict` empty:
-that is a state of its own, counted, and never taken for Bad.
+judged once. A reply that holds no judgement, and a step that does not fit the judge's context,
+leave `verdict` empty: that is a state of its own, counted, and never taken for Bad. An endpoint
+that is gone is no judgement at all: the tree is judged again when it is back.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent_r.actor import Actor, SamplingParams
-from agent_r.errors import ContextOverflow, EndpointUnavailable
+from agent_r.errors import ContextOverflow
 from agent_r.prompts import judge_request
 from agent_r.search import SearchTree
 from agent_r.settings import CritiqueConfig
+from agent_r.together import each
 
 # The underscores of Markdown count as no letters, unlike in \b; "misjudgement. Bad…" is no verdict.
 _JUDGEMENT = re.compile(
@@ -80,7 +81,7 @@ async def judge_step(
     Under `vote` several are sampled and the most frequent counts (the earlier of equals).
 
     Raises:
-        EndpointRejected: the endpoint will refuse every such request.
+        EndpointError: no answer, or a refusal.
     """
     votes = config.votes if config.localiser == "vote" else 1
     temperature = config.temperature if votes == 1 else max(config.temperature, 0.7)
@@ -92,7 +93,7 @@ async def judge_step(
     messages = judge_request(instruction, tree.prompt, tree.steps(index))
     try:
         replies = await actor.complete(messages, n=votes, params=params)
-    except (EndpointUnavailable, ContextOverflow) as error:
+    except ContextOverflow as error:
         return Critique(None, "", f"judge failed: {type(error).__name__}")
     if not replies:
         return Critique(None, "", "judge failed: no reply")
@@ -108,25 +109,32 @@ async def judge_paths(
     actor: Actor,
     tree: SearchTree,
     paths: Sequence[Sequence[int]],
+    critiques: dict[int, Critique],
     *,
     instruction: str,
     config: CritiqueConfig,
-) -> dict[int, Critique]:
+) -> None:
     """Judge each path's nodes in order until one is Bad; no node is judged twice.
 
-    `paths` begin at their fork. All paths advance together, `lookahead` steps of each at once:
-    the first Bad step found is the one that judging one after another would find.
+    `paths` begin at their fork, and what is found is added to `critiques`. All paths advance
+    together, `lookahead` steps of each at once: the first Bad step found is the one that judging
+    one after another would find.
+
+    Raises:
+        EndpointError: the others' judgements are lost, and this one cannot be had.
     """
     if config.localiser in ("value", "direct"):
-        return {}
-    critiques: dict[int, Critique] = {}
+        return
+
+    async def judge(index: int) -> None:
+        critiques[index] = await judge_step(
+            actor, tree, index, instruction=instruction, config=config
+        )
+
     for start in range(0, max(map(len, paths), default=0), config.lookahead):
         undecided = (p for p in paths if first_bad(p, 0, critiques) is None)
         wave = {i for p in undecided for i in p[start : start + config.lookahead]}
-        wanted = sorted(wave - critiques.keys())
-        asked = (judge_step(actor, tree, i, instruction=instruction, config=config) for i in wanted)
-        critiques.update(zip(wanted, await asyncio.gather(*asked), strict=True))
-    return critiques
+        await each(sorted(wave - critiques.keys()), judge)
 
 
 def find_first_error(

@@ -20,6 +20,7 @@ class TaskSpec:
     id: str
     split: Split
     depth: int = 0  # how many crafts (or rooms, or subgoals) deep; 0 where the world cannot say
+    again: int = 0  # explored more than once in an iteration: which of its trees, each has a seed
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@
     │   │   └── EndpointDown    nobody is answered any more: the run stops
     │   ├── EndpointRejected    the server refuses the request (4xx): retrying cannot help
     │   └── ContextOverflow     the prompt is longer than the context: ends an episode, as data
+    ├── BudgetSpent             a limit that the user set is reached: a run ends there, cleanly
     ├── StoreError              a path cannot be read or written, or holds something else
     ├── DatasetError            a dataset is damaged, not what it claims, or must not go out
     ├── HubError                the Hub could not do what was asked
@@ -70,6 +71,10 @@ class EndpointRejected(EndpointError):
 
 class ContextOverflow(EndpointRejected):
     """The prompt is longer than the model's context."""
+
+
+class BudgetSpent(AgentRError):
+    """A limit that the user set is reached; its text names it."""
 
 
 class StoreError(AgentRError):

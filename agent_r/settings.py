@@ -94,6 +94,9 @@ class SearchConfig(Settings):
     exploration: float = Field(0.25, ge=0, description="c of the UCT formula")
     temperature: float = Field(1.0, gt=0, description="of the replies sampled at a node")
     max_tokens: Positive = Field(128, description="length of one reply, in tokens")
+    stop_early: bool = Field(
+        True, description="search a tree no further once it holds all the pairs that are tried"
+    )
 
 
 class CritiqueConfig(Settings):
@@ -152,6 +155,18 @@ class RevisionConfig(Settings):
         return self
 
 
+class BudgetConfig(Settings):
+    """Where exploring and revising stop, each run anew; 0 is no limit. `trees` is one as well."""
+
+    tokens: int = Field(0, ge=0, description="prompt and sampled tokens together")
+    money: float = Field(0.0, ge=0, description="in the unit of the endpoint's prices")
+    minutes: float = Field(0.0, ge=0, description="of the clock on the wall")
+
+    @property
+    def limits(self) -> bool:
+        return bool(self.tokens or self.money or self.minutes)
+
+
 class DatasetConfig(Settings):
     """Where versions go, and what they are called."""
 
@@ -161,6 +176,11 @@ class DatasetConfig(Settings):
         description="folder of this dataset's versions",
     )
     out: str = Field("datasets_out", description="folder of all datasets")
+    store: str = Field(
+        "",
+        description="where trees are kept: a folder, or `s3://bucket/prefix`, which several "
+        "machines can share; empty: beside the versions",
+    )
 
 
 class HubConfig(Settings):
@@ -260,10 +280,23 @@ class Config(Settings):
     search: SearchConfig = SearchConfig()
     critique: CritiqueConfig = CritiqueConfig()
     revision: RevisionConfig = RevisionConfig()
+    budget: BudgetConfig = BudgetConfig()
     dataset: DatasetConfig = DatasetConfig()
     hub: HubConfig = HubConfig()
     train: TrainConfig = TrainConfig()
     measure: MeasureConfig = MeasureConfig()
+
+    @model_validator(mode="after")
+    def _money_needs_prices(self) -> Config:
+        prices = (
+            getattr(self.endpoint, "prompt_price", 0),
+            getattr(self.endpoint, "completion_price", 0),
+        )
+        if self.budget.money and not any(prices):
+            raise ValueError(
+                "budget.money needs endpoint.prompt_price and endpoint.completion_price"
+            )
+        return self
 
     @model_validator(mode="after")
     def _each_iteration_has_an_alpha(self) -> Config:

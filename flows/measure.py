@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from agent_r.config import digest
 from agent_r.services import store
 from agent_r.services.evaluation import Measurement, Opened
-from agent_r.services.stage import work_folder
+from agent_r.services.plan import work_folder
 from agent_r.settings import Config
 from env_adapters import make_env
 from flows.actors import acting, actor_name, first_model

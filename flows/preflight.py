@@ -8,7 +8,7 @@ import importlib.util
 
 from agent_r.errors import ConfigError, ExtraMissing
 from agent_r.services.local_model.process import model_name
-from agent_r.services.stage import tasks_of_iteration, work_folder
+from agent_r.services.plan import tasks_of_iteration, work_folder
 from agent_r.services.store import require_writable
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint
 from env_adapters import make_env

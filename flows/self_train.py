@@ -6,8 +6,8 @@ import time
 
 from prefect import flow
 
+from agent_r.services.plan import dataset_folder
 from agent_r.services.report import IterationReport, RunReport, draw_curve
-from agent_r.services.stage import dataset_folder
 from agent_r.services.store import write_json
 from agent_r.settings import Config
 from flows.artifacts import show_report

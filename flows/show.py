@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from agent_r.services.plan import dataset_folder
 from agent_r.services.report import HEADINGS, RunReport, notes, table
-from agent_r.services.stage import dataset_folder
 from agent_r.settings import Config
 
 WIDTH = 108

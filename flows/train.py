@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from agent_r.errors import ConfigError
 from agent_r.services.mixture import mixture_key, training_rows
+from agent_r.services.plan import work_folder
 from agent_r.services.progress import training_line
-from agent_r.services.stage import work_folder
 from agent_r.services.store import write_jsonl
 from agent_r.services.trainer import Source, TrainJob, make_trainer
 from agent_r.settings import Config

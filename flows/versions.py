@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent_r.errors import ConfigError
 from agent_r.services.hub.pull import Address, pull
-from agent_r.services.stage import work_folder
+from agent_r.services.plan import work_folder
 from agent_r.settings import Config
 from flows.hub_access import hub_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from agent_r.services.manifest import Manifest
 
 
 @task(name="build", cache_policy=NO_CACHE, persist_result=False)
-def build(
+async def build(
     forest: Forest,
     tasks: Sequence[TaskSpec],
     folder: Path,
@@ -25,4 +26,6 @@ def build(
     on_hub: Manifest | None,
 ) -> Built:
     """Turn harvests into the next dataset version; equal rows find the version that has them."""
-    return build_version(forest, tasks, folder, actor=actor, iteration=iteration, elsewhere=on_hub)
+    return await asyncio.to_thread(
+        build_version, forest, tasks, folder, actor=actor, iteration=iteration, elsewhere=on_hub
+    )

@@ -16,8 +16,8 @@ from agent_r.services.build import Built, build
 from agent_r.services.export import export
 from agent_r.services.forest import Forest
 from agent_r.services.manifest import read_manifest
+from agent_r.services.plan import tasks_of_iteration
 from agent_r.services.shards import read_rows
-from agent_r.services.stage import tasks_of_iteration
 from agent_r.settings import Config, ScriptedEndpoint
 from env_adapters import make_env
 from env_adapters.textcraft_scripted import ScriptedCrafter

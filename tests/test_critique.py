@@ -11,6 +11,7 @@ from planting import judged, leaf, plant
 
 from agent_r.actor import Message
 from agent_r.critique import (
+    Critique,
     FirstError,
     Verdict,
     find_first_error,
@@ -74,14 +75,18 @@ def test_a_judge_that_runs_on_is_cut_and_none_can_break_the_parser() -> None:
         parse_verdict("".join(rng.choices(parts, k=rng.randrange(40))))
 
 
-@pytest.mark.parametrize(
-    "reply", [EndpointUnavailable("gone"), ContextOverflow("full", status=400), "", "Hm."]
-)
+@pytest.mark.parametrize("reply", [ContextOverflow("full", status=400), "", "Hm."])
 async def test_a_judge_that_fails_is_never_a_verdict(reply: str | Exception) -> None:
     tree = plant(("a/b", 0.0))
     critique = await judge_step(ScriptedActor([reply]), tree, 1, instruction="i", config=config())
     assert critique.verdict is None
     assert first_bad([1, 2], 0, {1: critique}) is None
+
+
+async def test_an_endpoint_that_is_gone_is_no_judgement() -> None:
+    gone = ScriptedActor([EndpointUnavailable("gone")])
+    with pytest.raises(EndpointUnavailable):
+        await judge_step(gone, plant(("a", 0.0)), 1, instruction="i", config=config())
 
 
 async def test_no_reply_is_a_failed_judge_and_a_refused_request_ends_the_run() -> None:
@@ -140,7 +145,8 @@ async def test_waves_find_what_judging_in_order_finds(bad: set[str], lookahead: 
     tree = plant(*TREE)
     paths = [tree.path(i) for i in tree.leaves()]
     settings = config(lookahead=lookahead)
-    critiques = await judge_paths(verdicts_of(bad), tree, paths, instruction="i", config=settings)
+    critiques: dict[int, Critique] = {}
+    await judge_paths(verdicts_of(bad), tree, paths, critiques, instruction="i", config=settings)
     for path in paths:
         actions = [step.action for step in tree.steps(path[-1])]
         in_order = next((k for k, action in enumerate(actions) if action in bad), None)
@@ -153,16 +159,18 @@ async def test_no_node_is_judged_twice(lookahead: int) -> None:
     paths = [tree.path(i) for i in tree.leaves()]
     later = [path[2:] for path in paths]  # another pair's deeper fork: the same nodes, sooner
     actor = verdicts_of(set())
-    critiques = await judge_paths(
-        actor, tree, [*paths, *later], instruction="i", config=config(lookahead=lookahead)
-    )
+    critiques: dict[int, Critique] = {}
+    settings = config(lookahead=lookahead)
+    for some in (paths, later):
+        await judge_paths(actor, tree, some, critiques, instruction="i", config=settings)
     assert actor.calls == len(critiques) == len(tree.nodes) - 1
 
 
 async def test_judging_one_by_one_stops_at_the_first_bad_step() -> None:
     tree = plant(("a/b/c/d", 0.0))
     actor = verdicts_of({"b"})
-    await judge_paths(actor, tree, [tree.path(4)], instruction="i", config=config(lookahead=1))
+    settings = config(lookahead=1)
+    await judge_paths(actor, tree, [tree.path(4)], {}, instruction="i", config=settings)
     assert actor.calls == 2
 
 
@@ -172,7 +180,7 @@ async def test_who_does_not_ask_the_actor_costs_nothing(localiser: str) -> None:
     actor = verdicts_of(set())
     paths = [tree.path(1)]
     settings = config(localiser=localiser)
-    assert await judge_paths(actor, tree, paths, instruction="i", config=settings) == {}
+    await judge_paths(actor, tree, paths, {}, instruction="i", config=settings)
     assert actor.calls == 0
 
 

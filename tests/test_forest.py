@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,21 @@ from planting import judged
 
 from agent_r.actor import Message
 from agent_r.environment import TaskSpec
-from agent_r.errors import ConfigError, EndpointUnavailable
+from agent_r.errors import EndpointUnavailable
 from agent_r.prompts import JUDGE
 from agent_r.revision import Drop
 from agent_r.search import SearchTree
 from agent_r.services import store
 from agent_r.services.build import build
-from agent_r.services.forest import TREE, Forest, why_no_error
-from agent_r.services.stage import shards, tasks_of_iteration
+from agent_r.services.forest import TREE, Forest
+from agent_r.services.harvest import why_no_error
 from agent_r.settings import Config
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from agent_r.together import each
 
 TASK = TaskSpec("corridor 0", "train", 0)
-SEARCH = {"simulations": 20, "candidates": 4, "max_depth": 5}
+WALKS = 4
+SEARCH = {"walks": WALKS, "simulations": 20, "candidates": 4, "max_depth": 5}
 CHOICES = ("take key", "push", "drop key", "east")
 
 
@@ -63,7 +65,7 @@ async def test_a_harvest_has_verified_revisions_and_counts_what_was_dropped(
 ) -> None:
     made = forest(tmp_path)
     await grown(made)
-    harvest = made.harvest(TASK)
+    harvest = await made.harvest(TASK)
     assert harvest is not None
     assert harvest.revisions
     assert all(r.verified and r.reward == 1.0 for r in harvest.revisions)
@@ -87,7 +89,7 @@ async def test_two_pairs_with_one_splice_are_one_revision_and_one_counted_twin(
         revision={"signal": "critique", "pairs_per_task": 30},
     )
     await grown(made, script)
-    harvest = made.harvest(TASK)
+    harvest = await made.harvest(TASK)
     assert harvest is not None
     assert harvest.drops[Drop.DUPLICATE.value] > 0
 
@@ -100,8 +102,8 @@ async def test_a_half_written_file_is_redone(tmp_path: Path, damage: bytes) -> N
         path.write_bytes(damage)
     again = await grown(made)
     assert again.calls > 0
-    assert isinstance(made.tree(TASK), SearchTree)
-    assert made.harvest(TASK) is not None
+    assert isinstance(await made.tree(TASK), SearchTree)
+    assert await made.harvest(TASK) is not None
 
 
 async def test_an_endpoint_that_dies_leaves_no_half_tree(tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ async def test_an_endpoint_that_dies_leaves_no_half_tree(tmp_path: Path) -> None
         await grown(made, ["Action: push"] * 4 + [EndpointUnavailable("gone")])
     assert list(tmp_path.rglob("*.json")) == []
     await grown(made)
-    assert made.tree(TASK) is not None
+    assert await made.tree(TASK) is not None
 
 
 @pytest.mark.parametrize(
@@ -120,32 +122,99 @@ async def test_an_endpoint_that_dies_leaves_no_half_tree(tmp_path: Path) -> None
         {"seed": 1},
         {"actor": "other"},
         {"iteration": 2},
+        {"revision": {"alpha": 0.3}},  # it says where a search stops early
     ],
 )
 async def test_another_search_uses_another_folder(tmp_path: Path, change: Any) -> None:
     await grown(forest(tmp_path))
     changed = forest(tmp_path, **change)
-    assert changed.tree(TASK) is None
+    assert await changed.tree(TASK) is None
     assert (await grown(changed)).calls > 0
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"revision": {"alpha": 0.3}},
         {"revision": {"placement": "inline"}},
         {"critique": {"localiser": "value"}},
     ],
 )
-async def test_another_alpha_reuses_the_trees_and_not_the_harvest(
+async def test_another_revision_reuses_the_trees_and_not_the_harvest(
     tmp_path: Path, change: Any
 ) -> None:
     await grown(forest(tmp_path))
     changed = forest(tmp_path, **change)
-    assert changed.tree(TASK) is not None
-    assert changed.harvest(TASK) is None
+    assert await changed.tree(TASK) is not None
+    assert await changed.harvest(TASK) is None
     actor = await grown(changed)
     assert all(asked[-1].content.endswith(JUDGE) for asked in actor.conversations)
+
+
+async def test_where_no_search_stops_early_another_alpha_reuses_the_trees(tmp_path: Path) -> None:
+    whole = {"search": SEARCH | {"stop_early": False}}
+    await grown(forest(tmp_path, **whole))
+    changed = forest(tmp_path, revision={"alpha": 0.3}, **whole)
+    assert await changed.tree(TASK) is not None
+    assert await changed.harvest(TASK) is None
+
+
+async def test_a_harvest_of_another_tree_is_made_anew(tmp_path: Path) -> None:
+    made = forest(tmp_path)
+    await grown(made)
+    [path] = tmp_path.glob("trees-*/*.json")
+    tree = json.loads(path.read_bytes())
+    path.write_text(json.dumps(tree | {"calls": 1}))  # a second run wrote it since
+    assert await made.reaped(TASK) is None
+    again = ScriptedActor(answer)
+    await made.revise(again, TASK)
+    assert again.calls > 0
+    assert await made.reaped(TASK) is not None
+
+
+async def test_an_interrupted_tree_asks_only_for_what_it_was_not_told(tmp_path: Path) -> None:
+    whole = forest(tmp_path / "whole")
+    calls = (await grown(whole)).calls
+
+    for budget in range(1, calls):
+        left = budget
+
+        def dies(messages: Sequence[Message], k: int) -> str | Exception:
+            nonlocal left
+            left -= k == 0
+            return answer(messages, k) if left >= 0 else EndpointUnavailable("killed")
+
+        made = forest(tmp_path / str(budget))
+        with pytest.raises(EndpointUnavailable):
+            await grown(made, dies)
+        again = await grown(made)
+        # What was in flight beside the last reply is asked for again, and no more.
+        assert calls - budget <= again.calls <= calls - budget + WALKS
+        for folder in ("trees-*", "harvest-*"):
+            [expected], [found] = (
+                list(place.glob(f"{folder}/*.json"))
+                for place in (tmp_path / "whole", tmp_path / str(budget))
+            )
+            assert found.read_bytes() == expected.read_bytes()
+        assert not list(tmp_path.glob(f"{budget}/journal-*/*"))
+
+
+async def test_a_line_that_a_kill_cut_short_is_asked_for_again(tmp_path: Path) -> None:
+    def dies(messages: Sequence[Message], k: int) -> str | Exception:
+        deep = len(messages) > 6
+        return EndpointUnavailable("killed") if deep else answer(messages, k)
+
+    made = forest(tmp_path)
+    with pytest.raises(EndpointUnavailable):
+        await grown(made, dies)
+    [journal] = tmp_path.glob("journal-*/*")
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-7])
+    with pytest.raises(EndpointUnavailable):
+        await grown(made, dies)
+    lines = journal.read_bytes().splitlines()
+    assert lines[-1] + b"\n" == whole.splitlines(keepends=True)[-1]
+    await grown(made)
+    assert await made.reaped(TASK) is not None
 
 
 async def test_revising_what_was_not_explored_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
@@ -166,7 +235,7 @@ async def test_a_world_without_forks_gives_the_same_tree_on_disk(tmp_path: Path)
 async def test_without_verification_a_revision_says_that_it_was_assumed(tmp_path: Path) -> None:
     made = forest(tmp_path, revision={"verify": False})
     await grown(made)
-    harvest = made.harvest(TASK)
+    harvest = await made.harvest(TASK)
     assert harvest is not None
     assert {r.verified for r in harvest.revisions} == {False}
 
@@ -177,10 +246,12 @@ async def test_a_judge_that_never_answers_drops_pairs_and_says_why(tmp_path: Pat
 
     made = forest(tmp_path)
     await grown(made, script)
-    harvest = made.harvest(TASK)
+    harvest = await made.harvest(TASK)
     assert harvest is not None
     assert (harvest.revisions, list(harvest.drops)) == ([], [Drop.JUDGE_FAILED.value])
-    built = build(made, [TASK], tmp_path / "demo", actor="tiny", iteration=1)
+    built = await asyncio.to_thread(
+        build, made, [TASK], tmp_path / "demo", actor="tiny", iteration=1
+    )
     assert built.counts["judge failed"] == len(harvest.critiques)
     assert built.dataset.rows["critique"] == 0
 
@@ -193,7 +264,9 @@ def test_why_there_is_no_error_is_told_apart() -> None:
 
 
 async def test_a_missing_harvest_is_counted_and_not_hidden(tmp_path: Path) -> None:
-    built = build(forest(tmp_path), [TASK], tmp_path / "demo", actor="tiny", iteration=1)
+    built = await asyncio.to_thread(
+        build, forest(tmp_path), [TASK], tmp_path / "demo", actor="tiny", iteration=1
+    )
     assert built.counts == {"trees without a harvest": 1}
 
 
@@ -204,19 +277,6 @@ def test_what_was_built_adds_up(made: Made) -> None:
     assert counts["revisions"] == counts["verified revisions"] > 0
     assert counts["pairs"] == counts["revisions"] + sum(made.built.drops.values())
     assert made.built.revision_length >= 1
-
-
-def test_iterations_take_the_tasks_in_turn_and_no_more_than_there_are() -> None:
-    config = Config.model_validate({"trees": 2})
-    chosen = [[t.id for t in tasks_of_iteration(Corridor, config, i)] for i in (1, 2)]
-    assert chosen == [["corridor 1", "corridor 2"], ["corridor 3", "corridor 1"]]
-    with pytest.raises(ConfigError, match="trees = 4, but the world has 3 train tasks"):
-        tasks_of_iteration(Corridor, config.model_copy(update={"trees": 4}), 1)
-
-
-def test_shards_are_consecutive_and_complete() -> None:
-    tasks = [TaskSpec(str(i), "train") for i in range(5)]
-    assert [[t.id for t in shard] for shard in shards(tasks, 2)] == [["0", "1"], ["2", "3"], ["4"]]
 
 
 async def test_many_jobs_are_bounded_ordered_and_end_with_the_first_failure() -> None:

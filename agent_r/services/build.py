@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,10 +26,15 @@ from agent_r.environment import EnvInfo, TaskSpec
 from agent_r.prompts import prompt_digest
 from agent_r.revision import Part
 from agent_r.search import SearchTree
+from agent_r.services.budget import prices
 from agent_r.services.export import DatasetRef, export
-from agent_r.services.forest import Forest, Harvest
+from agent_r.services.forest import Forest
+from agent_r.services.harvest import Harvest
 from agent_r.services.manifest import Manifest
-from agent_r.settings import Config, Endpoint, OpenAIEndpoint
+from agent_r.settings import Config, Endpoint
+from agent_r.together import each
+
+READ_AHEAD = 16  # trees
 
 
 class Built(BaseModel):
@@ -52,16 +58,17 @@ def build(
 ) -> Built:
     """Rows of all tasks, in the tasks' order, as the next version in `folder`.
 
-    One tree is in memory at a time. `elsewhere` is the newest version that the Hub has.
+    A few trees are in memory at a time. `elsewhere` is the newest version that the Hub has.
+    It blocks, and must not be called where an event loop runs: give it a thread there.
     """
     info, tally = forest.make_env().info, Tally()
 
     def rows() -> Iterator[tuple[str, Row]]:
-        for task in tasks:
-            tree, harvest = forest.tree(task), forest.harvest(task)
-            if tree is None or harvest is None:
+        for task, reaped in _reaped(forest, tasks):
+            if reaped is None:
                 tally.counts["trees without a harvest"] += 1
                 continue
+            tree, harvest = reaped
             tally.add(tree, harvest)
             origin = Origin.of(info, task, tree, actor=actor, iteration=iteration)
             yield from rows_of_tree(origin, harvest)
@@ -82,6 +89,16 @@ def build(
         revision_length=tally.mean_length,
         agreement=tally.agreement,
     )
+
+
+def _reaped(
+    forest: Forest, tasks: Sequence[TaskSpec]
+) -> Iterator[tuple[TaskSpec, tuple[SearchTree, Harvest] | None]]:
+    """Each task with its tree and harvest; an object store is asked for several at once."""
+    with asyncio.Runner() as runner:
+        for start in range(0, len(tasks), READ_AHEAD):
+            some = tasks[start : start + READ_AHEAD]
+            yield from zip(some, runner.run(each(some, forest.reaped)), strict=True)
 
 
 def rows_of_tree(origin: Origin, harvest: Harvest) -> Iterator[tuple[str, Row]]:
@@ -151,13 +168,10 @@ def _failed(critique: Critique) -> bool:
 
 def cost(endpoint: Endpoint, counts: Mapping[str, int]) -> float | None:
     """What the tokens cost at the endpoint's prices; None where it has none."""
-    if not isinstance(endpoint, OpenAIEndpoint):
+    tokens, each_costs = (counts["prompt tokens"], counts["completion tokens"]), prices(endpoint)
+    if not any(each_costs):
         return None
-    tokens = (counts["prompt tokens"], counts["completion tokens"])
-    prices = (endpoint.prompt_price, endpoint.completion_price)
-    if not any(prices):
-        return None
-    return round(sum(n * price for n, price in zip(tokens, prices, strict=True)) / 1e6, 4)
+    return round(sum(n * price for n, price in zip(tokens, each_costs, strict=True)) / 1e6, 4)
 
 
 def describe(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> dict[str, Any]:
@@ -165,7 +179,8 @@ def describe(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> di
     settings = config.model_dump(
         mode="json",
         exclude={
-            "dataset": {"out"},
+            "dataset": {"out", "store"},
+            "budget": True,
             "endpoint": True,
             "hub": True,
             "train": {"command", "general"},

@@ -1,207 +1,170 @@
-"""From a task to what it adds to a dataset, one file a stage: a finished file is never redone."""
+"""From a task to what it adds to a dataset, one file a stage: a finished file is never redone.
+
+While a tree grows, its replies are in a journal: a run may be killed at any moment.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from agent_r.actor import Actor, Metered, SamplingParams
+from agent_r.actor import Actor, Metered
 from agent_r.config import digest
-from agent_r.critique import Critique, find_first_error, judge_paths
 from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.prompts import prompt_digest
-from agent_r.pruning import prune
-from agent_r.revision import (
-    Drop,
-    Revision,
-    TrajectoryPair,
-    diverse,
-    good_leaves,
-    pair_trajectories,
-    recover,
-    splice,
-    tighten,
-    verify,
-)
+from agent_r.revision import pair_trajectories
 from agent_r.schema import SCHEMA_VERSION
 from agent_r.search import SearchTree, search
 from agent_r.services import store
+from agent_r.services.harvest import HARVEST, Harvest, most_tried, reap
+from agent_r.services.journal import Journal
+from agent_r.services.shelf import Shelf
 from agent_r.settings import Config, RevisionConfig
-from agent_r.trajectory import Trajectory
 
 MakeEnv = Callable[[], Environment]
+T = TypeVar("T")
 TREE = TypeAdapter(SearchTree)
-
-
-@dataclass(frozen=True, slots=True)
-class Harvest:
-    """What one tree gave: its judgements, its revisions, its good ways, and what was dropped."""
-
-    critiques: dict[int, Critique] = field(default_factory=dict)
-    revisions: list[Revision] = field(default_factory=list)
-    good: list[Trajectory] = field(default_factory=list)
-    drops: dict[str, int] = field(default_factory=dict)
-    pairs: int = 0
-    calls: int = 0  # completion requests of judging, and of recovery
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-HARVEST = TypeAdapter(Harvest)
 
 
 @dataclass(frozen=True, slots=True)
 class Forest:
     """Where one iteration's trees and harvests lie; the folders' names hold what made them."""
 
-    trees: Path
-    harvests: Path
+    trees: Shelf
+    harvests: Shelf
+    journals: Path  # of this machine, always: lines are added to them
+    key: str  # names all that went in
     make_env: MakeEnv
     config: Config
     revision: RevisionConfig  # with this iteration's alpha
 
     @classmethod
     def of(
-        cls, work: Path, make_env: MakeEnv, config: Config, *, actor: str, iteration: int
+        cls,
+        work: Path,
+        make_env: MakeEnv,
+        config: Config,
+        *,
+        actor: str,
+        iteration: int,
+        shelf: Shelf | None = None,
     ) -> Forest:
-        """Folders named by a digest of all that went in: a changed setting never mixes."""
-        revision = config.revision_at(iteration)
+        """Folders named by a digest of all that went in: a changed setting never mixes.
+
+        They are in `work`, or on another shelf, which several machines can share.
+        """
+        revision, shelf = config.revision_at(iteration), shelf or Shelf.at(work)
         grown = tree_key(make_env().info, config, actor=actor, iteration=iteration)
         made = digest(grown, config.critique, revision)
-        return cls(work / f"trees-{grown}", work / f"harvest-{made}", make_env, config, revision)
+        trees, harvests = shelf.below(f"trees-{grown}"), shelf.below(f"harvest-{made}")
+        return cls(trees, harvests, work / f"journal-{made}", made, make_env, config, revision)
 
-    def tree(self, task: TaskSpec) -> SearchTree | None:
-        return store.load(self._tree_path(task), TREE)
+    async def tree(self, task: TaskSpec) -> SearchTree | None:
+        found = await _load(self.trees, _file(task), TREE)
+        return found[0] if found else None
 
-    def harvest(self, task: TaskSpec) -> Harvest | None:
-        return store.load(self._harvest_path(task), HARVEST)
+    async def harvest(self, task: TaskSpec) -> Harvest | None:
+        found = await _load(self.harvests, _file(task), HARVEST)
+        return found[0] if found else None
+
+    async def reaped(self, task: TaskSpec) -> tuple[SearchTree, Harvest] | None:
+        """A tree and what was made of it; None where either is missing, or made of another tree."""
+        harvest = await self.harvest(task)
+        found = await _load(self.trees, _file(task), TREE) if harvest else None
+        if harvest is None or found is None or found[1] != harvest.tree:
+            return None
+        return found[0], harvest
 
     async def explore(self, actor: Actor, task: TaskSpec) -> SearchTree:
         """Search one tree, or read the one that is there."""
-        if (found := self.tree(task)) is not None:
+        if (found := await self.tree(task)) is not None:
             return found
-        env, metered = self.make_env(), Metered(actor)
+        env = self.make_env()
         try:
-            seed = random.Random(f"{self.config.seed}/{task.id}").randrange(2**31)
-            tree = await search(env, metered, task.id, config=self.config.search, seed=seed)
+            with Journal(actor, self._journal(task, "tree")) as journal:
+                metered = Metered(journal)
+                tree = await search(
+                    env,
+                    metered,
+                    task.id,
+                    config=self.config.search,
+                    seed=self._seed(task),
+                    enough=self._enough,
+                )
+                tree.prompt_tokens = metered.usage.prompt_tokens
+                tree.completion_tokens = metered.usage.completion_tokens
+                await self.trees.write(_file(task), TREE.dump_json(tree))
+                journal.forget()
         finally:
             await env.close()
-        tree.prompt_tokens = metered.usage.prompt_tokens
-        tree.completion_tokens = metered.usage.completion_tokens
-        store.save(self._tree_path(task), TREE, tree)
         return tree
 
     async def revise(self, actor: Actor, task: TaskSpec) -> Harvest:
         """Judge, splice and verify the pairs of one tree, or read what was made of it before."""
-        if (found := self.harvest(task)) is not None:
-            return found
-        tree = self.tree(task)
-        if tree is None:
+        if (reaped := await self.reaped(task)) is not None:
+            return reaped[1]
+        found = await _load(self.trees, _file(task), TREE)
+        if found is None:
             raise ValueError(f"no tree of {task.id}: explore it first")
-        env, metered = self.make_env(), Metered(actor)
+        env = self.make_env()
         try:
-            harvest = await self._reap(env, metered, tree)
+            with Journal(actor, self._journal(task, "harvest")) as journal:
+                metered = Metered(journal)
+                harvest = replace(
+                    await reap(env, metered, found[0], self.config, self.revision),
+                    calls=metered.usage.requests,
+                    prompt_tokens=metered.usage.prompt_tokens,
+                    completion_tokens=metered.usage.completion_tokens,
+                    tree=found[1],
+                )
+                await self.harvests.write(_file(task), HARVEST.dump_json(harvest))
+                journal.forget()
         finally:
             await env.close()
-        harvest = replace(
-            harvest,
-            calls=metered.usage.requests,
-            prompt_tokens=metered.usage.prompt_tokens,
-            completion_tokens=metered.usage.completion_tokens,
-        )
-        store.save(self._harvest_path(task), HARVEST, harvest)
         return harvest
 
-    async def _reap(self, env: Environment, actor: Actor, tree: SearchTree) -> Harvest:
-        # Twice as many pairs as may be kept are tried: some will be dropped.
-        pairs = pair_trajectories(tree, self.revision)[: 2 * self.revision.pairs_per_task]
-        paths = [tree.path(pair.bad)[pair.fork :] for pair in pairs]
-        critiques = await judge_paths(
-            actor, tree, paths, instruction=env.info.instruction, config=self.config.critique
-        )
-        rng = random.Random(tree.seed)
-        drops: Counter[str] = Counter()
-        revisions: list[Revision] = []
-        seen: set[tuple[str, ...]] = set()
-        for pair in pairs:
-            made = await self._revise_pair(env, actor, tree, pair, critiques, rng)
-            if isinstance(made, Drop):
-                drops[made.value] += 1
-                continue
-            key = tuple(turn.step.response for turn in made.turns)
-            if key in seen:
-                drops[Drop.DUPLICATE.value] += 1
-                continue
-            seen.add(key)
-            revisions.append(made)
-        kept = list(diverse(revisions, self.revision.pairs_per_task))
-        good = await self._good(env, tree)
-        return Harvest(critiques, kept, good, dict(sorted(drops.items())), len(pairs))
+    def _seed(self, task: TaskSpec) -> int:
+        again = f"/{task.again}" if task.again else ""
+        return random.Random(f"{self.config.seed}/{task.id}{again}").randrange(2**31)
 
-    async def _good(self, env: Environment, tree: SearchTree) -> list[Trajectory]:
-        """The tree's good trajectories, shortest first; those that prune to the same are one."""
-        found: dict[tuple[str, ...], Trajectory] = {}
-        for leaf in good_leaves(tree, self.revision):
-            way = tree.trajectory(leaf)
-            if self.revision.prune:
-                alpha = self.revision.alpha
-                steps = await prune(env, tree.task, way.steps, keep=0, alpha=alpha)
-                way = replace(way, steps=tuple(steps))
-            found.setdefault(tuple(step.action for step in way.steps), way)
-        shortest = sorted(found.values(), key=lambda way: len(way.steps))
-        return shortest[: self.revision.good_per_task]
+    def _enough(self, tree: SearchTree) -> bool:
+        """Does the tree hold as many pairs as will be tried?"""
+        if not self.config.search.stop_early:
+            return False
+        return len(pair_trajectories(tree, self.revision)) >= most_tried(self.revision)
 
-    async def _revise_pair(
-        self,
-        env: Environment,
-        actor: Actor,
-        tree: SearchTree,
-        pair: TrajectoryPair,
-        critiques: dict[int, Critique],
-        rng: random.Random,
-    ) -> Revision | Drop:
-        path = tree.path(pair.bad)
-        error = find_first_error(tree, path, pair.fork, critiques, config=self.config.critique)
-        if error is None:
-            return why_no_error([critiques.get(i) for i in path[pair.fork :]])
-        critique = critiques.get(path[error.position])
-        spliced = splice(tree, pair, error, critique, config=self.revision, rng=rng)
-        if not self.revision.verify:
-            return spliced
-        checked = await verify(env, tree, spliced, alpha=self.revision.alpha)
-        if checked is Drop.LOW_REWARD and self.revision.recovery:
-            search_config = self.config.search
-            return await recover(
-                env,
-                actor,
-                tree,
-                spliced,
-                alpha=self.revision.alpha,
-                max_steps=search_config.max_depth,
-                params=SamplingParams(
-                    temperature=search_config.temperature,
-                    max_tokens=search_config.max_tokens,
-                    seed=tree.seed,
-                ),
-            )
-        if isinstance(checked, Revision) and self.revision.prune:
-            return await tighten(env, tree, checked, alpha=self.revision.alpha)
-        return checked
+    def _journal(self, task: TaskSpec, stage: str) -> Path:
+        return self.journals / f"{_name(task)}.{stage}.jsonl"
 
-    def _tree_path(self, task: TaskSpec) -> Path:
-        return self.trees / f"{store.slug(task.id)}.json"
 
-    def _harvest_path(self, task: TaskSpec) -> Path:
-        return self.harvests / f"{store.slug(task.id)}.json"
+async def _load(shelf: Shelf, name: str, kind: TypeAdapter[T]) -> tuple[T, str] | None:
+    """A value and the digest of its file; None: not there, or something else, to be redone."""
+    content = await shelf.read(name)
+    if content is None:
+        return None
+    try:
+        return kind.validate_json(content), hashlib.sha256(content).hexdigest()[:16]
+    except ValidationError:
+        return None
+
+
+def _name(task: TaskSpec) -> str:
+    return store.slug(task.id) + (f"-{task.again}" if task.again else "")
+
+
+def _file(task: TaskSpec) -> str:
+    return f"{_name(task)}.json"
 
 
 def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> str:
     """Names all that a tree depends on: world, prompts, model, search and seed."""
+    early = enough_key(config.revision_at(iteration)) if config.search.stop_early else ""
     return digest(
         SCHEMA_VERSION,
         info.name,
@@ -209,15 +172,12 @@ def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> st
         prompt_digest(),
         actor,
         config.search,
+        early,
         config.seed,
         iteration,
     )
 
 
-def why_no_error(critiques: list[Critique | None]) -> Drop:
-    """A judge that failed, one that disagrees with the tree, or one that found nothing wrong."""
-    if any(c is not None and c.verdict is None for c in critiques):
-        return Drop.JUDGE_FAILED
-    if any(c is not None and c.verdict == "Bad" for c in critiques):
-        return Drop.DISAGREEMENT
-    return Drop.NO_BAD_STEP
+def enough_key(config: RevisionConfig) -> str:
+    """What says that a tree holds enough, and so where its search stops early."""
+    return f"{config.alpha}/{config.beta}/{config.beta_is}/{most_tried(config)}"

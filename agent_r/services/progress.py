@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agent_r.actor import Usage
@@ -27,6 +27,7 @@ class Progress:
     every: float = 2.0
     clock: Callable[[], float] = time.monotonic
     done: int = 0
+    details: Callable[[], Sequence[str]] = tuple  # more for the line: what a run costs, say
     _began: float = field(init=False)
     _said: float = field(init=False)
     _tokens: int = field(init=False)
@@ -56,7 +57,7 @@ class Progress:
         ]
         if self.usage is not None:
             parts.append(f"{self.usage.tokens - self._tokens:,} tokens")
-        return " · ".join(parts)
+        return " · ".join([*parts, *self.details()])
 
 
 def training_line(

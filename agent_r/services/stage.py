@@ -1,73 +1,127 @@
-"""What the stages of one run share: settings, the actor, folders, and how much at once."""
+"""One iteration's trees, many at once: each is explored, then revised; one's failure is its own."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from agent_r.actor import Actor
 from agent_r.environment import TaskSpec
-from agent_r.errors import ConfigError
-from agent_r.services.forest import Forest, MakeEnv
+from agent_r.errors import (
+    AgentRError,
+    BudgetSpent,
+    EndpointDown,
+    EndpointError,
+    EndpointRejected,
+    EnvironmentFault,
+)
+from agent_r.services.budget import Budget
+from agent_r.services.forest import Forest
 from agent_r.services.progress import Progress
-from agent_r.settings import Config
-from agent_r.together import each
+from agent_r.together import first_of
+
+TRIES = 3  # of one tree in one run; its replies are kept from try to try
+HOPELESS = 8  # trees that fail before any comes to its end: then the next would fail as well
+FOR_ALL = (401, 402, 403, 404, 429)  # a refusal of these is not one tree's matter
+
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stage:
-    """One iteration's exploring and revising: a forest, its actor, and how much at once."""
+    """The trees in flight: a place is a tree's from its first request to its harvest."""
 
     forest: Forest
     actor: Actor
-    limit: asyncio.Semaphore
-    explored: Progress
-    revised: Progress
+    budget: Budget
+    places: asyncio.Semaphore
+    progress: Progress
+    finished: int = 0  # trees with a harvest, those of earlier runs among them
+    in_flight: int = 0
+    failed: Counter[str] = field(default_factory=Counter)  # trees given up, by kind
+    stopped: str = ""  # the limit of the budget that ended the run
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def explore(self, shard: Sequence[TaskSpec]) -> int:
-        """Search the trees of a shard; returns how many."""
+    async def grow(self, shard: Sequence[TaskSpec]) -> int:
+        """Explore and revise the trees of a shard; a tree is revised as soon as it is explored.
 
-        async def one(task: TaskSpec) -> None:
-            await self.forest.explore(self.actor, task)
-            self.explored.step()
+        Shards begin in order, each when the one before has begun all its trees.
 
-        return len(await each(shard, one, limit=self.limit))
+        Returns: how many were finished, in this run or before.
 
-    async def revise(self, shard: Sequence[TaskSpec]) -> int:
-        """Judge, splice and verify what a shard's trees hold; returns how many."""
+        Raises:
+            EndpointDown, EndpointRejected, StoreError: the other trees would fail as well.
+        """
+        running: list[asyncio.Task[bool]] = []
+        found = 0
+        try:
+            async with asyncio.TaskGroup() as group, self._turn:
+                for task in shard:
+                    if await self.forest.harvest(task) is not None:
+                        found += 1
+                        self._finish()
+                    elif await self._begin():
+                        running.append(group.create_task(self._one(task)))
+        except BaseExceptionGroup as failures:
+            raise first_of(failures) from None
+        return found + sum(task.result() for task in running)
 
-        async def one(task: TaskSpec) -> None:
-            await self.forest.revise(self.actor, task)
-            self.revised.step()
+    async def _begin(self) -> bool:
+        """Take a place, once there is one and the budget lasts for one more tree."""
+        await self.places.acquire()
+        self.stopped = self.stopped or await self.budget.room()
+        if self.stopped:
+            self.places.release()
+            return False
+        self.in_flight += 1
+        return True
 
-        return len(await each(shard, one, limit=self.limit))
+    async def _one(self, task: TaskSpec) -> bool:
+        """Work on one tree until it is finished, or given up; it is told nothing twice."""
+        began, spent = time.monotonic(), (0, 0)
+        try:
+            for last in range(TRIES - 1, -1, -1):
+                try:
+                    spent = await self._grow(task)
+                    self._finish()
+                    return True
+                except BudgetSpent as limit:
+                    self.stopped = str(limit)
+                    return False
+                except EndpointDown:
+                    raise
+                except (EndpointError, EnvironmentFault) as failure:
+                    # A refusal would come again; of anything else the next try may know nothing.
+                    if not last or isinstance(failure, EndpointRejected):
+                        self._give_up(task, failure)
+                        return False
+            raise AssertionError("the last try ends in one of two ways")
+        finally:
+            self.in_flight -= 1
+            self.budget.ended(*spent, time.monotonic() - began)
+            self.places.release()
 
+    async def _grow(self, task: TaskSpec) -> tuple[int, int]:
+        """Prompt and completion tokens of a tree and its harvest."""
+        tree = await self.forest.explore(self.actor, task)
+        harvest = await self.forest.revise(self.actor, task)
+        return (
+            tree.prompt_tokens + harvest.prompt_tokens,
+            tree.completion_tokens + harvest.completion_tokens,
+        )
 
-def dataset_folder(config: Config) -> Path:
-    """Where a dataset's versions lie, its report beside them."""
-    return Path(config.dataset.out) / config.dataset.name
+    def _give_up(self, task: TaskSpec, failure: AgentRError) -> None:
+        """The others go on, unless they would fail as well."""
+        self.failed[type(failure).__name__] += 1
+        _log.warning("the tree of '%s' is left for the next run: %s", task.id[:80], failure)
+        hopeless = self.finished == 0 and self.failed.total() >= HOPELESS
+        if hopeless or (isinstance(failure, EndpointRejected) and failure.status in FOR_ALL):
+            raise failure
 
-
-def work_folder(config: Config) -> Path:
-    """Trees, harvests, models and measurements: what a resumed run goes on from."""
-    return dataset_folder(config) / "work"
-
-
-def tasks_of_iteration(make_env: MakeEnv, config: Config, iteration: int) -> list[TaskSpec]:
-    """The tasks that an iteration explores: the split in turn, so that iterations differ.
-
-    Raises:
-        ConfigError: the world has fewer tasks than one iteration wants.
-    """
-    tasks = list(make_env().tasks("train"))
-    if config.trees > len(tasks):
-        raise ConfigError(f"trees = {config.trees}, but the world has {len(tasks)} train tasks")
-    start = (iteration - 1) * config.trees
-    return [tasks[(start + i) % len(tasks)] for i in range(config.trees)]
-
-
-def shards(tasks: Sequence[TaskSpec], size: int) -> list[list[TaskSpec]]:
-    """Consecutive groups of `size` tasks: the unit that Prefect sees."""
-    return [list(tasks[i : i + size]) for i in range(0, len(tasks), size)]
+    def _finish(self) -> None:
+        self.finished += 1
+        self.progress.step()

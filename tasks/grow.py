@@ -1,4 +1,4 @@
-"""Search trees."""
+"""Search, judge, splice and verify."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent_r.services.stage import Stage
 
 
 # Our own files say what is finished; a second truth in Prefect's cache could only disagree.
-@task(name="explore", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])
-async def explore(shard: Sequence[TaskSpec], stage: Stage) -> int:
-    """Search every tree of one shard; a tree that is already on disk is not searched again."""
-    return await stage.explore(shard)
+@task(name="grow", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])
+async def grow(shard: Sequence[TaskSpec], stage: Stage) -> int:
+    """Explore and revise the trees of one shard; what is on disk is not made again."""
+    return await stage.grow(shard)

@@ -1,0 +1,151 @@
+"""What a run may still spend, in tokens, money and minutes, and what it has spent.
+
+Whole trees are what a budget buys: a tree is begun only where what the others have cost says that
+it can be ended, and no request is made past the limit. Replies of a tree that was stopped are in
+its journal: the next run goes on from them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage
+from agent_r.errors import BudgetSpent
+from agent_r.settings import BudgetConfig, Endpoint, OpenAIEndpoint
+
+FIRST_TREES = 4  # begun at once while no tree has shown what one costs
+
+
+class Budget:
+    """One run's account; asyncio-safe, not thread-safe.
+
+    Args:
+        usage: what the actor counts as it goes.
+        clock: seconds; the run begins now.
+    """
+
+    def __init__(
+        self,
+        limits: BudgetConfig,
+        endpoint: Endpoint,
+        usage: Usage,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits, self._clock = limits, clock
+        self._prices = prices(endpoint)
+        self._usage, self._began = usage, clock()
+        self._before = (usage.prompt_tokens, usage.completion_tokens)
+        self._requests = self._in_flight = 0
+        self._trees = 0  # in flight
+        self._ended: list[float] = [0, 0, 0, 0.0]  # how many; their tokens of two kinds, seconds
+        self._change = asyncio.Event()
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Prompt and completion tokens that this run has spent."""
+        prompt, completion = self._before
+        return self._usage.prompt_tokens - prompt, self._usage.completion_tokens - completion
+
+    @property
+    def money(self) -> float | None:
+        """What this run has spent; None where the endpoint has no prices."""
+        return self._money(*self.tokens) if any(self._prices) else None
+
+    def ask(self) -> None:
+        """One more request.
+
+        Raises:
+            BudgetSpent: it, or those in flight, would go past the limit.
+        """
+        ahead = (self._in_flight + 1) / max(self._requests - self._in_flight, 1)
+        prompt, completion = (spent * (1 + ahead) for spent in self.tokens)
+        if over := self._over(prompt, completion, self._clock()):
+            raise BudgetSpent(over)
+        self._requests += 1
+        self._in_flight += 1
+
+    def answered(self) -> None:
+        """A request has ended, well or not; the actor has counted its tokens."""
+        self._in_flight -= 1
+
+    async def room(self) -> str:
+        """Wait until one more tree can be begun and ended; why not, where it cannot."""
+        while True:
+            over = self._over_with_one_more()
+            if not over:
+                self._trees += 1
+                return ""
+            if self._trees == 0:
+                return over
+            self._change.clear()
+            await self._change.wait()
+
+    def ended(self, prompt: int = 0, completion: int = 0, seconds: float = 0.0) -> None:
+        """A tree is no longer in flight; what it cost, where it came to its end."""
+        self._trees -= 1
+        if prompt or completion:
+            more = (1, prompt, completion, seconds)
+            self._ended = [total + one for total, one in zip(self._ended, more, strict=True)]
+        self._change.set()
+
+    def _over_with_one_more(self) -> str:
+        if not self._limits.limits:
+            return ""
+        count, *totals = self._ended
+        if not count:
+            waits = "no tree has been ended yet"
+            return waits if self._trees >= FIRST_TREES else self._over(*self.tokens, self._clock())
+        mean = [total / count for total in totals]
+        prompt, completion = (
+            spent + max(self._trees * each - max(spent - ended, 0), 0) + each
+            for spent, ended, each in zip(self.tokens, totals, mean, strict=False)
+        )
+        return self._over(prompt, completion, self._clock() + mean[2])
+
+    def _over(self, prompt: float, completion: float, when: float) -> str:
+        """Which limit that would be past, in words; "" where it is none."""
+        limits, minutes = self._limits, (when - self._began) / 60
+        if limits.tokens and prompt + completion > limits.tokens:
+            return f"budget.tokens = {limits.tokens:,}"
+        if limits.money and self._money(prompt, completion) > limits.money:
+            return f"budget.money = {limits.money:g}"
+        if limits.minutes and minutes > limits.minutes:
+            return f"budget.minutes = {limits.minutes:g}"
+        return ""
+
+    def _money(self, prompt: float, completion: float) -> float:
+        return (prompt * self._prices[0] + completion * self._prices[1]) / 1e6
+
+
+class Budgeted:
+    """An actor that is asked only as long as the budget lasts."""
+
+    def __init__(self, actor: Actor, budget: Budget) -> None:
+        self._actor, self._budget = actor, budget
+
+    @property
+    def name(self) -> str:
+        return self._actor.name
+
+    @property
+    def usage(self) -> Usage:
+        return self._actor.usage
+
+    async def complete(
+        self, messages: Sequence[Message], *, n: int, params: SamplingParams
+    ) -> list[Completion]:
+        self._budget.ask()
+        try:
+            return await self._actor.complete(messages, n=n, params=params)
+        finally:
+            self._budget.answered()
+
+
+def prices(endpoint: Endpoint) -> tuple[float, float]:
+    """Money for a million prompt tokens, and for a million sampled ones; 0 where it has none."""
+    if not isinstance(endpoint, OpenAIEndpoint):
+        return 0.0, 0.0
+    return endpoint.prompt_price, endpoint.completion_price

@@ -1,0 +1,160 @@
+"""What one tree gives: its judgements, its verified revisions, its good ways."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from pydantic import TypeAdapter
+
+from agent_r.actor import Actor, SamplingParams
+from agent_r.critique import Critique, find_first_error, judge_paths
+from agent_r.environment import Environment
+from agent_r.pruning import prune
+from agent_r.revision import (
+    Drop,
+    Revision,
+    TrajectoryPair,
+    diverse,
+    good_leaves,
+    pair_trajectories,
+    recover,
+    splice,
+    tighten,
+    verify,
+)
+from agent_r.search import SearchTree
+from agent_r.settings import Config, RevisionConfig
+from agent_r.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What one tree gave: its judgements, its revisions, its good ways, and what was dropped."""
+
+    critiques: dict[int, Critique] = field(default_factory=dict)
+    revisions: list[Revision] = field(default_factory=list)
+    good: list[Trajectory] = field(default_factory=list)
+    drops: dict[str, int] = field(default_factory=dict)
+    pairs: int = 0
+    calls: int = 0  # completion requests of judging, and of recovery
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tree: str = ""  # digest of the tree's file: its nodes are meant, and no other tree's
+
+
+HARVEST = TypeAdapter(Harvest)
+
+
+def most_tried(config: RevisionConfig) -> int:
+    """Pairs of one tree that are tried at most: some will be dropped."""
+    return 2 * config.pairs_per_task
+
+
+async def reap(
+    env: Environment, actor: Actor, tree: SearchTree, config: Config, revision: RevisionConfig
+) -> Harvest:
+    """Judge, splice and verify pairs, a few at a time, until as many are there as are kept.
+
+    Raises:
+        EndpointError, EnvironmentFault: nothing of it is worth keeping then.
+    """
+    return await _Reaper(env, actor, tree, config, revision).reap()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reaper:
+    env: Environment
+    actor: Actor
+    tree: SearchTree
+    config: Config
+    revision: RevisionConfig  # with the iteration's alpha
+    critiques: dict[int, Critique] = field(default_factory=dict)
+
+    async def reap(self) -> Harvest:
+        pairs = pair_trajectories(self.tree, self.revision)[: most_tried(self.revision)]
+        rng = random.Random(self.tree.seed)
+        found: dict[tuple[str, ...], Revision] = {}
+        drops: Counter[str] = Counter()
+        cap, tried = self.revision.pairs_per_task, 0
+        while tried < len(pairs) and len(found) < cap:
+            some = pairs[tried : tried + cap - len(found)]
+            tried += len(some)
+            await self._judge(some)
+            for pair in some:
+                made = await self._revise(pair, rng)
+                if isinstance(made, Drop):
+                    drops[made.value] += 1
+                elif (key := tuple(turn.step.response for turn in made.turns)) in found:
+                    drops[Drop.DUPLICATE.value] += 1
+                else:
+                    found[key] = made
+        kept = list(diverse(list(found.values()), cap))
+        judged = dict(sorted(self.critiques.items()))  # they came in any order
+        return Harvest(judged, kept, await self._good(), dict(sorted(drops.items())), tried)
+
+    async def _judge(self, pairs: Sequence[TrajectoryPair]) -> None:
+        await judge_paths(
+            self.actor,
+            self.tree,
+            [self.tree.path(pair.bad)[pair.fork :] for pair in pairs],
+            self.critiques,
+            instruction=self.env.info.instruction,
+            config=self.config.critique,
+        )
+
+    async def _good(self) -> list[Trajectory]:
+        """The tree's good trajectories, shortest first; those that prune to the same are one."""
+        found: dict[tuple[str, ...], Trajectory] = {}
+        for leaf in good_leaves(self.tree, self.revision):
+            way = self.tree.trajectory(leaf)
+            if self.revision.prune:
+                alpha = self.revision.alpha
+                steps = await prune(self.env, self.tree.task, way.steps, keep=0, alpha=alpha)
+                way = replace(way, steps=tuple(steps))
+            found.setdefault(tuple(step.action for step in way.steps), way)
+        shortest = sorted(found.values(), key=lambda way: len(way.steps))
+        return shortest[: self.revision.good_per_task]
+
+    async def _revise(self, pair: TrajectoryPair, rng: random.Random) -> Revision | Drop:
+        path, alpha = self.tree.path(pair.bad), self.revision.alpha
+        error = find_first_error(
+            self.tree, path, pair.fork, self.critiques, config=self.config.critique
+        )
+        if error is None:
+            return why_no_error([self.critiques.get(i) for i in path[pair.fork :]])
+        critique = self.critiques.get(path[error.position])
+        spliced = splice(self.tree, pair, error, critique, config=self.revision, rng=rng)
+        if not self.revision.verify:
+            return spliced
+        checked = await verify(self.env, self.tree, spliced, alpha=alpha)
+        if checked is Drop.LOW_REWARD and self.revision.recovery:
+            return await self._recover(spliced)
+        if isinstance(checked, Revision) and self.revision.prune:
+            return await tighten(self.env, self.tree, checked, alpha=alpha)
+        return checked
+
+    async def _recover(self, spliced: Revision) -> Revision | Drop:
+        how = self.config.search
+        return await recover(
+            self.env,
+            self.actor,
+            self.tree,
+            spliced,
+            alpha=self.revision.alpha,
+            max_steps=how.max_depth,
+            params=SamplingParams(
+                temperature=how.temperature, max_tokens=how.max_tokens, seed=self.tree.seed
+            ),
+        )
+
+
+def why_no_error(critiques: list[Critique | None]) -> Drop:
+    """A judge that failed, one that disagrees with the tree, or one that found nothing wrong."""
+    if any(c is not None and c.verdict is None for c in critiques):
+        return Drop.JUDGE_FAILED
+    if any(c is not None and c.verdict == "Bad" for c in critiques):
+        return Drop.DISAGREEMENT
+    return Drop.NO_BAD_STEP

@@ -1,0 +1,111 @@
+"""Replies that an unfinished tree has had: after a kill only what was in flight is asked again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, astuple
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage
+from agent_r.errors import StoreError
+
+_LINE = TypeAdapter(tuple[str, list[Completion]])
+
+
+class Journal:
+    """An actor that remembers what it was told, in a file beside the tree's; use as a `with`.
+
+    A reply is on disk before the search sees it, so an interrupted tree grows again into the tree
+    that it would have been, whatever the endpoint would say today. A line is written in one piece;
+    one that a kill cut short is asked for again.
+
+    Raises:
+        StoreError: the file cannot be read or written, or the disk is full.
+    """
+
+    def __init__(self, actor: Actor, path: Path) -> None:
+        self._actor, self._path = actor, path
+        self._told = _read(path)
+        self._file: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            os.close(self._file)
+
+    @property
+    def name(self) -> str:
+        return self._actor.name
+
+    @property
+    def usage(self) -> Usage:
+        return self._actor.usage
+
+    async def complete(
+        self, messages: Sequence[Message], *, n: int, params: SamplingParams
+    ) -> list[Completion]:
+        asked = _key(messages, n, params)
+        if asked not in self._told:
+            replies = await self._actor.complete(messages, n=n, params=params)
+            self._write(asked, replies)
+            return replies
+        return self._told[asked]
+
+    def forget(self) -> None:
+        """The tree is saved: its replies are in it."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+
+    def _write(self, asked: str, replies: list[Completion]) -> None:
+        line = json.dumps([asked, [asdict(reply) for reply in replies]]) + "\n"
+        try:
+            if self._file is None:
+                self._file = _open(self._path)
+            os.write(self._file, line.encode())
+        except OSError as error:
+            raise StoreError(f"cannot write {self._path}: {error.strerror or error}") from error
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    size = os.fstat(file).st_size
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        os.write(file, b"\n")  # what a kill cut short stays a line of its own
+    return file
+
+
+def _read(path: Path) -> dict[str, list[Completion]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    told: dict[str, list[Completion]] = {}
+    for line in lines:
+        with contextlib.suppress(ValidationError):
+            asked, replies = _LINE.validate_json(line)
+            told.setdefault(asked, replies)
+    return told
+
+
+def _key(messages: Sequence[Message], n: int, params: SamplingParams) -> str:
+    said = [[m.role, m.content] for m in messages]
+    content = json.dumps([said, n, astuple(params)])
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,167 @@
+"""Explore → critique → revise: trees and harvests, on a shelf that several machines can share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from prefect import flow
+from pydantic import BaseModel
+
+from agent_r.actor import Actor
+from agent_r.environment import TaskSpec
+from agent_r.errors import BudgetSpent, EndpointUnavailable
+from agent_r.services import ledger
+from agent_r.services.budget import Budget, Budgeted
+from agent_r.services.forest import Forest
+from agent_r.services.plan import part_of, shards, tasks_of_iteration, work_folder
+from agent_r.services.progress import Progress
+from agent_r.services.shelf import Shelf
+from agent_r.services.slots import at_once
+from agent_r.services.stage import Stage
+from agent_r.settings import Config
+from env_adapters import make_env
+from flows.actors import acting, first_model
+from flows.results import JSON
+from tasks.grow import grow as grow_shard
+
+
+class Grown(BaseModel):
+    """How far an iteration has come, and what it cost."""
+
+    actor: str
+    iteration: int
+    trees: int  # wanted
+    finished: int  # with a harvest, those of earlier runs among them
+    failed: dict[str, int]  # trees left for the next run, by what went wrong
+    faults: dict[str, int]  # tries of requests that failed in this run, by kind
+    stopped: str  # the limit of the budget that ended the run, if one did
+    spent: dict[str, int]  # requests and tokens of this run
+    usage: dict[str, int]  # of all runs that it took
+    seconds: float  # likewise
+
+    def notes(self) -> list[str]:
+        """What a person should know of a run that did not go as planned."""
+        said = []
+        if self.stopped:
+            said.append(f"the budget ends here ({self.stopped}); the same command goes on")
+        if self.failed:
+            what = ", ".join(f"{n} {kind}" for kind, n in self.failed.items())
+            said.append(f"{sum(self.failed.values())} trees failed ({what}); the same command "
+                        "tries them again")  # fmt: skip
+        if self.faults:
+            what = ", ".join(f"{n} × {kind}" for kind, n in self.faults.items())
+            said.append(f"requests were tried again after: {what}")
+        return said
+
+
+@flow(name="grow", persist_result=True, result_serializer=JSON)
+async def grow(
+    config: Config = Config(), iteration: int = 1, model: str = "", trained: int = 0, part: str = ""
+) -> Grown:
+    """Explore and revise trees; `collect` makes a dataset of them.
+
+    Args:
+        config: All settings; `dataset.store` is what machines share.
+        iteration: Which iteration of Agent-R this is, from 1: it chooses the tasks and alpha.
+        model: Folder of the embedded model to use; empty means the endpoint's own.
+        trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
+        part: This machine's share of the trees, as 3/16; empty means all of them.
+    """
+    async with ready(config, iteration, model, trained) as (forest, actor):
+        tasks = part_of(planned(config, iteration), part)
+        return await growing(forest, tasks, actor, iteration)
+
+
+def planned(config: Config, iteration: int) -> list[TaskSpec]:
+    """The tasks of an iteration, in their order."""
+    return tasks_of_iteration(functools.partial(make_env, config.env), config, iteration)
+
+
+@contextlib.asynccontextmanager
+async def ready(
+    config: Config, iteration: int, model: str, trained: int
+) -> AsyncIterator[tuple[Forest, Actor]]:
+    """A forest that can be written, and an actor that answers."""
+    make = functools.partial(make_env, config.env)
+    shelf = Shelf.at(config.dataset.store or work_folder(config))
+    await shelf.require_writable()
+    folder = Path(model) if model else first_model(config)
+    async with acting(config, model=folder, trained=trained) as actor:
+        yield (
+            Forest.of(
+                work_folder(config),
+                make,
+                config,
+                actor=actor.name,
+                iteration=iteration,
+                shelf=shelf,
+            ),
+            actor,
+        )
+
+
+async def growing(forest: Forest, tasks: list[TaskSpec], actor: Actor, iteration: int) -> Grown:
+    """Grow the trees of these tasks as a run of its own, with its budget and its account.
+
+    Raises:
+        BudgetSpent, EndpointUnavailable: not one tree was finished.
+    """
+    began, config = time.monotonic(), forest.config
+    budget = Budget(config.budget, config.endpoint, actor.usage)
+    stage = Stage(
+        forest,
+        Budgeted(actor, budget),
+        budget,
+        asyncio.Semaphore(at_once(config.endpoint.concurrency)),
+        Progress(f"iteration {iteration}", len(tasks), "trees"),
+    )
+    stage.progress.details = functools.partial(details, stage, actor)
+    await asyncio.gather(*(grow_shard(shard, stage) for shard in shards(tasks)))
+    if stage.finished == 0 and stage.stopped:
+        raise BudgetSpent(f"{stage.stopped} is spent before one tree was finished: give it more")
+    if stage.finished == 0:
+        what = ", ".join(f"{n} {kind}" for kind, n in stage.failed.items())
+        raise EndpointUnavailable(f"not one of {len(tasks)} trees was finished ({what})")
+    with contextlib.suppress(OSError):  # of trees that failed, there are journals left
+        forest.journals.rmdir()
+    account = work_folder(config) / f"spent-{forest.key}-{len(tasks)}.json"
+    spent = ledger.add(account, actor.usage, time.monotonic() - began)
+    prompt, completion = budget.tokens
+    return Grown(
+        actor=actor.name,
+        iteration=iteration,
+        trees=len(tasks),
+        finished=stage.finished,
+        failed=dict(stage.failed),
+        faults=dict(faults_of(actor)),
+        stopped=stage.stopped,
+        spent={"prompt_tokens": prompt, "completion_tokens": completion},
+        usage=spent.usage,
+        seconds=spent.seconds,
+    )
+
+
+def details(stage: Stage, actor: Actor) -> list[str]:
+    """The live account: what a person who pays looks at."""
+    prompt, completion = stage.budget.tokens
+    said = [f"{stage.in_flight} in flight", f"{actor.usage.requests:,} requests"]
+    said.append(f"{prompt + completion:,} tokens")
+    if (money := stage.budget.money) is not None:
+        said.append(f"{money:,.2f} spent")
+    if slots := getattr(actor, "slots", None):
+        said.append(f"{slots.in_flight}/{slots.limit} slots")
+    if faults := faults_of(actor):
+        said.append(f"{sum(faults.values())} faults")
+    if stage.failed:
+        said.append(f"{stage.failed.total()} trees failed")
+    return said
+
+
+def faults_of(actor: Actor) -> dict[str, int]:
+    """Failed tries by kind; only an endpoint has such."""
+    return dict(getattr(actor, "faults", {}))
