@@ -166,6 +166,14 @@ class BudgetConfig(Settings):
     def limits(self) -> bool:
         return bool(self.tokens or self.money or self.minutes)
 
+    def less(self, *, tokens: float, money: float, minutes: float) -> BudgetConfig:
+        """What is left of it; a limit that is used up stays one, of next to nothing."""
+        return BudgetConfig(
+            tokens=max(self.tokens - int(tokens), 1) if self.tokens else 0,
+            money=max(self.money - money, 1e-9) if self.money else 0.0,
+            minutes=max(self.minutes - minutes, 1e-9) if self.minutes else 0.0,
+        )
+
 
 class DatasetConfig(Settings):
     """Where versions go, and what they are called."""

@@ -69,8 +69,18 @@ def parser() -> argparse.ArgumentParser:
         commands, "collect", do.run_collect, "explore, critique, revise: one dataset"
     )
     _settings(command)
-    command.add_argument("--iteration", type=_natural, default=1, help="from 1; it picks the tasks")
-    command.add_argument("--model", default="", help="folder of an embedded model to use")
+    _trees(command)
+    command.add_argument(
+        "--dry-run", action="store_true", help="grow a few trees, and say what all will cost"
+    )
+    command.add_argument("--sample", type=_natural, default=4, help="how many; they are kept")
+
+    command = _command(
+        commands, "grow", do.run_grow, "explore and revise only: one machine's share of the trees"
+    )
+    _settings(command)
+    _trees(command)
+    command.add_argument("--part", default="", help="which share: 3/16 is the third of sixteen")
 
     command = _command(commands, "train", do.run_train, "fine-tune on dataset versions")
     _settings(command)
@@ -154,6 +164,11 @@ def _settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--preset", default="default", help=f"one of: {', '.join(PRESETS)}")
     command.add_argument("--seed", type=int, help="instead of the config's")
     command.add_argument("--name", help="name of the dataset, instead of the config's")
+
+
+def _trees(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--iteration", type=_natural, default=1, help="from 1; it picks the tasks")
+    command.add_argument("--model", default="", help="folder of an embedded model to use")
 
 
 def _natural(text: str) -> int:

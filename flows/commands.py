@@ -12,6 +12,7 @@ from typing import Any
 from agent_r.config import load, parse, quiet_prefect
 from agent_r.config import merge as merge_settings
 from agent_r.errors import ConfigError
+from agent_r.services.plan import part_of
 from agent_r.settings import Config
 from flows.running import run
 
@@ -42,13 +43,41 @@ def run_collect(arguments: argparse.Namespace) -> int:
     config = settings(arguments)
     config.revision_at(arguments.iteration)  # a schedule that is too short is found out now
     flow_ready(config)
+    where = (config, arguments.iteration, arguments.model, arguments.iteration - 1)
+    if arguments.dry_run:
+        from flows.forecast import forecast
+
+        print("\n".join(run(forecast(*where, arguments.sample))))
+        return 0
     from flows.collect import collect
 
-    collected = run(collect(config, arguments.iteration, arguments.model, arguments.iteration - 1))
+    collected = run(collect(*where))
+    say(collected.notes())
     built = collected.built
     print(f"{built.dataset.path}: {built.counts.get('revisions', 0)} revisions, "
           f"{built.counts.get('good', 0)} good, dropped {built.drops or 'none'}")  # fmt: skip
     return 0
+
+
+def run_grow(arguments: argparse.Namespace) -> int:
+    """Explore and revise this machine's share of the trees."""
+    config = settings(arguments)
+    config.revision_at(arguments.iteration)
+    part_of([], arguments.part)
+    flow_ready(config)
+    from flows.grow import grow
+
+    iteration = arguments.iteration
+    grown = run(grow(config, iteration, arguments.model, iteration - 1, arguments.part))
+    say(grown.notes())
+    print(f"{grown.finished} of {grown.trees} trees are finished")
+    return 0
+
+
+def say(notes: list[str]) -> None:
+    """What a person should know beside the result."""
+    for note in notes:
+        print(f"agent-r: {note}", file=sys.stderr)
 
 
 def run_train(arguments: argparse.Namespace) -> int:

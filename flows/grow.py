@@ -18,6 +18,7 @@ from agent_r.errors import BudgetSpent, EndpointUnavailable
 from agent_r.services import ledger
 from agent_r.services.budget import Budget, Budgeted
 from agent_r.services.forest import Forest
+from agent_r.services.lineage import enter
 from agent_r.services.plan import part_of, shards, tasks_of_iteration, work_folder
 from agent_r.services.progress import Progress
 from agent_r.services.shelf import Shelf
@@ -40,7 +41,7 @@ class Grown(BaseModel):
     failed: dict[str, int]  # trees left for the next run, by what went wrong
     faults: dict[str, int]  # tries of requests that failed in this run, by kind
     stopped: str  # the limit of the budget that ended the run, if one did
-    spent: dict[str, int]  # requests and tokens of this run
+    spent: dict[str, float]  # tokens and seconds of this run
     usage: dict[str, int]  # of all runs that it took
     seconds: float  # likewise
 
@@ -92,17 +93,11 @@ async def ready(
     await shelf.require_writable()
     folder = Path(model) if model else first_model(config)
     async with acting(config, model=folder, trained=trained) as actor:
-        yield (
-            Forest.of(
-                work_folder(config),
-                make,
-                config,
-                actor=actor.name,
-                iteration=iteration,
-                shelf=shelf,
-            ),
-            actor,
+        forest = Forest.of(
+            work_folder(config), make, config, actor=actor.name, iteration=iteration, shelf=shelf
         )
+        await enter(shelf, forest, actor=actor.name, iteration=iteration)
+        yield forest, actor
 
 
 async def growing(forest: Forest, tasks: list[TaskSpec], actor: Actor, iteration: int) -> Grown:
@@ -130,7 +125,8 @@ async def growing(forest: Forest, tasks: list[TaskSpec], actor: Actor, iteration
     with contextlib.suppress(OSError):  # of trees that failed, there are journals left
         forest.journals.rmdir()
     account = work_folder(config) / f"spent-{forest.key}-{len(tasks)}.json"
-    spent = ledger.add(account, actor.usage, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    spent = ledger.add(account, actor.usage, seconds)
     prompt, completion = budget.tokens
     return Grown(
         actor=actor.name,
@@ -140,7 +136,7 @@ async def growing(forest: Forest, tasks: list[TaskSpec], actor: Actor, iteration
         failed=dict(stage.failed),
         faults=dict(faults_of(actor)),
         stopped=stage.stopped,
-        spent={"prompt_tokens": prompt, "completion_tokens": completion},
+        spent={"prompt_tokens": prompt, "completion_tokens": completion, "seconds": seconds},
         usage=spent.usage,
         seconds=spent.seconds,
     )

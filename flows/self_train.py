@@ -6,12 +6,14 @@ import time
 
 from prefect import flow
 
+from agent_r.errors import BudgetSpent
+from agent_r.services.budget import prices
 from agent_r.services.plan import dataset_folder
 from agent_r.services.report import IterationReport, RunReport, draw_curve
 from agent_r.services.store import write_json
 from agent_r.settings import Config
 from flows.artifacts import show_report
-from flows.collect import collect
+from flows.collect import Collected, collect
 from flows.measure import measure
 from flows.publish import publish
 from flows.results import JSON
@@ -32,9 +34,16 @@ async def self_train(config: Config = Config()) -> RunReport:
     """
     began = time.monotonic()
     start = await measure(config)
-    model, versions, reports = "", [], []
+    model, versions, left = "", [], config
+    reports: list[IterationReport] = []
     for iteration in range(1, config.iterations + 1):
-        collected = await collect(config, iteration, model, iteration - 1)
+        try:
+            collected = await collect(left, iteration, model, iteration - 1)
+        except BudgetSpent:
+            if not reports:
+                raise
+            break
+        left = after(collected, left)
         published = None
         if config.hub.repo:
             published = await publish(collected.built.dataset.path, config)
@@ -58,9 +67,24 @@ async def self_train(config: Config = Config()) -> RunReport:
                 measured=await measure(config, model, iteration, start.openings),
             )
         )
+        if collected.stopped:
+            break  # what there is was published, trained on and measured
     report = RunReport.of(config, start, reports, time.monotonic() - began)
     write_json(dataset_folder(config) / "report.json", report.model_dump(mode="json"))
     picture = dataset_folder(config) / "curve.png"
     draw_curve(report, picture)
     await show_report(report, picture)
     return report
+
+
+def after(collected: Collected, config: Config) -> Config:
+    """The settings of the next iteration: one budget is for all of them."""
+    spent = collected.spent
+    prompt, completion = prices(config.endpoint)
+    money = spent["prompt_tokens"] * prompt + spent["completion_tokens"] * completion
+    left = config.budget.less(
+        tokens=spent["prompt_tokens"] + spent["completion_tokens"],
+        money=money / 1e6,
+        minutes=spent["seconds"] / 60,
+    )
+    return config.model_copy(update={"budget": left})

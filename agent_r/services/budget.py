@@ -83,11 +83,11 @@ class Budget:
             self._change.clear()
             await self._change.wait()
 
-    def ended(self, prompt: int = 0, completion: int = 0, seconds: float = 0.0) -> None:
-        """A tree is no longer in flight; what it cost, where it came to its end."""
+    def ended(self, tokens: tuple[int, int] | None, seconds: float) -> None:
+        """A tree is no longer in flight; `tokens` are what it took, None where it was stopped."""
         self._trees -= 1
-        if prompt or completion:
-            more = (1, prompt, completion, seconds)
+        if tokens is not None:
+            more = (1, *tokens, seconds)
             self._ended = [total + one for total, one in zip(self._ended, more, strict=True)]
         self._change.set()
 

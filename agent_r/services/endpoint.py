@@ -65,6 +65,7 @@ class EndpointActor:
     ) -> None:
         self.usage = Usage()
         self.slots = Slots.of(config.concurrency)
+        self.busy_s = 0.0  # that requests were in flight, their sum
         self.faults: Counter[str] = Counter()  # tries that failed, by kind
         self._config = config
         self._rng, self._sleep, self._clock = rng or random.Random(), sleep, clock
@@ -239,7 +240,9 @@ class EndpointActor:
 
     async def _try(self, send: Callable[[], Awaitable[str]], read: Callable[[str], T]) -> T:
         async with self.slots:
+            began = time.monotonic()
             failure = await self._tried(send, read)
+            self.busy_s += time.monotonic() - began
         if not isinstance(failure, Exception):
             return failure
         if isinstance(failure, Unanswered):

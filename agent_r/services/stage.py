@@ -81,29 +81,38 @@ class Stage:
         return True
 
     async def _one(self, task: TaskSpec) -> bool:
-        """Work on one tree until it is finished, or given up; it is told nothing twice."""
-        began, spent = time.monotonic(), (0, 0)
+        """Work on one tree until it is finished or given up, then leave its place to another."""
+        began, spent = time.monotonic(), None
         try:
-            for last in range(TRIES - 1, -1, -1):
-                try:
-                    spent = await self._grow(task)
-                    self._finish()
-                    return True
-                except BudgetSpent as limit:
-                    self.stopped = str(limit)
-                    return False
-                except EndpointDown:
-                    raise
-                except (EndpointError, EnvironmentFault) as failure:
-                    # A refusal would come again; of anything else the next try may know nothing.
-                    if not last or isinstance(failure, EndpointRejected):
-                        self._give_up(task, failure)
-                        return False
-            raise AssertionError("the last try ends in one of two ways")
+            spent = await self._try(task)
         finally:
             self.in_flight -= 1
-            self.budget.ended(*spent, time.monotonic() - began)
+            self.budget.ended(spent, time.monotonic() - began)
             self.places.release()
+        if spent is None:
+            return False
+        self._finish()
+        return True
+
+    async def _try(self, task: TaskSpec) -> tuple[int, int] | None:
+        """Prompt and completion tokens of a tree that was finished; None if it was not.
+
+        It is told nothing twice, so another try goes on where the last one failed.
+        """
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                return await self._grow(task)
+            except BudgetSpent as limit:
+                self.stopped = str(limit)
+                break
+            except EndpointDown:
+                raise
+            except (EndpointError, EnvironmentFault) as failure:
+                # A refusal would come again; of anything else the next try may know nothing.
+                if not left or isinstance(failure, EndpointRejected):
+                    self._give_up(task, failure)
+                    break
+        return None
 
     async def _grow(self, task: TaskSpec) -> tuple[int, int]:
         """Prompt and completion tokens of a tree and its harvest."""
