@@ -19,11 +19,15 @@ from agent_r.errors import ConfigError, ExtraMissing, StoreError
 from agent_r.services import store
 
 PROBE = ".writable"
+PROBE_S = 30.0  # a dead server is said by then
+PATIENCE_S = (
+    90.0  # for a write, and its bytes at the slowest: the client itself would wait for ever
+)
+SLOWEST = 20_000  # bytes/s
 MAX_SAID_CHARS = 200  # of a server's own words
-# A connection that nobody takes is given up after 3 × 5 s, a server that is silent after 3 × 10 s.
 CLIENT = {
     "connect_timeout": 5,
-    "read_timeout": 10,
+    "read_timeout": 20,  # for the answer to an upload: most of its bytes may still be on their way
     "retries": {"mode": "standard"},  # three tries, or $AWS_MAX_ATTEMPTS
     "max_pool_connections": 32,
 }
@@ -89,7 +93,7 @@ class Shelf:
         if self.remote is None:  # done at once: a hop to a thread costs more than the write
             store.write_bytes(Path(path), content)
         else:
-            await self.remote.write(path, content)
+            await self.remote.write(path, content, within_s=PATIENCE_S + len(content) / SLOWEST)
 
     async def names(self) -> list[str]:
         """Files directly in it, in order; none where the folder does not exist yet.
@@ -109,7 +113,7 @@ class Shelf:
         if self.remote is None:
             return store.require_writable(Path(self.path))
         probe = _joined(self.path, PROBE)
-        await self.remote.write(probe, b"")
+        await self.remote.write(probe, b"", within_s=PROBE_S)
         with contextlib.suppress(StoreError):  # the work itself needs no right to delete
             await self.remote.remove(probe)
 
@@ -125,10 +129,10 @@ class Shelf:
 class _Remote:
     """An fsspec file system, its failures as ours.
 
-    S3's work is done on fsspec's own event loop, awaited from ours: 200 writes of 60 KB, 32 at
-    once, to a server 50 ms away took 0.6 s so, and 2.0 s through asyncio.to_thread, which has but
-    six threads on two cores (0.8 and 0.9 s to moto, which is the limit there). A client of our own
-    loop is as fast, but holds that loop up to 40 ms at a time and does not outlive it.
+    S3's work is done on fsspec's own event loop and awaited from ours. 200 writes of 60 KB, 32 at
+    once, take 0.5 s so to a server 50 ms away, and 1.9 s through asyncio.to_thread, which has but
+    six threads on two cores (1.0 and 1.1 s to moto, which is the limit there). A client on our own
+    loop is as fast, but holds that loop for 20 to 50 ms at a time and does not outlive it.
     """
 
     def __init__(self, scheme: str, files: Any, failures: tuple[type[Exception], ...]) -> None:
@@ -144,13 +148,14 @@ class _Remote:
             # One GET: it is of one version, and tells a missing file from a missing bucket.
             return bytes(await self._do("cat_file", path, max_concurrency=1))
         except self._failures as error:
-            if isinstance(error, FileNotFoundError) and _code(error) in ("", "NoSuchKey"):
+            if _is_missing(error):
                 return None
             raise self._said("read", path, error) from None
 
-    async def write(self, path: str, content: bytes) -> None:
+    async def write(self, path: str, content: bytes, *, within_s: float) -> None:
         try:
-            await self._do("pipe_file", path, content)
+            async with asyncio.timeout(within_s):
+                await self._do("pipe_file", path, content)
         except self._failures as error:
             raise self._said("write", path, error) from None
 
@@ -164,7 +169,7 @@ class _Remote:
         try:
             found = await self._do("ls", path, detail=True, refresh=True)
         except self._failures as error:
-            if isinstance(error, FileNotFoundError) and not _code(error):
+            if _is_missing(error):
                 return []
             raise self._said("list", path, error) from None
         files = (entry["name"].lstrip("/") for entry in found if entry["type"] == "file")
@@ -233,12 +238,18 @@ def _s3() -> _Remote:
     """A client of its own for each shelf: it takes the credentials of now, and caches nothing."""
     try:
         import aiohttp
+        from aiobotocore.session import AioSession
         from botocore.exceptions import BotoCoreError
+        from botocore.handlers import add_expect_header
         from botocore.parsers import ResponseParserError
         from s3fs import S3FileSystem
     except ImportError:
         raise ExtraMissing("s3:// stores", "s3") from None
+    session = AioSession()
+    # `Expect: 100-continue` costs each write a round trip, and aiohttp awaits the answer for ever.
+    session.unregister("before-call.s3", add_expect_header)
     files = S3FileSystem(
+        session=session,
         asynchronous=True,  # else it would close itself on whatever loop is running by then
         config_kwargs=CLIENT,
         use_listings_cache=False,
@@ -265,7 +276,8 @@ def _reason(verb: str, error: Exception) -> str:
     """What was wrong and what to do, without a key or a signed URL."""
     answer = getattr(error.__cause__, "response", None)
     if answer is not None:
-        return _answer(verb, _code(error), str(answer["Error"].get("Message", "")))
+        status = answer["ResponseMetadata"]["HTTPStatusCode"]
+        return _answer(verb, _code(error), status, _clean(answer["Error"].get("Message") or ""))
     known = [kind.__name__ for kind in type(error).__mro__]
     what = known[0]
     if re.search(r"Credential|Token|SSO|Login|Profile", what):
@@ -274,19 +286,28 @@ def _reason(verb: str, error: Exception) -> str:
     if asked.netloc:
         server = f"{asked.scheme}://{asked.netloc.rpartition('@')[2]}"
         return f"no answer from {server} ({what}): check AWS_ENDPOINT_URL and the network"
+    if isinstance(error, TimeoutError):
+        return "no answer in time: check AWS_ENDPOINT_URL and the network"
     if "BotoCoreError" in known or isinstance(error, ValueError):
         return f"{_clean(str(error))} ({what}): check AWS_ENDPOINT_URL and ~/.aws/config"
     return _clean(getattr(error, "strerror", None) or str(error)) or what
 
 
-def _answer(verb: str, code: str, said: str) -> str:
+def _answer(verb: str, code: str, status: int, said: str) -> str:
     if code == "NoSuchBucket":
         return "there is no such bucket: make it, or correct the URL"
     if code in _REFUSED:
         return f"the credentials are refused ({code}): check {_CREDENTIALS}"
     if code in _DENIED:
         return f"access is denied ({code}): the credentials need {_NEEDS.get(verb, 'more rights')}"
-    return f"the store answers {code} ({_clean(said)})"
+    told = f"the store answers {code or status}{f' ({said})' if said else ''}"
+    return f"{told}: {'try again later' if status >= 500 else 'check the URL and AWS_ENDPOINT_URL'}"
+
+
+def _is_missing(error: Exception) -> bool:
+    """No such file there; one that is missing here (of certificates) has an errno."""
+    missing = isinstance(error, FileNotFoundError) and error.errno is None
+    return missing and _code(error) in ("", "NoSuchKey")
 
 
 def _code(error: Exception) -> str:
