@@ -78,8 +78,11 @@ class TextCraft:
         if task not in self.book.by_output:
             raise UnknownTask(f"TextCraft has no goal '{task[:_ECHO]}'")
         self.goal, self.inventory, self._done = task, {}, False
-        commands = "\n".join(r.text for r in shown_recipes(self.book, task, self._distractors))
-        return f"Crafting commands:\n{commands}\n\nGoal: craft {task}."
+        openings, asked = self.book.openings, (task, self._distractors)
+        if asked not in openings:  # replaying a tree begins a task hundreds of times
+            commands = "\n".join(r.text for r in shown_recipes(self.book, *asked))
+            openings[asked] = f"Crafting commands:\n{commands}\n\nGoal: craft {task}."
+        return openings[asked]
 
     async def step(self, action: str) -> StepResult:
         if self._done:

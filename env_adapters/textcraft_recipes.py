@@ -45,6 +45,11 @@ class RecipeBook:
     namespace: str = ""  # how the world spells a crafted item: "minecraft:" + oak_planks
 
     @cached_property
+    def openings(self) -> dict[tuple[str, int], str]:
+        """First observations that were written before, by goal and number of distractors."""
+        return {}
+
+    @cached_property
     def by_output(self) -> dict[str, tuple[Recipe, ...]]:
         found: dict[str, list[Recipe]] = {}
         for recipe in self.recipes:

@@ -495,7 +495,7 @@ async def test_a_server_of_something_else_is_said(aws: Callable[[str], None]) ->
         (
             [],
             {"AWS_ENDPOINT_URL": "https://127.0.0.1:1", "AWS_CA_BUNDLE": "/no/such/file"},
-            "No such file or directory (FileNotFoundError): check AWS_CA_BUNDLE",
+            "No such file or directory (HTTPClientError): check AWS_ENDPOINT_URL, AWS_CA_BUNDLE",
         ),
         ([], {"AWS_ENDPOINT_URL": "127.0.0.1:1"}, "Invalid endpoint: 127.0.0.1:1"),
     ],

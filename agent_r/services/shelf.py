@@ -289,7 +289,8 @@ def _reason(verb: str, error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time: check AWS_ENDPOINT_URL and the network"
     if "BotoCoreError" in known or isinstance(error, ValueError):
-        return f"{_clean(str(error))} ({what}): check AWS_ENDPOINT_URL and ~/.aws/config"
+        told = f"{_clean(str(error))} ({what})"
+        return f"{told}: check AWS_ENDPOINT_URL, AWS_CA_BUNDLE and ~/.aws/config"
     return _clean(getattr(error, "strerror", None) or str(error)) or what
 
 
