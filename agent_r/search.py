@@ -171,6 +171,10 @@ class _Growth:
     walks: list[int] = field(default_factory=list)  # the node where each stands: to be expanded
     walking: Counter[int] = field(default_factory=Counter)  # how many walks are at or below a node
     full: bool = False  # enough was found, or nothing is left to try
+    forkable: Forkable | None = field(init=False)  # the same world, where it has snapshots
+
+    def __post_init__(self) -> None:
+        self.forkable = self.env if isinstance(self.env, Forkable) else None
 
     async def round(self) -> bool:
         """Expand every node where a walk stands, all at once, and walk on; False at the end."""
@@ -281,8 +285,8 @@ class _Growth:
         """Bring the world to a node: a snapshot where it has them, else reset and replay."""
         if self.at == index:
             return
-        if isinstance(self.env, Forkable):
-            self.env.restore(self.kept[index])
+        if self.forkable is not None:
+            self.forkable.restore(self.kept[index])
         else:
             await self.env.reset(self.tree.task)
             for step in self.tree.steps(index):
@@ -296,5 +300,5 @@ class _Growth:
         return step, result
 
     def remember(self, index: int) -> None:
-        if isinstance(self.env, Forkable):
-            self.kept[index] = self.env.snapshot()
+        if self.forkable is not None:
+            self.kept[index] = self.forkable.snapshot()

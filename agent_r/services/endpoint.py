@@ -30,7 +30,7 @@ from agent_r.services.replies import (
     read_names,
     read_reply,
 )
-from agent_r.services.requests import body_of, client_of, seed_of, without
+from agent_r.services.requests import body_of, client_of, seed_of, wire_of, without
 from agent_r.services.slots import Slots
 from agent_r.settings import OpenAIEndpoint
 from agent_r.together import each
@@ -74,6 +74,7 @@ class EndpointActor:
         self._server = Server.of(config, api_key.strip() or NO_KEY)
         self._breaker = Breaker(self._server.url, patience_s=config.patience_s, sleep=sleep)
         self._client = client_of(config, self._server)
+        self._wire = wire_of(config, self._server)
 
     def __repr__(self) -> str:
         return self._server.line(f"EndpointActor({self.name!r} at {self._server.url})")
@@ -87,6 +88,7 @@ class EndpointActor:
     async def aclose(self) -> None:
         """Close the connections; the actor answers no more."""
         await self._client.close()
+        await self._wire.aclose()
 
     @property
     def name(self) -> str:
@@ -166,7 +168,7 @@ class EndpointActor:
         """A reply without doubt; one that stays doubtful in all tries is the model's way."""
         try:
             return await self._answer(
-                lambda: self._client.post("/chat/completions", cast_to=str, body=body),
+                lambda: self._wire.post(body),
                 lambda text: read_reply(text, n=n, usual=self._usual),
                 attempts=self._config.attempts,
             )
@@ -210,7 +212,27 @@ class EndpointActor:
 
         While the server answers nobody, a try says nothing of this request, and does not count.
         """
-        tried = 0
+        try:
+            # Most are answered at once: tenacity's own work would cost a tenth of the request's.
+            return await self._breaker.ask(lambda: self._try(send, read))
+        except Unanswered as failure:
+            return await self._again(failure, send, read, attempts=attempts)
+
+    async def _again(
+        self,
+        failure: Unanswered,
+        send: Callable[[], Awaitable[str]],
+        read: Callable[[str], T],
+        *,
+        attempts: int,
+    ) -> T:
+        """Try on after a first failure, which is the first of the attempts."""
+        tried, failures = 0, [failure]
+
+        async def attempt() -> T:
+            if failures:
+                raise failures.pop()
+            return await self._breaker.ask(lambda: self._try(send, read))
 
         def is_last(state: RetryCallState) -> bool:
             nonlocal tried
@@ -227,9 +249,7 @@ class EndpointActor:
             reraise=True,
         )
         try:
-            async for attempt in tries:
-                with attempt:
-                    return await self._breaker.ask(lambda: self._try(send, read))
+            return await tries(attempt)
         except Doubtful:
             raise
         except Unanswered as error:

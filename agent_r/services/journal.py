@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -72,11 +71,11 @@ class Journal:
             self._path.unlink()
 
     def _write(self, asked: str, replies: list[Completion]) -> None:
-        line = json.dumps([asked, [asdict(reply) for reply in replies]]) + "\n"
+        line = _LINE.dump_json((asked, replies)) + b"\n"
         try:
             if self._file is None:
                 self._file = _open(self._path)
-            os.write(self._file, line.encode())
+            os.write(self._file, line)
         except OSError as error:
             raise StoreError(f"cannot write {self._path}: {error.strerror or error}") from error
 
@@ -107,5 +106,6 @@ def _read(path: Path) -> dict[str, list[Completion]]:
 
 def _key(messages: Sequence[Message], n: int, params: SamplingParams) -> str:
     said = [[m.role, m.content] for m in messages]
-    content = json.dumps([said, n, astuple(params)])
+    drawn = [n, params.temperature, params.max_tokens, params.stop, params.seed]
+    content = json.dumps([said, drawn])
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -152,7 +152,11 @@ def deepest_cause(error: BaseException) -> str:
 
 def encodable(text: str) -> str:
     """JSON can escape a lone surrogate, and no file can hold one."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _text(content: object) -> object:

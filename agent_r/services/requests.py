@@ -6,23 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
 import openai
 
 from agent_r.actor import Message, SamplingParams
 from agent_r.errors import ConfigError
 from agent_r.services.replies import Server, encodable
+from agent_r.services.wire import Wire
 from agent_r.settings import OpenAIEndpoint
 
 CONNECT_S = 10.0  # a host that drops packets is found out long before a slow reply is
-# As many as there may be requests in flight; idle ones end no later than at most servers (5 s).
-CONNECTIONS = httpx2.Limits(
-    max_connections=4096, max_keepalive_connections=4096, keepalive_expiry=5.0
-)
 
 
 def client_of(config: OpenAIEndpoint, server: Server) -> openai.AsyncOpenAI:
-    """The library's client, without its retries.
+    """The library's client, without its retries: for all that is asked only now and then.
 
     Raises:
         ConfigError: the address is no URL, or the key cannot be sent in a header.
@@ -35,19 +31,25 @@ def client_of(config: OpenAIEndpoint, server: Server) -> openai.AsyncOpenAI:
         raise ConfigError(
             f"the key in {server.key_holder} has characters that no HTTP header can carry"
         )
-    timeout = openai.Timeout(patience, connect=min(CONNECT_S, patience))
     client = openai.AsyncOpenAI(
         api_key=key,
         base_url=config.base_url,
-        timeout=timeout,
+        timeout=openai.Timeout(patience, connect=min(CONNECT_S, patience)),
         max_retries=0,
-        # Its other transport looks at every connection for every request: with 64 in flight that
-        # doubles the CPU of a call, and past 100 it opens connections anew (client_cpu.py).
-        http_client=openai.DefaultAioHttpClient(timeout=timeout, limits=CONNECTIONS),
     )
     # The library takes these from the environment: what we send is ours to say.
     client.organization = client.project = None
     return client
+
+
+def wire_of(config: OpenAIEndpoint, server: Server) -> Wire:
+    """What completions are asked over."""
+    return Wire(
+        config.base_url,
+        server.key.get_secret_value(),
+        timeout_s=config.timeout_s,
+        connect_s=min(CONNECT_S, config.timeout_s),
+    )
 
 
 def _is_web_address(url: str) -> bool:

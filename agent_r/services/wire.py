@@ -1,0 +1,104 @@
+"""The one request that is made by the thousand, for a fifth of the CPU that the library takes.
+
+The library's client builds, checks and parses what is known here to be right, and its connection
+pool looks at every connection for every request (figures: benchmarks/client_cpu.py). So chat
+completions are posted over aiohttp, and what goes wrong is said in the library's own exceptions.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import httpx2
+import openai
+from yarl import URL
+
+from agent_r import __version__
+
+IDLE_S = 4.5  # after which a connection is not used again: most servers close it at 5
+
+
+class Wire:
+    """Connections to one server, opened when the first request is made.
+
+    Args:
+        timeout_s: of silence; connect_s: until an address that does not answer is given up.
+    """
+
+    def __init__(self, base_url: str, key: str, *, timeout_s: float, connect_s: float) -> None:
+        parts = urlsplit(base_url)
+        self._url = URL(
+            parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+            + "/chat/completions"
+        )
+        self._headers = {
+            "Authorization": f"Bearer {key}",
+            "Content-Type": "application/json",
+            "User-Agent": f"agent-r/{__version__}",
+        }
+        if parts.username is not None:  # a proxy in front of the server asks for it
+            user, password = unquote(parts.username), unquote(parts.password or "")
+            self._headers["Authorization"] = aiohttp.encode_basic_auth(user, password)
+        self._patience = aiohttp.ClientTimeout(sock_connect=connect_s, sock_read=timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, body: Mapping[str, Any]) -> str:
+        """The text of a good answer.
+
+        Raises:
+            openai.APIStatusError: any other answer.
+            openai.APIConnectionError: none; its cause says why.
+            TimeoutError: none in time.
+        """
+        session = self._session or self._open()
+        try:
+            async with session.post(
+                self._url, data=json.dumps(body).encode(), headers=self._headers
+            ) as answer:
+                content = await answer.read()
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise openai.APIConnectionError(request=self._request()) from error
+        text = content.decode("utf-8", "replace")
+        if answer.status >= 300:
+            raise self._refusal(answer, content, text)
+        return text
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        context: ssl.SSLContext | bool = True
+        if self._url.scheme == "https":
+            context = httpx2.create_ssl_context()  # it knows $SSL_CERT_FILE, as the library does
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=context),
+            timeout=self._patience,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=True,  # $HTTPS_PROXY and its like
+        )
+        return self._session
+
+    def _refusal(
+        self, answer: aiohttp.ClientResponse, content: bytes, text: str
+    ) -> openai.APIStatusError:
+        headers = [(n, v) for n, v in answer.headers.items() if n.lower() != "content-encoding"]
+        response = httpx2.Response(
+            answer.status, headers=headers, content=content, request=self._request()
+        )
+        try:
+            page: object = json.loads(text)
+        except (ValueError, RecursionError):
+            page = text
+        said = page.get("error", page) if isinstance(page, dict) else page
+        return openai.APIStatusError(f"HTTP {answer.status}", response=response, body=said)
+
+    def _request(self) -> httpx2.Request:
+        return httpx2.Request("POST", str(self._url))
