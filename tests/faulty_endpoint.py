@@ -95,6 +95,7 @@ class FaultyEndpoint:
         models: names that `/v1/models` lists, and the only ones served; None: no such route, and
             any name is served.
         ignores_n: every reply has one choice.
+        says: the text of a choice, by the request's body and its place; in place of "reply …".
         delay_s: how long each completion takes.
     """
 
@@ -105,7 +106,9 @@ class FaultyEndpoint:
         models: Sequence[str] | None = ("tiny",),
         ignores_n: bool = False,
         delay_s: float = 0.0,
+        says: Callable[[dict[str, Any], int], str] | None = None,
     ) -> None:
+        self._says = says
         self.received: list[Received] = []
         self.most_in_flight = 0
         self._in_flight = 0
@@ -191,6 +194,8 @@ class FaultyEndpoint:
         seed = asked["seed"] if "seed" in asked else next(self._unseeded)
         content = fault.content
         texts = [content and content.replace("{k}", str(seed + place)) for place in range(n)]
+        if self._says is not None and content == Fault().content:
+            texts = [self._says(asked, place) for place in range(n)]
         said = [{"role": "assistant", "content": text} for text in texts]
         page = {
             "object": "chat.completion",

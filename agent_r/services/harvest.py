@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -84,6 +85,9 @@ class _Reaper:
             tried += len(some)
             await self._judge(some)
             for pair in some:
+                await asyncio.sleep(
+                    0
+                )  # replays take milliseconds: other trees' replies may be here
                 made = await self._revise(pair, rng)
                 if isinstance(made, Drop):
                     drops[made.value] += 1
@@ -109,6 +113,7 @@ class _Reaper:
         """The tree's good trajectories, shortest first; those that prune to the same are one."""
         found: dict[tuple[str, ...], Trajectory] = {}
         for leaf in good_leaves(self.tree, self.revision):
+            await asyncio.sleep(0)
             way = self.tree.trajectory(leaf)
             if self.revision.prune:
                 alpha = self.revision.alpha

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
@@ -44,6 +45,7 @@ class Wire:
         if parts.username is not None:  # a proxy in front of the server asks for it
             user, password = unquote(parts.username), unquote(parts.password or "")
             self._headers["Authorization"] = aiohttp.encode_basic_auth(user, password)
+        self._proxy = _proxy(parts.scheme, parts.hostname or "")
         self._patience = aiohttp.ClientTimeout(sock_connect=connect_s, sock_read=timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
@@ -58,7 +60,10 @@ class Wire:
         session = self._session or self._open()
         try:
             async with session.post(
-                self._url, data=json.dumps(body).encode(), headers=self._headers
+                self._url,
+                data=json.dumps(body).encode(),
+                headers=self._headers,
+                proxy=self._proxy,
             ) as answer:
                 content = await answer.read()
         except TimeoutError:
@@ -82,7 +87,6 @@ class Wire:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=context),
             timeout=self._patience,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,  # $HTTPS_PROXY and its like
         )
         return self._session
 
@@ -102,3 +106,8 @@ class Wire:
 
     def _request(self) -> httpx2.Request:
         return httpx2.Request("POST", str(self._url))
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    """As $HTTPS_PROXY and $NO_PROXY say; asked once, for aiohttp would look for each request."""
+    return None if proxy_bypass(host) else getproxies().get(scheme)
