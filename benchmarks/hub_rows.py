@@ -22,8 +22,8 @@ from agent_r.dataset import Row
 from agent_r.schema import SCHEMAS
 from agent_r.services.build import build
 from agent_r.services.forest import Forest
-from agent_r.services.shards import read_rows
 from agent_r.services.plan import tasks_of_iteration
+from agent_r.services.shards import read_rows
 from agent_r.settings import Config, ScriptedEndpoint
 from env_adapters import make_env
 from env_adapters.textcraft_scripted import ScriptedCrafter

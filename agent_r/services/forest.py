@@ -109,6 +109,7 @@ class Forest:
         """Judge, splice and verify the pairs of one tree, or read what was made of it before."""
         if (reaped := await self.reaped(task)) is not None:
             return reaped[1]
+        self._journal(task, "tree").unlink(missing_ok=True)  # of a kill right after it was saved
         found = await _load(self.trees, _file(task), TREE)
         if found is None:
             raise ValueError(f"no tree of {task.id}: explore it first")
@@ -128,6 +129,11 @@ class Forest:
         finally:
             await env.close()
         return harvest
+
+    def tidy(self, task: TaskSpec) -> None:
+        """Journals that a kill left behind although the tree was saved."""
+        for stage in ("tree", "harvest"):
+            self._journal(task, stage).unlink(missing_ok=True)
 
     def _seed(self, task: TaskSpec) -> int:
         again = f"/{task.again}" if task.again else ""

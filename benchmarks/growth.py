@@ -1,0 +1,113 @@
+"""Memory and Prefect's share, from a hundred trees to ten thousand: one process a run.
+
+    python benchmarks/growth.py --trees 100 1000 10000 --seed 0
+
+Each number of trees is grown twice by the scripted actor, in small trees: as the flow `grow` does
+it on a Prefect server of its own, and by the same code without Prefect. Wall times are of growing
+alone, imports and Prefect's start left out; the peak is of the process, all in. The scripted actor
+leaves no time to wait in: with a model behind the endpoint a tree takes many times as long, and
+Prefect the same; the last column is its share where a tree takes 5 s and 64 are grown at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """One line a number of trees; `--one` is a run in its own process."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trees", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--one", choices=["prefect", "plain"])
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(one(args.trees[0], args.seed, prefect=args.one == "prefect")))
+        return
+    print(f"# {' '.join(sys.argv)}")
+    print(
+        f"{'trees':>6} {'tasks':>5} {'peak MB':>8} {'without':>8} {'wall s':>7} {'without':>8} "
+        f"{'ms a task':>9} {'share at 5 s a tree':>19}"
+    )
+    for trees in args.trees:
+        with_it, without = (run(trees, args.seed, how) for how in ("prefect", "plain"))
+        more = with_it["seconds"] - without["seconds"]
+        print(
+            f"{trees:>6} {with_it['tasks']:>5.0f} {with_it['peak']:>8.0f} {without['peak']:>8.0f} "
+            f"{with_it['seconds']:>7.1f} {without['seconds']:>8.1f} "
+            f"{1000 * more / with_it['tasks']:>9.1f} {max(more, 0) / (trees * 5 / 64):>19.2%}",
+            flush=True,
+        )
+
+
+def run(trees: int, seed: int, how: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        command = [sys.executable, __file__, "--trees", str(trees), "--seed", str(seed)]
+        done = subprocess.run(
+            [*command, "--one", how], cwd=folder, env=env, capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(done.stderr[-3000:])
+        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+
+def one(trees: int, seed: int, *, prefect: bool) -> dict[str, float]:
+    """Grow, in the current folder."""
+    import asyncio
+    import resource
+
+    from agent_r.config import quiet_prefect
+    from agent_r.settings import Config
+
+    quiet_prefect(Path(".prefect"))
+    from prefect import flow
+
+    from agent_r.services.budget import Budget
+    from agent_r.services.plan import shards
+    from agent_r.services.progress import Progress
+    from agent_r.services.stage import Stage
+    from flows.grow import growing, planned, ready
+
+    config = Config.model_validate(
+        {
+            "seed": seed,
+            "trees": trees,
+            "endpoint": {"kind": "scripted", "concurrency": 64},
+            "search": {"simulations": 2, "candidates": 2, "max_depth": 6},
+        }
+    )
+    spent = 0.0
+
+    async def grow() -> None:
+        nonlocal spent
+        tasks = planned(config, 1)
+        async with ready(config, 1, "", 0) as (forest, actor):
+            began = time.monotonic()
+            if prefect:
+                await growing(forest, tasks, actor, 1)
+            else:
+                budget = Budget(config.budget, config.endpoint, actor.usage)
+                progress = Progress("grow", len(tasks), "trees")
+                stage = Stage(forest, actor, budget, asyncio.Semaphore(64), progress)
+                await asyncio.gather(*(stage.grow(shard) for shard in shards(tasks)))
+            spent = time.monotonic() - began
+
+    asyncio.run(flow(grow)() if prefect else grow())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    tasks = len(shards(planned(config, 1)))
+    return {"seconds": spent, "peak": peak, "tasks": tasks}
+
+
+if __name__ == "__main__":
+    main()
