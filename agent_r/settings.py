@@ -89,13 +89,23 @@ class SearchConfig(Settings):
 
     simulations: Positive = Field(8, description="walks from the root to a leaf, per tree")
     candidates: Positive = Field(4, description="replies sampled at a node, in one request")
-    walks: Positive = Field(4, description="simulations of one tree that go on at once (paper: 1)")
+    walks: Positive = Field(
+        1,
+        description="simulations of one tree that go on at once: more keep an endpoint busy with "
+        "few trees, and find fewer pairs",
+    )
     max_depth: Positive = Field(20, description="steps of one trajectory, at most")
     exploration: float = Field(0.25, ge=0, description="c of the UCT formula")
     temperature: float = Field(1.0, gt=0, description="of the replies sampled at a node")
     max_tokens: Positive = Field(128, description="length of one reply, in tokens")
     stop_early: bool = Field(
         True, description="search a tree no further once it holds all the pairs that are tried"
+    )
+    give_up: int = Field(
+        4,
+        ge=0,
+        description="simulations after which a tree without any pair is searched no further "
+        "(0, and the paper: never)",
     )
 
 
@@ -113,7 +123,9 @@ class CritiqueConfig(Settings):
         "or cut where the tree's value falls most",
     )
     votes: Positive = Field(3, description="judgements of one step under `vote`")
-    lookahead: Positive = Field(4, description="steps of one trajectory judged at once")
+    lookahead: Positive = Field(
+        1, description="steps of one trajectory judged at once: more is sooner, and costs more"
+    )
     within: int = Field(1, ge=0, description="steps apart that still count as agreeing")
     temperature: float = Field(0.0, ge=0, description="of a judgement")
     max_tokens: Positive = Field(256, description="length of one judgement, in tokens")

@@ -151,11 +151,21 @@ async def test_another_revision_reuses_the_trees_and_not_the_harvest(
 
 
 async def test_where_no_search_stops_early_another_alpha_reuses_the_trees(tmp_path: Path) -> None:
-    whole = {"search": SEARCH | {"stop_early": False}}
+    whole = {"search": SEARCH | {"stop_early": False, "give_up": 0}}
     await grown(forest(tmp_path, **whole))
     changed = forest(tmp_path, revision={"alpha": 0.3}, **whole)
     assert await changed.tree(TASK) is not None
     assert await changed.harvest(TASK) is None
+
+
+async def test_a_tree_without_a_pair_is_given_up(tmp_path: Path) -> None:
+    def never(messages: Sequence[Message], k: int) -> str:
+        return f"Action: wander {k}"
+
+    for give_up, simulations in ((4, 4), (0, 20)):
+        made = forest(tmp_path / str(give_up), search=SEARCH | {"give_up": give_up, "walks": 1})
+        tree = await made.explore(ScriptedActor(never), TASK)
+        assert tree.nodes[0].visits == simulations
 
 
 async def test_a_harvest_of_another_tree_is_made_anew(tmp_path: Path) -> None:

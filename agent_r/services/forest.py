@@ -20,7 +20,7 @@ from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.prompts import prompt_digest
 from agent_r.revision import pair_trajectories
 from agent_r.schema import SCHEMA_VERSION
-from agent_r.search import SearchTree, search
+from agent_r.search import ROOT, SearchTree, search
 from agent_r.services import store
 from agent_r.services.harvest import HARVEST, Harvest, most_tried, reap
 from agent_r.services.journal import Journal
@@ -140,10 +140,14 @@ class Forest:
         return random.Random(f"{self.config.seed}/{task.id}{again}").randrange(2**31)
 
     def _enough(self, tree: SearchTree) -> bool:
-        """Does the tree hold as many pairs as will be tried?"""
-        if not self.config.search.stop_early:
+        """Does the tree hold as many pairs as will be tried, or too long none at all?"""
+        how = self.config.search
+        if not (how.stop_early or how.give_up):
             return False
-        return len(pair_trajectories(tree, self.revision)) >= most_tried(self.revision)
+        pairs = len(pair_trajectories(tree, self.revision))
+        if how.give_up and not pairs and tree.nodes[ROOT].visits >= how.give_up:
+            return True
+        return how.stop_early and pairs >= most_tried(self.revision)
 
     def _journal(self, task: TaskSpec, stage: str) -> Path:
         return self.journals / f"{_name(task)}.{stage}.jsonl"
@@ -170,14 +174,15 @@ def _file(task: TaskSpec) -> str:
 
 def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> str:
     """Names all that a tree depends on: world, prompts, model, search and seed."""
-    early = enough_key(config.revision_at(iteration)) if config.search.stop_early else ""
+    how = config.search
+    early = enough_key(config.revision_at(iteration)) if how.stop_early or how.give_up else ""
     return digest(
         SCHEMA_VERSION,
         info.name,
         info.version,
         prompt_digest(),
         actor,
-        config.search,
+        how,
         early,
         config.seed,
         iteration,
