@@ -63,6 +63,7 @@ class Stage:
                 for task in shard:
                     if await self.forest.harvest(task) is not None:
                         found += 1
+                        self.forest.tidy(task)
                         self._finish()
                     elif await self._begin():
                         running.append(group.create_task(self._one(task)))
