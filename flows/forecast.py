@@ -68,4 +68,4 @@ def _seconds_a_tree(
     if not busy_s:  # no endpoint: all is done one after another
         return seconds / len(known)
     a_tree = sum(cost.requests for cost in known) / len(known)
-    return busy_s / asked * a_tree / (at_once(config.endpoint.concurrency) / 2)
+    return busy_s / asked * a_tree / (0.8 * at_once(config.endpoint.concurrency))
