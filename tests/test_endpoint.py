@@ -239,7 +239,7 @@ async def test_one_failed_single_ends_the_others_and_keeps_its_type() -> None:
     async with bench(fail_the_second, serve={"ignores_n": True}, concurrency=1) as (client, server):
         with pytest.raises(ContextOverflow):
             await client.ask(n=9)
-    assert len(server.completions) < 5
+    assert len(server.completions) < 5 + DOUBTS
 
 
 async def test_no_reply_at_all_cannot_be_asked_for() -> None:

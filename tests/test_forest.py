@@ -85,7 +85,7 @@ async def test_two_pairs_with_one_splice_are_one_revision_and_one_counted_twin(
 
     made = forest(
         tmp_path,
-        search={"simulations": 60, "candidates": 3, "max_depth": 4},
+        search={"simulations": 60, "candidates": 3, "max_depth": 4, "give_up": 0},
         revision={"signal": "critique", "pairs_per_task": 30},
     )
     await grown(made, script)

@@ -227,7 +227,7 @@ class EndpointActor:
         attempts: int,
     ) -> T:
         """Try on after a first failure, which is the first of the attempts."""
-        tried, failures = 0, [failure]
+        tried, doubts, failures = 0, 0, [failure]
 
         async def attempt() -> T:
             if failures:
@@ -235,10 +235,11 @@ class EndpointActor:
             return await self._breaker.ask(lambda: self._try(send, read))
 
         def is_last(state: RetryCallState) -> bool:
-            nonlocal tried
+            nonlocal tried, doubts
             tried += not self._breaker.suspect
-            doubtful = state.outcome and isinstance(state.outcome.exception(), Doubtful)
-            return tried >= (min(attempts, DOUBTS) if doubtful else attempts)
+            doubted = state.outcome and isinstance(state.outcome.exception(), Doubtful)
+            doubts += bool(doubted)
+            return tried >= attempts or (bool(doubted) and doubts >= DOUBTS)
 
         tries = AsyncRetrying(
             retry=retry_if_exception_type(Unanswered),

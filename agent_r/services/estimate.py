@@ -58,7 +58,7 @@ def extrapolate(values: Sequence[float], count: int) -> Estimate:
     """From a few trees' values to the sum over `count` trees; one value says nothing of its spread.
 
     >>> str(extrapolate([40.0, 60.0, 50.0, 50.0], 100))
-    '5,000 ± 1,299'
+    '5,000 ± 1,298'
     """
     n = len(values)
     mean = sum(values) / n
