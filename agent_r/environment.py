@@ -6,7 +6,7 @@ a world only answers actions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -21,6 +21,7 @@ class TaskSpec:
     split: Split
     depth: int = 0  # how many crafts (or rooms, or subgoals) deep; 0 where the world cannot say
     again: int = 0  # explored more than once in an iteration: which of its trees, each has a seed
+    world: str = ""  # in a run of several worlds: the name of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +88,61 @@ class Forkable(Protocol):
     def snapshot(self) -> Snapshot: ...
 
     def restore(self, snapshot: Snapshot) -> None: ...
+
+
+class Expert(Protocol):
+    """Knows a right way through a world: the scripted actor follows it, and strays from it."""
+
+    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+        """The right actions that are left after these, in an episode that began with `prompt`.
+
+        The same prompt and actions give the same way. Empty: there is none, or it is not known.
+        """
+        ...
+
+    async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+        """A few actions that a beginner might take here: useless, too early, or refused."""
+        ...
+
+
+class World(Protocol):
+    """Makes the environments of one kind, and owns what they share: a JVM, connections.
+
+    It belongs to one event loop, and costs nothing before the first episode begins.
+    """
+
+    @property
+    def expert(self) -> Expert | None: ...
+
+    def environment(self) -> Environment:
+        """A fresh environment; it takes nothing before its first reset."""
+        ...
+
+    async def check(self) -> None:
+        """Find out what can be known to be missing before a run: an extra, Java, a server.
+
+        Raises:
+            AgentRError: the first thing found wrong.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give all back, also what cancelled episodes held; closing twice does no harm."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A world whose environments share nothing: a function that makes them."""
+
+    make: Callable[[], Environment]
+    expert: Expert | None = None
+
+    def environment(self) -> Environment:
+        return self.make()
+
+    async def check(self) -> None:
+        """Nothing can be missing."""
+
+    async def aclose(self) -> None:
+        """Nothing is shared."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_r.environment import Environment
-from agent_r.episode import act
+from agent_r.replay import replay
 from agent_r.trajectory import Step
 
 
@@ -28,17 +28,3 @@ async def prune(
         if reward >= alpha:
             kept = replayed
     return kept
-
-
-async def replay(env: Environment, task: str, responses: Sequence[str]) -> tuple[list[Step], float]:
-    """Play responses from reset to the episode's end, or to the last one; the final reward."""
-    await env.reset(task)
-    steps: list[Step] = []
-    reward = 0.0
-    for response in responses:
-        step, result = await act(env, response, reward=reward)
-        steps.append(step)
-        reward = result.reward
-        if result.terminated or result.truncated:
-            break
-    return steps, reward

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import sys
 import tempfile
 from pathlib import Path
@@ -28,8 +27,8 @@ from agent_r.services.progress import Progress
 from agent_r.services.slots import at_once
 from agent_r.services.stage import Stage
 from agent_r.settings import Config
-from env_adapters import make_env
 from flows.actors import acting, first_model
+from flows.worlds import worlds_of
 
 UP_TO_ERROR = (Part.INITIAL, Part.BAD)
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -75,19 +74,21 @@ def main() -> None:
 
 async def measure(config: Config) -> dict[str, int]:
     """Grow the trees, and count."""
-    make = functools.partial(make_env, config.env)
-    tasks = tasks_of_iteration(make, config, 1)
+    worlds = worlds_of(config)
+    tasks = tasks_of_iteration(worlds, config, 1)
     counts = dict.fromkeys(
         ("search", "judging", "samples", "steps", "revisions", "verified", "good"), 0
     )
     with tempfile.TemporaryDirectory() as folder:
-        async with acting(config, model=first_model(config)) as actor:
-            forest = Forest.of(Path(folder), make, config, actor=actor.name, iteration=1)
+        async with acting(config, model=first_model(config), worlds=worlds) as actor:
+            forest = Forest.of(
+                Path(folder), worlds.environment, config, actor=actor.name, iteration=1
+            )
             budget = Budget(config.budget, config.endpoint, actor.usage)
             places = asyncio.Semaphore(at_once(config.endpoint.concurrency))
             stage = Stage(forest, actor, budget, places, Progress("grow", len(tasks), "trees"))
             await asyncio.gather(*(stage.grow(shard) for shard in shards(tasks)))
-        env = make()
+        env = worlds.environment()
         for task in tasks:
             reaped = await forest.reaped(task)
             if reaped is None:

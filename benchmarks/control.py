@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 from pathlib import Path
 
 from agent_r import metrics
@@ -20,9 +19,9 @@ from agent_r.services.report import RunReport
 from agent_r.services.store import write_jsonl
 from agent_r.services.trainer import Source, TrainJob, make_trainer
 from agent_r.settings import Config, EmbeddedEndpoint
-from env_adapters import make_env
 from flows.actors import acting, first_model
 from flows.general import general_rows
+from flows.worlds import worlds_of
 
 
 def main() -> None:
@@ -61,9 +60,10 @@ async def control(report: RunReport, folder: Path) -> Measurement:
     await make_trainer(config.train).fine_tune(job)
     trained = config.model_copy(update={"endpoint": EmbeddedEndpoint(checkpoint=str(job.out))})
     async with acting(trained, model=job.out) as actor:
-        make = functools.partial(make_env, config.env)
         openings = report.start.openings
-        return await measure_actor(actor, make, trained, openings=openings, parallel=48)
+        return await measure_actor(
+            actor, worlds_of(config), trained, openings=openings, parallel=48
+        )
 
 
 if __name__ == "__main__":

@@ -92,14 +92,14 @@ def one(trees: int, seed: int, *, prefect: bool) -> dict[str, float]:
     async def grow() -> None:
         nonlocal spent
         tasks = planned(config, 1)
-        async with ready(config, 1, "", 0) as (forest, actor):
+        async with ready(config, 1, "", 0) as (woods, actor):
             began = time.monotonic()
             if prefect:
-                await growing(forest, tasks, actor, 1)
+                await growing(woods, tasks, actor, 1)
             else:
                 budget = Budget(config.budget, config.endpoint, actor.usage)
                 progress = Progress("grow", len(tasks), "trees")
-                stage = Stage(forest, actor, budget, asyncio.Semaphore(64), progress)
+                stage = Stage(woods, actor, budget, asyncio.Semaphore(64), progress)
                 await asyncio.gather(*(stage.grow(shard) for shard in shards(tasks)))
             spent = time.monotonic() - began
 

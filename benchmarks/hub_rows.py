@@ -8,7 +8,6 @@ consistent as the first one, and its rows stand together, as a build writes them
 from __future__ import annotations
 
 import asyncio
-import functools
 import hashlib
 import itertools
 import json
@@ -24,8 +23,9 @@ from agent_r.services.build import build
 from agent_r.services.forest import Forest
 from agent_r.services.plan import tasks_of_iteration
 from agent_r.services.shards import read_rows
+from agent_r.services.worlds import Worlds
 from agent_r.settings import Config, ScriptedEndpoint
-from env_adapters import make_env
+from env_adapters import world_of
 from env_adapters.textcraft_scripted import ScriptedCrafter
 
 TREES = 60
@@ -48,10 +48,10 @@ def make_trees(folder: Path) -> Path:
     """A dataset version made for real."""
     config = Config.model_validate(SETTINGS)
     assert isinstance(config.endpoint, ScriptedEndpoint)
-    make = functools.partial(make_env, config.env)
+    worlds = Worlds.of(config.env, world_of)
     actor = ScriptedCrafter(config.endpoint, config.env)
-    forest = Forest.of(folder / "work", make, config, actor=actor.name, iteration=1)
-    tasks = tasks_of_iteration(make, config, 1)
+    forest = Forest.of(folder / "work", worlds.environment, config, actor=actor.name, iteration=1)
+    tasks = tasks_of_iteration(worlds, config, 1)
 
     async def harvest() -> None:
         for task in tasks:

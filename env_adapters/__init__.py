@@ -1,39 +1,82 @@
-"""Worlds: one file each, translation only. `make_env` is the only registry."""
+"""Worlds: one file each, translation only. `world_of` is the only registry."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
-from agent_r.environment import Environment
+from pydantic import TypeAdapter
+
+from agent_r.environment import Environment, World
 from agent_r.errors import ConfigError, DatasetError
-from agent_r.settings import EnvSpec
-from env_adapters.textcraft import TextCraft
+from agent_r.settings import SingleEnv
+
+# kind: module and function that makes its world; loaded when needed, for extras may be missing.
+WORLDS = {
+    "textcraft": "textcraft:textcraft",
+    "shop": "shop:shop",
+    "scienceworld": "scienceworld:scienceworld",
+    "textworld-express": "textworld:textworld_express",
+    "agentgym": "agentgym:agentgym",
+    "openenv": "openenv:openenv",
+    "gymnasium": "gym:gymnasium",
+    "python": "python:python",
+}
+_SPEC: TypeAdapter[SingleEnv] = TypeAdapter(SingleEnv)
 
 
-def make_env(spec: EnvSpec) -> Environment:
-    """A fresh environment; every tree and every episode has one of its own."""
-    return TextCraft(spec)
-
-
-def env_of_manifest(world: dict[str, Any], *, recipes: str = "") -> Environment:
-    """A world that a dataset was made in, from its entry in the manifest.
+def world_of(spec: SingleEnv) -> World:
+    """The world that a setting asks for; it is the caller's to close.
 
     Raises:
-        ConfigError: the world was made from a folder that is not given, or is another version now.
+        ConfigError, ExtraMissing: the setting, or an import, is not to be had here.
+    """
+    module, _, function = WORLDS[spec.kind].partition(":")
+    make: Callable[[Any], World] = getattr(import_module(f"env_adapters.{module}"), function)
+    return make(spec)
+
+
+def make_env(spec: SingleEnv) -> Environment:
+    """An environment of a world that shares nothing, and so has nothing else to close."""
+    return world_of(spec).environment()
+
+
+def world_of_manifest(entry: dict[str, Any], given: Sequence[SingleEnv] = ()) -> World:
+    """The world that a dataset was made in, from its entry in the manifest.
+
+    `given` are worlds of the reader's own settings: one of the same name goes before the entry,
+    which knows neither folders nor addresses.
+
+    Raises:
+        ConfigError: it needs an address or a folder, or is another version now.
         DatasetError: the entry names no world of ours.
     """
     try:
-        values = EnvSpec.model_validate(world["settings"]).model_dump()
-        expected = str(world["version"])
+        name, expected, settings = entry["name"], entry["version"], dict(entry["settings"])
+        kind = settings["kind"]
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError("the manifest names a world that is not known here") from error
-    if recipes:
-        values["recipes"] = recipes
-    if values["recipes"] == "folder":
-        raise ConfigError("this dataset was made with a folder of recipes: name it with --recipes")
-    env = make_env(EnvSpec.model_validate(values))
-    if env.info.version != expected:
+    for spec in given:
+        world = world_of(spec)
+        if world.environment().info.name == name:
+            return _checked(world, name, expected)
+    if kind not in WORLDS:
+        raise DatasetError(f"the manifest names a world of kind '{kind}', not known here")
+    try:
+        if settings.get("recipes") == "folder" or settings.get("arguments"):
+            raise ValueError("a folder, or arguments, that the manifest does not say")
+        world = world_of(_SPEC.validate_python(settings))
+    except ValueError as error:
         raise ConfigError(
-            f"the dataset was made in {env.info.name} {expected}, this is {env.info.version}"
-        )
-    return env
+            f"'{name}' needs more than the manifest says (an address, a folder, arguments): "
+            "give its [env] with --config"
+        ) from error
+    return _checked(world, name, expected)
+
+
+def _checked(world: World, name: str, expected: str) -> World:
+    version = world.environment().info.version
+    if version != expected:
+        raise ConfigError(f"the dataset was made in {name} {expected}, this is {version}")
+    return world

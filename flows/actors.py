@@ -12,8 +12,9 @@ from agent_r.config import read_key
 from agent_r.errors import ConfigError
 from agent_r.services.endpoint import EndpointActor
 from agent_r.services.local_model.process import PACKAGED, model_name, serving
+from agent_r.services.worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
-from env_adapters.textcraft_scripted import ScriptedCrafter
+from flows.worlds import scripted
 
 
 def first_model(config: Config) -> Path | None:
@@ -58,15 +59,21 @@ def served_name(config: Config, *, trained: int) -> str:
 
 
 @asynccontextmanager
-async def acting(config: Config, *, model: Path | None, trained: int = 0) -> AsyncIterator[Actor]:
+async def acting(
+    config: Config, *, model: Path | None, trained: int = 0, worlds: Worlds | None = None
+) -> AsyncIterator[Actor]:
     """An actor that answers, checked before any work begins; given back at the end.
+
+    The scripted one follows the experts of the `worlds` in which it acts.
 
     Raises:
         EndpointError: nothing answers there, or not that model.
     """
     endpoint = config.endpoint
     if isinstance(endpoint, ScriptedEndpoint):
-        yield ScriptedCrafter(endpoint, config.env)
+        if worlds is None:
+            raise ValueError("a scripted actor follows the experts of worlds")
+        yield scripted(endpoint, worlds)
     elif isinstance(endpoint, OpenAIEndpoint):
         key = await _key(endpoint)
         async with EndpointActor(after(endpoint, trained), api_key=key) as actor:

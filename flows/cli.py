@@ -100,7 +100,9 @@ def parser() -> argparse.ArgumentParser:
         commands, "verify", do.run_verify, "execute every sft row of a dataset again"
     )
     command.add_argument("path", type=Path, help="folder of a dataset version")
-    command.add_argument("--recipes", default="", help="TextCraft: folder of recipe files")
+    command.add_argument(
+        "--config", type=Path, help="TOML whose [env] knows the world's address, folder, arguments"
+    )
 
     command = _command(
         commands, "serve", do.run_serve, "serve an embedded model, OpenAI-compatible"

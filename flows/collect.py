@@ -44,10 +44,10 @@ async def collect(
     """
     require_writable(work_folder(config))
     name, tasks = config.dataset.name, planned(config, iteration)
-    async with ready(config, iteration, model, trained) as (forest, actor):
-        grown = await growing(forest, tasks, actor, iteration)
+    async with ready(config, iteration, model, trained) as (woods, actor):
+        grown = await growing(woods, tasks, actor, iteration)
     on_hub = await _newest_on_hub(config)
-    built = await build(forest, tasks, dataset_folder(config), grown.actor, iteration, on_hub)
+    built = await build(woods, tasks, dataset_folder(config), grown.actor, iteration, on_hub)
     await show_version(built, name=name, actor=grown.actor, iteration=iteration)
     announce_written(built, name=name, iteration=iteration)
     if not config.hub.repo:

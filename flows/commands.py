@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from agent_r.config import load, parse, quiet_prefect
 from agent_r.config import merge as merge_settings
 from agent_r.errors import ConfigError
 from agent_r.services.plan import part_of
-from agent_r.settings import Config
+from agent_r.settings import Config, singles
 from flows.running import run
 
 
@@ -183,9 +184,11 @@ def run_export(arguments: argparse.Namespace) -> int:
 def run_verify(arguments: argparse.Namespace) -> int:
     """Execute a dataset again; 1 where a row differs."""
     from agent_r.services.audit import audit
-    from env_adapters import env_of_manifest
+    from env_adapters import world_of_manifest
 
-    result = asyncio.run(audit(arguments.path, env_of_manifest, recipes=arguments.recipes))
+    given = singles(load(arguments.config).env) if arguments.config else ()
+    world_of = functools.partial(world_of_manifest, given=given)
+    result = asyncio.run(audit(arguments.path, world_of))
     for line in result.problems[:20]:
         print(line, file=sys.stderr)
     unverified = f", {result.unverified} were published unverified" if result.unverified else ""

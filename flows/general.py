@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_r.dataset import Row
+from agent_r.errors import ConfigError
 from agent_r.services.mixture import read_general
-from agent_r.settings import Config
+from agent_r.settings import Config, TextCraftEnv, singles
 from env_adapters.textcraft_demos import demonstrations
 
 ROWS_PER_EPISODE = 3  # one of acting, two of judging
@@ -23,4 +24,9 @@ async def general_rows(config: Config, *, seed: int) -> list[Row]:
     if config.train.general != "demonstrations":
         return read_general(Path(config.train.general))
     episodes = -(-config.train.general_rows // ROWS_PER_EPISODE)
-    return await demonstrations(config.env, episodes=episodes, seed=seed)
+    crafted = [world for world in singles(config.env) if isinstance(world, TextCraftEnv)]
+    if not crafted:
+        raise ConfigError(
+            "train.general = 'demonstrations' is TextCraft's own: name a JSONL file instead"
+        )
+    return await demonstrations(crafted[0], episodes=episodes, seed=seed)

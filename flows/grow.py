@@ -25,10 +25,12 @@ from agent_r.services.progress import Progress
 from agent_r.services.shelf import Shelf
 from agent_r.services.slots import at_once
 from agent_r.services.stage import Stage
+from agent_r.services.woods import Woods
+from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
-from env_adapters import make_env
 from flows.actors import acting, first_model
 from flows.results import JSON
+from flows.worlds import worlds_of
 from tasks.grow import grow as grow_shard
 
 
@@ -74,44 +76,61 @@ async def grow(
         trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
         part: This machine's share of the trees, as 3/16; empty means all of them.
     """
-    async with ready(config, iteration, model, trained) as (forest, actor):
+    async with ready(config, iteration, model, trained) as (woods, actor):
         tasks = part_of(planned(config, iteration), part)
-        return await growing(forest, tasks, actor, iteration)
+        return await growing(woods, tasks, actor, iteration)
 
 
 def planned(config: Config, iteration: int) -> list[TaskSpec]:
     """The tasks of an iteration, in their order."""
-    return tasks_of_iteration(functools.partial(make_env, config.env), config, iteration)
+    return tasks_of_iteration(worlds_of(config), config, iteration)
 
 
 @contextlib.asynccontextmanager
 async def ready(
     config: Config, iteration: int, model: str, trained: int
-) -> AsyncIterator[tuple[Forest, Actor]]:
-    """A forest that can be written, and an actor that answers."""
-    make = functools.partial(make_env, config.env)
+) -> AsyncIterator[tuple[Woods, Actor]]:
+    """Forests that can be written, and an actor that answers; the worlds are closed at the end."""
     shelf = Shelf.at(config.dataset.store or work_folder(config))
     await shelf.require_writable()
     folder = Path(model) if model else first_model(config)
-    async with acting(config, model=folder, trained=trained) as actor:
-        forest = Forest.of(
-            work_folder(config), make, config, actor=actor.name, iteration=iteration, shelf=shelf
+    async with (
+        worlds_of(config) as worlds,
+        acting(config, model=folder, trained=trained, worlds=worlds) as actor,
+    ):
+        woods = plant(config, worlds, shelf, actor=actor.name, iteration=iteration)
+        for forest in woods.forests.values():
+            await enter(shelf, forest, actor=actor.name, iteration=iteration)
+        yield woods, actor
+
+
+def plant(config: Config, worlds: Worlds, shelf: Shelf, *, actor: str, iteration: int) -> Woods:
+    """A forest for each world of a run: its trees are the same in a run of that world alone."""
+    forests = {
+        name: Forest.of(
+            work_folder(config),
+            member.world.environment,
+            config.model_copy(update={"env": member.spec}),
+            actor=actor,
+            iteration=iteration,
+            shelf=shelf,
         )
-        await enter(shelf, forest, actor=actor.name, iteration=iteration)
-        yield forest, actor
+        for name, member in worlds.members.items()
+    }
+    return Woods(config, forests)
 
 
-async def growing(forest: Forest, tasks: list[TaskSpec], actor: Actor, iteration: int) -> Grown:
+async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: int) -> Grown:
     """Grow the trees of these tasks as a run of its own, with its budget and its account.
 
     Raises:
         BudgetSpent, EndpointUnavailable: not one tree was finished.
     """
-    began, config = time.monotonic(), forest.config
+    began, config = time.monotonic(), woods.config
     gc.freeze()  # what is loaded by now stays: looking through it takes a third of a second
     budget = Budget(config.budget, config.endpoint, actor.usage)
     stage = Stage(
-        forest,
+        woods,
         Budgeted(actor, budget),
         budget,
         asyncio.Semaphore(at_once(config.endpoint.concurrency)),
@@ -124,9 +143,8 @@ async def growing(forest: Forest, tasks: list[TaskSpec], actor: Actor, iteration
     if stage.finished == 0:
         what = ", ".join(f"{n} {kind}" for kind, n in stage.failed.items())
         raise EndpointUnavailable(f"not one of {len(tasks)} trees was finished ({what})")
-    with contextlib.suppress(OSError):  # of trees that failed, there are journals left
-        forest.journals.rmdir()
-    account = work_folder(config) / f"spent-{forest.key}-{len(tasks)}.json"
+    woods.leave()
+    account = work_folder(config) / f"spent-{woods.key}-{len(tasks)}.json"
     seconds = time.monotonic() - began
     spent = ledger.add(account, actor.usage, seconds)
     prompt, completion = budget.tokens

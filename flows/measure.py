@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 from prefect import flow
@@ -13,9 +12,9 @@ from agent_r.services import store
 from agent_r.services.evaluation import Measurement, Opened
 from agent_r.services.plan import work_folder
 from agent_r.settings import Config
-from env_adapters import make_env
 from flows.actors import acting, actor_name, first_model
 from flows.results import JSON
+from flows.worlds import worlds_of
 from tasks.score import score
 
 MEASUREMENT = TypeAdapter(Measurement)
@@ -42,15 +41,16 @@ async def measure(
         openings: Failures to continue, from an earlier measurement; empty: this actor's own.
     """
     folder = Path(model) if model else first_model(config)
-    make = functools.partial(make_env, config.env)
+    worlds = worlds_of(config)
     name = actor_name(config, model=folder, trained=trained)
     given = [o.model_dump_json() for o in openings] if openings is not None else ["own"]
-    key = digest(name, make().info.version, config.measure, config.search, config.seed, *given)
+    known = [f"{info.name} {info.version}" for info in worlds.infos]
+    key = digest(name, *known, config.measure, config.search, config.seed, *given)
     path = work_folder(config) / f"measure-{trained}-{key}.json"
     if (found := store.load(path, MEASUREMENT)) is not None:
         return found
     store.require_writable(work_folder(config))
-    async with acting(config, model=folder, trained=trained) as actor:
-        measured = await score(actor, make, config, openings)
+    async with worlds, acting(config, model=folder, trained=trained, worlds=worlds) as actor:
+        measured = await score(actor, worlds, config, openings)
     store.save(path, MEASUREMENT, measured)
     return measured

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib.util
 
 from agent_r.errors import ConfigError, ExtraMissing
 from agent_r.services.local_model.process import model_name
 from agent_r.services.plan import tasks_of_iteration, work_folder
 from agent_r.services.store import require_writable
-from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint
-from env_adapters import make_env
+from agent_r.services.worlds import Worlds
+from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
 from flows.actors import acting, first_model
 from flows.hub_access import ask_hub, hub_of
+from flows.worlds import scripted, worlds_of
 
 
 def preflight(config: Config, *, trains: bool = False) -> None:
@@ -27,9 +27,11 @@ def preflight(config: Config, *, trains: bool = False) -> None:
             f"train.backend = 'local' trains the embedded model, not a {config.endpoint.kind} "
             "endpoint's: set train.backend = 'command' and train.command"
         )
-    make = functools.partial(make_env, config.env)
-    for iteration in range(1, config.iterations + 1):
-        tasks_of_iteration(make, config, iteration)
+    worlds = worlds_of(config)
+    tasks_of_iteration(worlds, config, 1)
+    asyncio.run(_check(worlds))
+    if isinstance(config.endpoint, ScriptedEndpoint):
+        scripted(config.endpoint, worlds)
     require_writable(work_folder(config))
     if isinstance(config.endpoint, EmbeddedEndpoint):
         if importlib.util.find_spec("torch") is None:
@@ -41,6 +43,11 @@ def preflight(config: Config, *, trains: bool = False) -> None:
         asyncio.run(_ask(config))
     if trains and config.hub.repo and not config.hub.token_block:
         ask_hub(asyncio.run(hub_of(config.hub)))
+
+
+async def _check(worlds: Worlds) -> None:
+    async with worlds:
+        await worlds.check()
 
 
 async def _ask(config: Config) -> None:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from agent_r.services.plan import dataset_folder
 from agent_r.services.report import HEADINGS, RunReport, notes, table
-from agent_r.settings import Config
+from agent_r.settings import Config, singles
 
 WIDTH = 108
 
@@ -17,7 +17,8 @@ def show_report(report: RunReport, config: Config) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)  # a log file has no width, and rich would assume 80
-    shown = Table(title=f"Agent-R on {config.env.kind}, seed {report.seed}", title_justify="left")
+    worlds = ", ".join(world.kind for world in singles(config.env))
+    shown = Table(title=f"Agent-R on {worlds}, seed {report.seed}", title_justify="left")
     for heading in HEADINGS:
         shown.add_column(heading, overflow="fold", no_wrap=heading == "actor")
     for row in table(report):

@@ -12,13 +12,13 @@ from prefect.cache_policies import NO_CACHE
 from agent_r.environment import TaskSpec
 from agent_r.services.build import Built
 from agent_r.services.build import build as build_version
-from agent_r.services.forest import Forest
 from agent_r.services.manifest import Manifest
+from agent_r.services.woods import Trees
 
 
 @task(name="build", cache_policy=NO_CACHE, persist_result=False)
 async def build(
-    forest: Forest,
+    trees: Trees,
     tasks: Sequence[TaskSpec],
     folder: Path,
     actor: str,
@@ -27,5 +27,5 @@ async def build(
 ) -> Built:
     """Turn harvests into the next dataset version; equal rows find the version that has them."""
     return await asyncio.to_thread(
-        build_version, forest, tasks, folder, actor=actor, iteration=iteration, elsewhere=on_hub
+        build_version, trees, tasks, folder, actor=actor, iteration=iteration, elsewhere=on_hub
     )

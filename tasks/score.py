@@ -9,16 +9,16 @@ from prefect.cache_policies import NO_CACHE
 
 from agent_r.actor import Actor
 from agent_r.services.evaluation import Measurement, Opened, measure_actor
-from agent_r.services.forest import MakeEnv
 from agent_r.services.slots import at_once
+from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
 
 
 @task(name="score", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])
 async def score(
-    actor: Actor, make_env: MakeEnv, config: Config, openings: Sequence[Opened] | None
+    actor: Actor, worlds: Worlds, config: Config, openings: Sequence[Opened] | None
 ) -> Measurement:
     """Play the held-out tasks, and continue the failures given."""
     return await measure_actor(
-        actor, make_env, config, openings=openings, parallel=at_once(config.endpoint.concurrency)
+        actor, worlds, config, openings=openings, parallel=at_once(config.endpoint.concurrency)
     )

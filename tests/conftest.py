@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from agent_r.services.forest import Forest
 from agent_r.services.manifest import read_manifest
 from agent_r.services.plan import tasks_of_iteration
 from agent_r.services.shards import read_rows
+from agent_r.services.worlds import Worlds
 from agent_r.settings import Config, ScriptedEndpoint
-from env_adapters import make_env
+from env_adapters import world_of
 from env_adapters.textcraft_scripted import ScriptedCrafter
 
 # Read by the Hub's client when it is imported: the loopback Hub speaks the older of its protocols.
@@ -54,10 +54,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("made")
     config = Config.model_validate(SCRIPTED)
     assert isinstance(config.endpoint, ScriptedEndpoint)
-    make = functools.partial(make_env, config.env)
+    worlds = Worlds.of(config.env, world_of)
     actor = ScriptedCrafter(config.endpoint, config.env)
-    forest = Forest.of(folder / "work", make, config, actor=actor.name, iteration=1)
-    tasks = tasks_of_iteration(make, config, 1)
+    forest = Forest.of(folder / "work", worlds.environment, config, actor=actor.name, iteration=1)
+    tasks = tasks_of_iteration(worlds, config, 1)
 
     async def harvest() -> None:
         for task in tasks:

@@ -1,9 +1,14 @@
-"""Search trees by hand: what was done, and what it earned."""
+"""Search trees by hand: what was done, and what it earned; and a run of one toy world."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent_r.critique import Critique, Verdict
+from agent_r.environment import Embedded, Environment
 from agent_r.search import Node, SearchTree, backpropagate
+from agent_r.services.worlds import Member, Worlds
+from agent_r.settings import PythonEnv
 from agent_r.trajectory import Step, StopReason
 
 
@@ -43,3 +48,10 @@ def judged(verdict: str | None, reason: str = "because") -> Critique:
     if verdict is None:
         return Critique(None, "", "hm")
     return Critique(Verdict(verdict), reason, f"{reason}\nJudgement: {verdict}")
+
+
+def only(make: Callable[[], Environment], *, weight: float = 1.0) -> Worlds:
+    """The worlds of a run in which there is but one."""
+    spec = PythonEnv(kind="python", factory="tests:toy", weight=weight)
+    info = make().info
+    return Worlds({info.name: Member(spec, Embedded(make), info)})

@@ -10,13 +10,14 @@ import pytest
 from conftest import Made
 
 from agent_r.dataset import Row
-from agent_r.environment import Environment
+from agent_r.environment import Environment, World
 from agent_r.errors import ConfigError, DatasetError
+from agent_r.replay import normalised
 from agent_r.schema import SCHEMAS
-from agent_r.services.audit import audit, normalised, replay
+from agent_r.services.audit import audit, replay
 from agent_r.services.export import export
 from agent_r.services.manifest import read_manifest
-from env_adapters import env_of_manifest, make_env
+from env_adapters import make_env, world_of_manifest
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def env(made: Made) -> Environment:
 
 
 async def test_a_dataset_that_was_made_here_passes(made: Made) -> None:
-    result = await audit(made.version, env_of_manifest)
+    result = await audit(made.version, world_of_manifest)
     assert (result.rows, result.problems) == (made.built.dataset.rows["sft"], [])
 
 
@@ -95,20 +96,20 @@ async def test_a_version_whose_rows_were_exchanged_is_reported_row_by_row(
     rows[0][1]["reward"] = 0.25
     worlds = {"environments": read_manifest(made.version)["environments"]}
     version = Path(export(rows, tmp_path / "demo", provenance=lambda: worlds).path)
-    [problem] = (await audit(version, env_of_manifest)).problems
+    [problem] = (await audit(version, world_of_manifest)).problems
     assert problem.startswith(f"{rows[0][1]['id']}: reward ")
 
 
 async def test_a_damaged_file_or_another_world_is_an_error_and_not_a_finding(
     made: Made, tmp_path: Path
 ) -> None:
-    def other_world(world: dict[str, Any], *, recipes: str = "") -> Environment:
-        return env_of_manifest(world | {"version": "0-old"}, recipes=recipes)
+    def other_world(world: dict[str, Any]) -> World:
+        return world_of_manifest(world | {"version": "0-old"})
 
     with pytest.raises(ConfigError, match="was made in textcraft 0-old"):
         await audit(made.version, other_world)
     with pytest.raises(DatasetError, match="not a dataset version"):
-        await audit(tmp_path, env_of_manifest)
+        await audit(tmp_path, world_of_manifest)
 
 
 def test_an_order_of_lines_or_spaces_is_no_difference() -> None:

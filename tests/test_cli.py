@@ -178,6 +178,6 @@ def _help_of(command: str) -> Callable[[Path], str]:
     return lambda cwd: agent_r(command, "--help", cwd=cwd).stdout
 
 
-@pytest.mark.parametrize(("command", "word"), [("collect", "--preset"), ("verify", "--recipes")])
+@pytest.mark.parametrize(("command", "word"), [("collect", "--preset"), ("verify", "--config")])
 def test_every_command_has_its_own_help(command: str, word: str, tmp_path: Path) -> None:
     assert word in _help_of(command)(tmp_path)

@@ -17,7 +17,7 @@ from prefect.testing.utilities import prefect_test_harness
 from agent_r.services.audit import audit
 from agent_r.services.manifest import read_manifest
 from agent_r.settings import Config
-from env_adapters import env_of_manifest
+from env_adapters import world_of_manifest
 from flows.collect import Collected, collect
 from flows.measure import measure
 from flows.self_train import self_train
@@ -57,7 +57,7 @@ async def test_collecting_writes_a_version_that_verifies(first: tuple[Path, Coll
     out, collected = first
     version = Path(collected.built.dataset.path)
     assert version == out / "demo" / "v1.1"
-    result = await audit(version, env_of_manifest)
+    result = await audit(version, world_of_manifest)
     assert (result.rows > 0, result.problems) == (True, [])
     assert read_manifest(version)["counts"]["trees"] == 10
     assert collected.built.counts["revisions"] > 0

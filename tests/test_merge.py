@@ -14,7 +14,7 @@ from agent_r.services.export import DatasetRef, export
 from agent_r.services.manifest import read_manifest
 from agent_r.services.merge import choose, merge
 from agent_r.services.shards import read_rows
-from env_adapters import env_of_manifest
+from env_adapters import world_of_manifest
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_all_of_all_is_what_it_was_made_of(made: Made, halves: list[Path], tmp_p
 
 async def test_a_merged_version_is_one_like_any_other(halves: list[Path], tmp_path: Path) -> None:
     both = merge(halves, tmp_path / "both")
-    result = await audit(Path(both.path), env_of_manifest)
+    result = await audit(Path(both.path), world_of_manifest)
     assert (result.rows, result.problems) == (both.rows["sft"], [])
 
 

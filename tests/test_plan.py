@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from planting import only
 
 from agent_r.environment import TaskSpec
 from agent_r.errors import ConfigError
@@ -10,17 +11,18 @@ from agent_r.services.plan import MOST_SHARDS, part_of, shards, tasks_of_iterati
 from agent_r.settings import Config
 from agent_r.testing import Corridor
 
+CORRIDORS = only(Corridor)
 TASKS = [TaskSpec(str(i), "train") for i in range(20)]
 
 
 def test_iterations_take_the_tasks_in_turn() -> None:
     config = Config.model_validate({"trees": 2})
-    chosen = [[t.id for t in tasks_of_iteration(Corridor, config, i)] for i in (1, 2)]
+    chosen = [[t.id for t in tasks_of_iteration(CORRIDORS, config, i)] for i in (1, 2)]
     assert chosen == [["corridor 1", "corridor 2"], ["corridor 3", "corridor 1"]]
 
 
 def test_more_trees_than_tasks_are_trees_of_the_same_tasks_again() -> None:
-    tasks = tasks_of_iteration(Corridor, Config.model_validate({"trees": 7}), 1)
+    tasks = tasks_of_iteration(CORRIDORS, Config.model_validate({"trees": 7}), 1)
     assert [(t.id[-1], t.again) for t in tasks] == [
         ("1", 0), ("2", 0), ("3", 0), ("1", 1), ("2", 1), ("3", 1), ("1", 2)
     ]  # fmt: skip
@@ -33,7 +35,7 @@ def test_a_world_without_tasks_is_refused() -> None:
             return []
 
     with pytest.raises(ConfigError, match="no train tasks"):
-        tasks_of_iteration(Empty, Config(), 1)
+        tasks_of_iteration(only(Empty), Config(), 1)
 
 
 @pytest.mark.parametrize("count", [1, 8, 20, 1000, 100_003])

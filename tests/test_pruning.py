@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent_r.environment import Environment
-from agent_r.pruning import prune, replay
+from agent_r.pruning import prune
+from agent_r.replay import replay
 from agent_r.settings import TextCraftEnv
 from env_adapters.textcraft import TextCraft
 

@@ -25,6 +25,7 @@ from faulty_endpoint import (
     Received,
     refusal,
 )
+from planting import only
 
 from agent_r.actor import Actor, Completion, Message
 from agent_r.environment import TaskSpec
@@ -97,7 +98,7 @@ def stage_of(folder: Path, actor: Actor, settings: Config, at_once: int = 4) -> 
 
 
 async def grown(stage: Stage, settings: Config) -> int:
-    tasks = tasks_of_iteration(ForkableCorridor, settings, 1)
+    tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
     some, others = tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]
     return sum(await asyncio.gather(stage.grow(some), stage.grow(others)))
 

@@ -12,9 +12,9 @@ from agent_r.actor import Message, SamplingParams
 from agent_r.environment import Environment, Forkable
 from agent_r.errors import ConfigError, ExtraMissing, UnknownTask
 from agent_r.prompts import conversation, judge_request
-from agent_r.settings import ScriptedEndpoint, TextCraftEnv
+from agent_r.settings import ScriptedEndpoint, TextCraftEnv, told
 from agent_r.trajectory import Step
-from env_adapters import env_of_manifest, make_env
+from env_adapters import make_env, world_of_manifest
 from env_adapters.textcraft import TextCraft, shown_recipes
 from env_adapters.textcraft_demos import DemoRecipe, demonstrations
 from env_adapters.textcraft_expert import plan
@@ -266,13 +266,13 @@ def test_the_version_names_all_that_observations_depend_on() -> None:
 
 def world(**over: Any) -> dict[str, Any]:
     info = make_env(TextCraftEnv()).info
-    return {"settings": {}, "version": info.version} | over
+    return {"name": info.name, "settings": told(TextCraftEnv()), "version": info.version} | over
 
 
 def test_the_world_of_a_manifest_is_made_again_or_refused_in_one_line() -> None:
-    assert env_of_manifest(world()).info == make_env(TextCraftEnv()).info
+    assert world_of_manifest(world()).environment().info == make_env(TextCraftEnv()).info
     wrong = [
-        world(settings={"recipes": "folder"}),
+        world(settings=told(TextCraftEnv(recipes="/tmp/some"))),
         world(version="0-old"),
         world(settings={"kind": "chess"}),
         world(settings=None),
@@ -280,7 +280,7 @@ def test_the_world_of_a_manifest_is_made_again_or_refused_in_one_line() -> None:
     ]
     for given in wrong:
         with pytest.raises(Exception, match=r"^[^\n]+$") as caught:
-            env_of_manifest(given)
+            world_of_manifest(given)
         assert type(caught.value).__name__ in ("ConfigError", "DatasetError")
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from agent_r.dataset import Row, name_row
-from agent_r.environment import Environment
+from agent_r.environment import Environment, World
 from agent_r.episode import act
 from agent_r.errors import UnknownTask
+from agent_r.replay import normalised
 from agent_r.services.manifest import read_manifest
 from agent_r.services.shards import read_rows
-
-
-class EnvOf(Protocol):
-    """Makes a world that a manifest names, from its entry there."""
-
-    def __call__(self, world: dict[str, Any], *, recipes: str = "") -> Environment: ...
 
 
 @dataclass(slots=True)
@@ -30,31 +26,37 @@ class Audit:
     problems: list[str] = field(default_factory=list)
 
 
-async def audit(version: Path, env_of: EnvOf, *, recipes: str = "") -> Audit:
+async def audit(version: Path, world_of: Callable[[dict[str, Any]], World]) -> Audit:
     """Execute every `sft` row of a version: each observation and the reward must come back.
+
+    `world_of` makes a world from its entry in the manifest.
 
     Raises:
         DatasetError: the version's files are not what its manifest says.
         ConfigError: its world is not to be had here.
     """
     manifest = read_manifest(version)
-    worlds: dict[tuple[str, str], Environment] = {}
+    worlds: list[World] = []
+    envs: dict[tuple[str, str], Environment] = {}
     result = Audit()
     try:
         for world in manifest.get("environments", []):
-            worlds[world["name"], world["version"]] = env_of(world, recipes=recipes)
+            worlds.append(world_of(world))
+            envs[world["name"], world["version"]] = worlds[-1].environment()
         for row in read_rows(version, "sft"):
             if not row["verified"]:
                 result.unverified += 1
                 continue
             result.rows += 1
-            env = worlds.get((row["env"], row["env_version"]))
+            env = envs.get((row["env"], row["env_version"]))
             problem = await replay(env, row) if env else "its world is not in the manifest"
             if problem:
                 result.problems.append(f"{row['id']}: {problem}")
     finally:
-        for env in worlds.values():
+        for env in envs.values():
             await env.close()
+        for one in worlds:
+            await one.aclose()
     return result
 
 
@@ -83,8 +85,3 @@ async def replay(env: Environment, row: Row) -> str:
     if row["id"] != name_row(row["kind"], row["env"], row["task"], row["messages"]):
         return "the messages are not those that its id was made from"
     return ""
-
-
-def normalised(text: str) -> str:
-    """White space folded and lines sorted: some worlds list the same things in another order."""
-    return "\n".join(sorted(" ".join(line.split()) for line in text.splitlines()))

@@ -22,16 +22,16 @@ from agent_r.dataset import (
     revision_row,
     tree_row,
 )
-from agent_r.environment import EnvInfo, TaskSpec
+from agent_r.environment import TaskSpec
 from agent_r.prompts import prompt_digest
 from agent_r.revision import Part
 from agent_r.search import SearchTree
 from agent_r.services.budget import prices
 from agent_r.services.export import DatasetRef, export
-from agent_r.services.forest import Forest
 from agent_r.services.harvest import Harvest
 from agent_r.services.manifest import Manifest
-from agent_r.settings import Config, Endpoint
+from agent_r.services.woods import Trees
+from agent_r.settings import Endpoint, singles, told
 from agent_r.together import each
 
 READ_AHEAD = 16  # trees
@@ -48,7 +48,7 @@ class Built(BaseModel):
 
 
 def build(
-    forest: Forest,
+    trees: Trees,
     tasks: Sequence[TaskSpec],
     folder: Path,
     *,
@@ -61,21 +61,21 @@ def build(
     A few trees are in memory at a time. `elsewhere` is the newest version that the Hub has.
     It blocks, and must not be called where an event loop runs: give it a thread there.
     """
-    info, tally = forest.make_env().info, Tally()
+    tally = Tally()
 
     def rows() -> Iterator[tuple[str, Row]]:
-        for task, reaped in _reaped(forest, tasks):
+        for task, reaped in _reaped(trees, tasks):
             if reaped is None:
                 tally.counts["trees without a harvest"] += 1
                 continue
             tree, harvest = reaped
             tally.add(tree, harvest)
-            origin = Origin.of(info, task, tree, actor=actor, iteration=iteration)
+            origin = Origin.of(trees.info(task), task, tree, actor=actor, iteration=iteration)
             yield from rows_of_tree(origin, harvest)
 
     def provenance() -> dict[str, Any]:
-        made = describe(info, forest.config, actor=actor, iteration=iteration)
-        price = cost(forest.config.endpoint, tally.counts)
+        made = describe(trees, actor=actor, iteration=iteration)
+        price = cost(trees.config.endpoint, tally.counts)
         return (
             made
             | {"counts": dict(tally.counts), "drops": dict(sorted(tally.drops.items()))}
@@ -92,13 +92,13 @@ def build(
 
 
 def _reaped(
-    forest: Forest, tasks: Sequence[TaskSpec]
+    trees: Trees, tasks: Sequence[TaskSpec]
 ) -> Iterator[tuple[TaskSpec, tuple[SearchTree, Harvest] | None]]:
     """Each task with its tree and harvest; an object store is asked for several at once."""
     with asyncio.Runner() as runner:
         for start in range(0, len(tasks), READ_AHEAD):
             some = tasks[start : start + READ_AHEAD]
-            yield from zip(some, runner.run(each(some, forest.reaped)), strict=True)
+            yield from zip(some, runner.run(each(some, trees.reaped)), strict=True)
 
 
 def rows_of_tree(origin: Origin, harvest: Harvest) -> Iterator[tuple[str, Row]]:
@@ -174,29 +174,23 @@ def cost(endpoint: Endpoint, counts: Mapping[str, int]) -> float | None:
     return round(sum(n * price for n, price in zip(tokens, each_costs, strict=True)) / 1e6, 4)
 
 
-def describe(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> dict[str, Any]:
+def describe(trees: Trees, *, actor: str, iteration: int) -> dict[str, Any]:
     """What the manifest says of how a version was made; no path, no address, no secret."""
-    settings = config.model_dump(
+    settings = trees.config.model_dump(
         mode="json",
         exclude={
             "dataset": {"out", "store"},
+            "env": True,
             "budget": True,
             "endpoint": True,
             "hub": True,
             "train": {"command", "general"},
         },
     )
-    if settings["env"]["recipes"] not in ("builtin", "minecraft"):
-        settings["env"]["recipes"] = "folder"
-    world = {
-        "name": info.name,
-        "version": info.version,
-        "licence": info.licence,
-        "source": info.source,
-        "settings": settings["env"],
-    }
+    worlds = [told(world) for world in singles(trees.config.env)]
+    settings["env"] = worlds[0] if len(worlds) == 1 else {"kind": "mixture", "worlds": worlds}
     return {
-        "environments": [world],
+        "environments": trees.worlds,
         "actors": [actor],
         "iterations": [iteration],
         "prompt_digest": prompt_digest(),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent_r.environment import TaskSpec
-from agent_r.services.forest import Forest
+from agent_r.services.woods import Trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def sample(tasks: Sequence[TaskSpec], count: int, *, seed: int) -> list[TaskSpec
     return [tasks[i] for i in sorted(chosen)]
 
 
-async def costs(forest: Forest, tasks: Sequence[TaskSpec]) -> list[Cost]:
+async def costs(trees: Trees, tasks: Sequence[TaskSpec]) -> list[Cost]:
     """What those of the trees that are finished took."""
-    found = [reaped for task in tasks if (reaped := await forest.reaped(task))]
+    found = [reaped for task in tasks if (reaped := await trees.reaped(task))]
     return [
         Cost(
             tree.calls + harvest.calls,

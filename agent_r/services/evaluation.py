@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from agent_r import metrics
 from agent_r.actor import Actor, SamplingParams
+from agent_r.environment import TaskSpec
 from agent_r.episode import Opening, play
-from agent_r.services.forest import MakeEnv
 from agent_r.services.progress import Progress
+from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
 from agent_r.trajectory import Trajectory
 
@@ -22,6 +23,7 @@ class Opened(BaseModel):
 
     task: str
     responses: list[str]
+    world: str = ""  # its name, in a run of several
 
 
 class Measurement(BaseModel):
@@ -40,7 +42,7 @@ class Measurement(BaseModel):
 
 async def measure_actor(
     actor: Actor,
-    make_env: MakeEnv,
+    worlds: Worlds,
     config: Config,
     *,
     openings: Sequence[Opened] | None,
@@ -51,15 +53,15 @@ async def measure_actor(
     `openings` are the first actor's cut failures; None: cut this actor's own.
     """
     settings = config.measure
-    tasks = make_env().tasks("test")[: settings.tasks]
+    tasks = worlds.tasks("test", settings.tasks, again=False)
     params = SamplingParams(
         temperature=settings.temperature, max_tokens=config.search.max_tokens, seed=config.seed
     )
     limit = asyncio.Semaphore(parallel)
 
-    async def run(opening: Opening, steps: int, progress: Progress) -> Trajectory:
+    async def run(opening: Opening, world: str, steps: int, progress: Progress) -> Trajectory:
         async with limit:
-            env = make_env()
+            env = worlds.environment(world)
             try:
                 episode = await play(env, actor, opening, max_steps=steps, params=params)
             finally:
@@ -68,13 +70,18 @@ async def measure_actor(
             return episode
 
     progress = Progress("measure", len(tasks), "episodes", actor.usage)
-    played = [run(Opening(task.id), settings.max_steps, progress) for task in tasks]
+    played = [run(Opening(t.id), t.world, settings.max_steps, progress) for t in tasks]
     episodes = await asyncio.gather(*played)
-    own = cut_failures(episodes, seed=config.seed, count=settings.recovery_tasks)
+    own = cut_failures(tasks, episodes, seed=config.seed, count=settings.recovery_tasks)
     given = own if openings is None else list(openings)
     progress = Progress("recover", len(given), "episodes", actor.usage)
     continued = [
-        run(Opening(o.task, tuple(o.responses)), settings.max_steps + len(o.responses), progress)
+        run(
+            Opening(o.task, tuple(o.responses)),
+            o.world,
+            settings.max_steps + len(o.responses),
+            progress,
+        )
         for o in given
     ]
     recovered = await asyncio.gather(*continued)
@@ -86,20 +93,29 @@ async def measure_actor(
         mean_steps=sum(len(e.steps) for e in episodes) / max(len(episodes), 1),
         recovery=metrics.success(recovered),
         recovery_loops=metrics.loop_rate(recovered),
-        rewards={e.task: e.reward for e in episodes},
+        rewards={_named(t, worlds): e.reward for t, e in zip(tasks, episodes, strict=True)},
         openings=own,
     )
 
 
-def cut_failures(episodes: Sequence[Trajectory], *, seed: int, count: int) -> list[Opened]:
+def _named(task: TaskSpec, worlds: Worlds) -> str:
+    """A task's name, unique also among several worlds."""
+    return task.id if len(worlds.members) == 1 else f"{task.world}/{task.id}"
+
+
+def cut_failures(
+    tasks: Sequence[TaskSpec], episodes: Sequence[Trajectory], *, seed: int, count: int
+) -> list[Opened]:
     """Episodes with no reward at all, cut after a random step."""
     rng = random.Random(seed)
-    failed = [e for e in episodes if e.reward == 0.0 and e.steps]
+    played = zip(tasks, episodes, strict=True)
+    failed = [(task, e) for task, e in played if e.reward == 0.0 and e.steps]
     chosen = rng.sample(failed, min(count, len(failed)))
     return [
         Opened(
             task=e.task,
             responses=[s.response for s in e.steps[: rng.randint(1, len(e.steps))]],
+            world=task.world,
         )
-        for e in chosen
+        for task, e in chosen
     ]

@@ -5,12 +5,13 @@ While a tree grows, its replies are in a journal: a run may be killed at any mom
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,7 +26,7 @@ from agent_r.services import store
 from agent_r.services.harvest import HARVEST, Harvest, most_tried, reap
 from agent_r.services.journal import Journal
 from agent_r.services.shelf import Shelf
-from agent_r.settings import Config, RevisionConfig
+from agent_r.settings import Config, RevisionConfig, singles, told
 
 MakeEnv = Callable[[], Environment]
 T = TypeVar("T")
@@ -34,13 +35,14 @@ TREE = TypeAdapter(SearchTree)
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Where one iteration's trees and harvests lie; the folders' names hold what made them."""
+    """Where one iteration's trees of one world lie; the folders' names hold what made them."""
 
     trees: Shelf
     harvests: Shelf
     journals: Path  # of this machine, always: lines are added to them
     key: str  # names all that went in
     make_env: MakeEnv
+    world: EnvInfo
     config: Config
     revision: RevisionConfig  # with this iteration's alpha
 
@@ -60,10 +62,30 @@ class Forest:
         They are in `work`, or on another shelf, which several machines can share.
         """
         revision, shelf = config.revision_at(iteration), shelf or Shelf.at(work)
-        grown = tree_key(make_env().info, config, actor=actor, iteration=iteration)
+        world = make_env().info
+        grown = tree_key(world, config, actor=actor, iteration=iteration)
         made = digest(grown, config.critique, revision)
         trees, harvests = shelf.below(f"trees-{grown}"), shelf.below(f"harvest-{made}")
-        return cls(trees, harvests, work / f"journal-{made}", made, make_env, config, revision)
+        journals = work / f"journal-{made}"
+        return cls(trees, harvests, journals, made, make_env, world, config, revision)
+
+    def info(self, task: TaskSpec) -> EnvInfo:
+        """The world of a task of this forest."""
+        return self.world
+
+    @property
+    def worlds(self) -> list[dict[str, Any]]:
+        """What a manifest says of the world: enough to execute its rows again, and no address."""
+        [spec] = singles(self.config.env)
+        return [
+            {
+                "name": self.world.name,
+                "version": self.world.version,
+                "licence": self.world.licence,
+                "source": self.world.source,
+                "settings": told(spec),
+            }
+        ]
 
     async def tree(self, task: TaskSpec) -> SearchTree | None:
         found = await _load(self.trees, _file(task), TREE)
@@ -135,6 +157,11 @@ class Forest:
         for stage in ("tree", "harvest"):
             self._journal(task, stage).unlink(missing_ok=True)
 
+    def leave(self) -> None:
+        """At a run's end: nothing but the journals of trees that failed is to be kept."""
+        with contextlib.suppress(OSError):
+            self.journals.rmdir()
+
     def _seed(self, task: TaskSpec) -> int:
         again = f"/{task.again}" if task.again else ""
         return random.Random(f"{self.config.seed}/{task.id}{again}").randrange(2**31)
@@ -180,6 +207,7 @@ def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> st
         SCHEMA_VERSION,
         info.name,
         info.version,
+        info.instruction,
         prompt_digest(),
         actor,
         how,

@@ -43,7 +43,7 @@ async def enter(shelf: Shelf, forest: Forest, *, actor: str, iteration: int) -> 
 
 def describe(forest: Forest, *, actor: str, iteration: int) -> dict[str, Any]:
     """All settings that a forest's folders are named by."""
-    info, config = forest.make_env().info, forest.config
+    info, config = forest.world, forest.config
     return {
         "format": [FORMAT, SCHEMA_VERSION],
         "actor": actor,

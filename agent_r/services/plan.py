@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from agent_r.environment import TaskSpec
 from agent_r.errors import ConfigError
-from agent_r.services.forest import MakeEnv
+from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
 
 SMALLEST_SHARD = 8  # trees: one Prefect task costs some milliseconds
@@ -25,21 +24,15 @@ def work_folder(config: Config) -> Path:
     return dataset_folder(config) / "work"
 
 
-def tasks_of_iteration(make_env: MakeEnv, config: Config, iteration: int) -> list[TaskSpec]:
+def tasks_of_iteration(worlds: Worlds, config: Config, iteration: int) -> list[TaskSpec]:
     """The tasks that an iteration explores: the split in turn, so that iterations differ.
 
     Where it wants more trees than there are tasks, a task is explored again with another seed.
 
     Raises:
-        ConfigError: the world has no tasks to explore.
+        ConfigError: a world has no tasks to explore.
     """
-    tasks = list(make_env().tasks("train"))
-    if not tasks:
-        raise ConfigError(f"the world of env.kind = '{config.env.kind}' has no train tasks")
-    start = (iteration - 1) * config.trees
-    return [
-        replace(tasks[(start + i) % len(tasks)], again=i // len(tasks)) for i in range(config.trees)
-    ]
+    return worlds.tasks("train", config.trees, turn=iteration - 1)
 
 
 def shards(tasks: Sequence[TaskSpec]) -> list[list[TaskSpec]]:

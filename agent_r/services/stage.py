@@ -20,8 +20,8 @@ from agent_r.errors import (
     EnvironmentFault,
 )
 from agent_r.services.budget import Budget
-from agent_r.services.forest import Forest
 from agent_r.services.progress import Progress
+from agent_r.services.woods import Trees
 from agent_r.together import first_of
 
 TRIES = 3  # of one tree in one run; its replies are kept from try to try
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Stage:
     """The trees in flight: a place is a tree's from its first request to its harvest."""
 
-    forest: Forest
+    trees: Trees
     actor: Actor
     budget: Budget
     places: asyncio.Semaphore
@@ -61,9 +61,9 @@ class Stage:
         try:
             async with asyncio.TaskGroup() as group, self._turn:
                 for task in shard:
-                    if await self.forest.harvest(task) is not None:
+                    if await self.trees.harvest(task) is not None:
                         found += 1
-                        self.forest.tidy(task)
+                        self.trees.tidy(task)
                         self._finish()
                     elif await self._begin():
                         running.append(group.create_task(self._one(task)))
@@ -117,8 +117,8 @@ class Stage:
 
     async def _grow(self, task: TaskSpec) -> tuple[int, int]:
         """Prompt and completion tokens of a tree and its harvest."""
-        tree = await self.forest.explore(self.actor, task)
-        harvest = await self.forest.revise(self.actor, task)
+        tree = await self.trees.explore(self.actor, task)
+        harvest = await self.trees.revise(self.actor, task)
         return (
             tree.prompt_tokens + harvest.prompt_tokens,
             tree.completion_tokens + harvest.completion_tokens,

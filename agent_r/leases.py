@@ -1,0 +1,67 @@
+"""Dear things in a bounded number: made when first needed, kept warm, lent to one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Leases(Generic[T]):
+    """At most `limit` of something that an environment holds for an episode.
+
+    Who asks for more waits; a search holds one and asks for no second, so that nobody waits for
+    ever. What broke is dropped, and its place taken by a new one.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Awaitable[T]],
+        end: Callable[[T], Awaitable[None]],
+        *,
+        limit: int,
+    ) -> None:
+        self._make, self._end = make, end
+        self._places = asyncio.Semaphore(limit)
+        self._idle: list[T] = []
+        self._lent: list[T] = []
+
+    @property
+    def held(self) -> int:
+        """How many there are, idle ones too."""
+        return len(self._idle) + len(self._lent)
+
+    async def take(self) -> T:
+        """One that nobody else has."""
+        await self._places.acquire()
+        try:
+            thing = self._idle.pop() if self._idle else await self._make()
+        except BaseException:
+            self._places.release()
+            raise
+        self._lent.append(thing)
+        return thing
+
+    def give_back(self, thing: T) -> None:
+        """It is whole, and serves the next one."""
+        self._leave(thing)
+        self._idle.append(thing)
+
+    async def drop(self, thing: T) -> None:
+        """It is broken, or in a state that nobody knows: end it."""
+        self._leave(thing)
+        await self._end(thing)
+
+    async def aclose(self) -> None:
+        """End all, those still lent too."""
+        things, self._idle, self._lent = self._idle + self._lent, [], []
+        await asyncio.gather(*(self._end(thing) for thing in things))
+
+    def _leave(self, thing: T) -> None:
+        for place, lent in enumerate(self._lent):
+            if lent is thing:
+                del self._lent[place]
+                self._places.release()
+                return

@@ -1,0 +1,143 @@
+"""Every setting there is, in one frozen tree; a secret is never one.
+
+An endpoint names the environment variable or the Prefect block that holds its key. `agent_r.config`
+reads these settings from files.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationError, model_validator
+
+from agent_r.errors import ConfigError
+from agent_r.settings.base import Fraction, Positive, Settings
+from agent_r.settings.endpoints import (
+    EmbeddedEndpoint,
+    Endpoint,
+    OpenAIEndpoint,
+    ScriptedEndpoint,
+)
+from agent_r.settings.making import BudgetConfig, CritiqueConfig, RevisionConfig, SearchConfig
+from agent_r.settings.using import DatasetConfig, HubConfig, MeasureConfig, TrainConfig
+from agent_r.settings.worlds import (
+    AgentGymEnv,
+    EnvSpec,
+    GymnasiumEnv,
+    MixtureEnv,
+    OpenEnvEnv,
+    PythonEnv,
+    ScienceWorldEnv,
+    ShopEnv,
+    SingleEnv,
+    TextCraftEnv,
+    TextWorldExpressEnv,
+    singles,
+    told,
+)
+
+__all__ = [
+    "AgentGymEnv",
+    "BudgetConfig",
+    "Config",
+    "CritiqueConfig",
+    "DatasetConfig",
+    "EmbeddedEndpoint",
+    "Endpoint",
+    "EnvSpec",
+    "GymnasiumEnv",
+    "HubConfig",
+    "MeasureConfig",
+    "MixtureEnv",
+    "OpenAIEndpoint",
+    "OpenEnvEnv",
+    "Positive",
+    "PythonEnv",
+    "RevisionConfig",
+    "ScienceWorldEnv",
+    "ScriptedEndpoint",
+    "SearchConfig",
+    "Settings",
+    "ShopEnv",
+    "SingleEnv",
+    "TextCraftEnv",
+    "TextWorldExpressEnv",
+    "TrainConfig",
+    "first_problem",
+    "singles",
+    "told",
+]
+
+
+class Config(Settings):
+    """One run of the factory."""
+
+    seed: int = Field(0, description="the same seed gives the same dataset")
+    iterations: Positive = Field(3, description="rounds of collect, train and measure")
+    trees: Positive = Field(200, description="tasks explored per iteration")
+    alphas: tuple[Fraction, ...] = Field(
+        (), description="alpha of each iteration (paper: 0.5, 0.7, 1.0); empty: revision.alpha"
+    )
+    env: EnvSpec = TextCraftEnv()
+    endpoint: Endpoint = EmbeddedEndpoint()
+    search: SearchConfig = SearchConfig()
+    critique: CritiqueConfig = CritiqueConfig()
+    revision: RevisionConfig = RevisionConfig()
+    budget: BudgetConfig = BudgetConfig()
+    dataset: DatasetConfig = DatasetConfig()
+    hub: HubConfig = HubConfig()
+    train: TrainConfig = TrainConfig()
+    measure: MeasureConfig = MeasureConfig()
+
+    @model_validator(mode="after")
+    def _money_needs_prices(self) -> Config:
+        prices = (
+            getattr(self.endpoint, "prompt_price", 0),
+            getattr(self.endpoint, "completion_price", 0),
+        )
+        if self.budget.money and not any(prices):
+            raise ValueError(
+                "budget.money needs endpoint.prompt_price and endpoint.completion_price"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _each_iteration_has_an_alpha(self) -> Config:
+        if self.alphas and len(self.alphas) != self.iterations:
+            raise ValueError(f"{len(self.alphas)} alphas for {self.iterations} iterations")
+        for iteration in range(1, self.iterations + 1):
+            self.revision_at(iteration)
+        return self
+
+    def revision_at(self, iteration: int) -> RevisionConfig:
+        """The revision settings of an iteration (1, 2, …), with its alpha of the schedule.
+
+        Raises:
+            ConfigError: the schedule has no such iteration.
+        """
+        if not self.alphas:
+            return self.revision
+        if iteration > len(self.alphas):
+            raise ConfigError(f"iteration {iteration}: there are {len(self.alphas)} alphas")
+        values = self.revision.model_dump() | {"alpha": self.alphas[iteration - 1]}
+        try:
+            return RevisionConfig.model_validate(values)
+        except ValidationError as error:
+            raise ValueError(f"iteration {iteration}: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """One line for a person: where, and what is wrong there."""
+    errors = error.errors(include_url=False, include_input=False)
+    # A union reports every member's complaints: keep those of the member whose kind was given.
+    others = {e["loc"][:2] for e in errors if e["loc"][-1:] == ("kind",)}
+    chosen = [e for e in errors if e["loc"][:2] not in others]
+    if not chosen:  # no member has that kind: then the kinds there are, once each
+        kinds = dict.fromkeys(e["ctx"]["expected"] for e in errors if e["loc"][-1:] == ("kind",))
+        return f"{errors[0]['loc'][0]}.kind: choose one of {', '.join(kinds)}"
+    problems = [
+        ".".join(str(part)[:60] for part in e["loc"])
+        + ": "
+        + e["msg"].removeprefix("Value error, ")
+        for e in chosen
+    ]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return " ".join((problems[0].lstrip(": ") + more).split())

