@@ -57,8 +57,10 @@ def describe(forest: Forest, *, actor: str, iteration: int) -> dict[str, Any]:
 
 
 def _changed(made: dict[str, Any], mine: dict[str, Any]) -> str:
-    """Which settings differ; "" where it is another iteration or actor, as it should be."""
-    if made.get("iteration") != mine["iteration"] or made.get("actor") != mine["actor"]:
+    """Which settings differ; "" where it is another iteration, actor or world, as it should be."""
+    if any(made.get(key) != mine[key] for key in ("iteration", "actor")):
+        return ""
+    if str(made.get("world")).split(" ")[0] != mine["world"].split(" ")[0]:
         return ""
     before, now = dotted(made), dotted(mine)
     said = [
