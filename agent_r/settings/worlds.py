@@ -39,7 +39,7 @@ class ShopEnv(WorldSettings):
     """
 
     kind: Literal["shop"] = Field(description="which world")
-    products: int = Field(1000, ge=100, le=100_000, description="size of the catalogue")
+    products: int = Field(1000, ge=100, le=20_000, description="size of the catalogue")
     catalogue: int = Field(0, ge=0, description="seed of the catalogue and of the goals")
 
 

@@ -1,0 +1,156 @@
+"""ScienceWorld (Wang et al. 2022, arXiv 2203.07540), in process: experiments in a small house.
+
+The package's own `env.step` computes every valid action anew at each step; only the raw calls
+below it are made here. What is seen is not quite the same from reset to reset (the order of cups,
+where a bee is, a degree more or less): scores are. An ambiguous action is answered with a numbered menu, and the next action picks from it: a
+replay of all actions passes through the same menus.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
+from agent_r.errors import ConfigError, ExtraMissing, UnknownTask
+from agent_r.jvm import Program, Seat, Simulator, Simulators, require_java, said
+from agent_r.settings import ScienceWorldEnv
+from env_adapters.scienceworld_expert import Gold
+from env_adapters.scienceworld_tasks import (
+    INSTRUCTION,
+    SIMPLIFICATIONS,
+    all_tasks, known,
+    variation_of,
+)
+
+VERSION = 1  # raised when the same actions could give other observations
+INTERFACE = "scienceworld.runtime.pythonapi.PythonInterface"
+# `wait` is the episode's own word (a revision signal): the world's, ten steps long, has another.
+_RENAMED = {"wait10": "wait"}
+
+
+class ScienceWorld:
+    """Implements Environment: one episode at a time, in a simulator that is lent for it."""
+
+    def __init__(self, world: ScienceWorlds) -> None:
+        self._world, self._spec = world, world.spec
+        self._seat = Seat(world.simulators)
+        self._steps = 0
+        self._done = True
+
+    @property
+    def info(self) -> EnvInfo:
+        return self._world.info
+
+    def tasks(self, split: Split) -> Sequence[TaskSpec]:
+        """Variations as the package splits them; its dev split is for warm starts."""
+        return all_tasks(split, self._spec.tasks)
+
+    async def reset(self, task: str) -> str:
+        if not known(task):
+            raise UnknownTask(f"ScienceWorld has no task '{task[:80]}': they are like boil/12")
+        self._done = True  # until it has really begun
+        prompt = await self._seat.ask(lambda simulator: begin(simulator, task, self._spec))
+        self._world.gold.remember(prompt, task)
+        self._steps, self._done = 0, False
+        return prompt
+
+    async def step(self, action: str) -> StepResult:
+        """The reward is the score so far, of 1; a negative one is 0, and ends the episode."""
+        if self._done:
+            raise ValueError("the episode has ended: reset first")
+        sent = said(action)
+        observation, score, completed = await self._seat.ask(
+            lambda simulator: act(simulator, _RENAMED.get(sent, sent))
+        )
+        self._steps += 1
+        terminated = completed or score < 0
+        truncated = not terminated and self._steps >= self._spec.step_limit
+        self._done = terminated or truncated
+        return StepResult(observation, min(max(score, 0.0), 1.0), terminated, truncated)
+
+    async def close(self) -> None:
+        self._done = True
+        self._seat.leave()
+
+
+def begin(simulator: Simulator, task: str, spec: ScienceWorldEnv) -> str:
+    """Load a task, or begin it again; blocks."""
+    if simulator.loaded != task:
+        name, variation = variation_of(task)
+        simulator.loaded = ""
+        simulator.server.load(name, variation, spec.simplifications, False)
+        simulator.loaded = task
+    simulator.server.reset()
+    return f"{simulator.server.getTaskDescription()}\n\n{simulator.server.step('look around')}"
+
+
+def act(simulator: Simulator, action: str) -> tuple[str, float, bool]:
+    """What is seen, the score so far, and whether it is over; blocks."""
+    server = simulator.server
+    return str(server.step(action)), float(server.getScore()), bool(server.getCompleted())
+
+
+class ScienceWorlds:
+    """Implements World: one Java virtual machine, and what is known of right ways."""
+
+    def __init__(self, spec: ScienceWorldEnv) -> None:
+        self.spec = spec
+        self.simulators = Simulators(
+            Program("ScienceWorld", _jar(), INTERFACE, spec.heap_mb), limit=spec.simulators
+        )
+        self.gold = Gold(self.simulators, spec.simplifications)
+        self.info = EnvInfo(
+            name="scienceworld",
+            version=f"{VERSION}-{_package()}-{spec.simplifications or 'none'}-{spec.step_limit}",
+            instruction=INSTRUCTION,
+            licence="Apache-2.0",
+            source="https://pypi.org/project/scienceworld/",
+            repeats="score",  # bees fly about, and a thermometer is off by a degree or two
+        )
+
+    @property
+    def expert(self) -> Expert:
+        return self.gold
+
+    def environment(self) -> Environment:
+        return ScienceWorld(self)
+
+    async def check(self) -> None:
+        """The package was there, or there would be no world; Java is looked for now."""
+        require_java("ScienceWorld")
+
+    async def aclose(self) -> None:
+        await self.simulators.aclose()
+
+
+def scienceworld(spec: ScienceWorldEnv) -> ScienceWorlds:
+    """The world of these settings.
+
+    Raises:
+        ExtraMissing: the package is not installed.
+        ConfigError: a task, or a simplification, of the settings does not exist.
+    """
+    all_tasks("train", spec.tasks)
+    for name in filter(None, spec.simplifications.split(",")):
+        if name not in SIMPLIFICATIONS:
+            raise ConfigError(
+                f"ScienceWorld has no simplification '{name}': {', '.join(SIMPLIFICATIONS)}"
+            )
+    return ScienceWorlds(spec)
+
+
+def _jar() -> Path:
+    found = importlib.util.find_spec("scienceworld")
+    if found is None or not found.origin:
+        raise ExtraMissing("ScienceWorld", "scienceworld")
+    return Path(found.origin).with_name("scienceworld.jar")
+
+
+def _package() -> str:
+    try:
+        return version("scienceworld")
+    except PackageNotFoundError as error:
+        raise ExtraMissing("ScienceWorld", "scienceworld") from error

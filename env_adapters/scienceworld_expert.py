@@ -1,0 +1,62 @@
+"""ScienceWorld's own gold actions: what the scripted actor follows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from agent_r.jvm import Simulator, Simulators
+from env_adapters.scienceworld_tasks import variation_of
+
+MOST_PROMPTS = 10_000  # openings remembered: their text is another at every reset
+_USELESS = ("look around", "inventory", "wait1", "focus on air", "open drawer")
+
+
+class Gold:
+    """Implements Expert: the gold actions of a task, those done taken off in their order.
+
+    They differ from one machine to the next, so a task's are fetched once and kept. They are
+    fetched with a simulator beside those that are lent: who asks holds one of them already.
+    """
+
+    def __init__(self, simulators: Simulators, simplifications: str) -> None:
+        self._simulators, self._simplifications = simulators, simplifications
+        self._tasks: OrderedDict[str, str] = OrderedDict()  # by opening prompt
+        self._known: dict[str, tuple[str, ...]] = {}
+        self._turn = asyncio.Lock()
+        self._own: Simulator | None = None
+
+    def remember(self, prompt: str, task: str) -> None:
+        """An episode of the task began so."""
+        self._tasks[prompt] = task
+        if len(self._tasks) > MOST_PROMPTS:
+            self._tasks.popitem(last=False)
+
+    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+        task = self._tasks.get(prompt)
+        if task is None:
+            return ()
+        left = await self._gold(task)
+        for action in actions:
+            if left and action == left[0]:
+                left = left[1:]
+        return left
+
+    async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+        return (*_USELESS, *(await self.way(prompt, actions))[1:4])
+
+    async def _gold(self, task: str) -> tuple[str, ...]:
+        async with self._turn:
+            if task not in self._known:
+                if self._own is None or not self._own.machine.alive:
+                    self._own = await self._simulators.extra()
+                own = self._own
+                self._known[task] = await self._simulators.call(lambda: self._fetch(own, task))
+            return self._known[task]
+
+    def _fetch(self, simulator: Simulator, task: str) -> tuple[str, ...]:
+        name, variation = variation_of(task)
+        simulator.server.load(name, variation, self._simplifications, True)
+        gold = [str(action) for action in simulator.server.getGoldActionSequence()]
+        return tuple("wait10" if action == "wait" else action for action in gold)

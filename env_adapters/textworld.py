@@ -1,0 +1,215 @@
+"""TextWorldExpress (Jansen and Côté 2022, arXiv 2208.01174), in process: eight fast text games."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
+from agent_r.errors import ConfigError, ExtraMissing, UnknownTask
+from agent_r.jvm import Program, Seat, Simulator, Simulators, require_java, said
+from agent_r.settings import TextWorldExpressEnv
+
+VERSION = 1  # raised when the same actions could give other observations
+INTERFACE = "textworldexpress.runtime.PythonInterface"
+GAMES = (
+    "cookingworld", "coin", "twc", "mapreader", "arithmetic", "sorting", "simonsays", "peckingorder"
+)  # fmt: skip
+MOST_ACTIONS = 40  # that an observation lists
+MOST_PROMPTS = 10_000  # whose tasks are remembered
+
+# Our splits, by the package's fold and its first seed; each fold has a thousand.
+FOLDS: dict[Split, tuple[str, int]] = {"train": ("train", 1), "warm_start": ("dev", 20_001),
+                                       "test": ("test", 10_001)}  # fmt: skip
+SEEDS = 1000
+
+INSTRUCTION = """\
+You play a text game. Each turn, answer with a thought and one action:
+Thought: ...
+Action: one of the actions that are listed."""
+
+
+class TextWorldExpress:
+    """Implements Environment: one episode at a time, in a simulator that is lent for it."""
+
+    def __init__(self, world: TextWorlds) -> None:
+        self._world, self._spec = world, world.spec
+        self._seat = Seat(world.simulators)
+        self._steps = 0
+        self._done = True
+
+    @property
+    def info(self) -> EnvInfo:
+        return self._world.info
+
+    def tasks(self, split: Split) -> Sequence[TaskSpec]:
+        """A game's seeds: `coin/train/17`."""
+        fold, first = FOLDS[split]
+        return [TaskSpec(f"{self._spec.game}/{fold}/{first + i}", split) for i in range(SEEDS)]
+
+    async def reset(self, task: str) -> str:
+        fold, seed = self._parts(task)
+        self._done = True  # until it has really begun
+        prompt = await self._seat.ask(
+            lambda simulator: _prompt(simulator, begin(simulator, self._spec, fold, seed))
+        )
+        self._world.remember(prompt, (fold, seed))
+        self._steps, self._done = 0, False
+        return prompt
+
+    def _parts(self, task: str) -> tuple[str, int]:
+        game, _, rest = task.partition("/")
+        fold, _, number = rest.partition("/")
+        first = {fold: seed for fold, seed in FOLDS.values()}.get(fold)
+        seed = int(number) if number.isdecimal() and len(number) < 9 else -1
+        if game != self._spec.game or first is None or not first <= seed < first + SEEDS:
+            raise UnknownTask(f"TextWorldExpress has no task '{task[:80]}': like coin/train/17")
+        return fold, seed
+
+    async def step(self, action: str) -> StepResult:
+        """The reward is the score so far; a failure of the game is 0, and ends the episode."""
+        if self._done:
+            raise ValueError("the episode has ended: reset first")
+        sent = said(action)
+        seen = await self._seat.ask(lambda simulator: json.loads(simulator.server.stepJSON(sent)))
+        self._steps += 1
+        failed = bool(seen["taskfailure"])
+        terminated = failed or bool(seen["tasksuccess"]) or seen["score"] >= 1.0
+        truncated = not terminated and self._steps >= self._spec.step_limit
+        self._done = terminated or truncated
+        reward = 0.0 if failed else min(max(float(seen["score"]), 0.0), 1.0)
+        return StepResult(_shown(seen), reward, terminated, truncated)
+
+    async def close(self) -> None:
+        self._done = True
+        self._seat.leave()
+
+
+def begin(
+    simulator: Simulator, spec: TextWorldExpressEnv, fold: str, seed: int, *, gold: bool = False
+) -> dict[str, Any]:
+    """Load the game if another one is there, and begin it; blocks.
+
+    Raises:
+        ConfigError: the game does not take those parameters.
+    """
+    if simulator.loaded != spec.game:
+        refused = str(simulator.server.load(spec.game, spec.parameters) or "")
+        if refused:
+            raise ConfigError(f"env.parameters of {spec.game}: {refused[:200]}")
+        simulator.loaded = spec.game
+    seen: dict[str, Any] = json.loads(simulator.server.generateNewGameJSON(seed, fold, gold))
+    return seen
+
+
+def _prompt(simulator: Simulator, seen: dict[str, Any]) -> str:
+    return f"{simulator.server.getTaskDescription()}\n\n{_shown(seen)}"
+
+
+def _shown(seen: dict[str, Any]) -> str:
+    """An observation, and what may be done next: seldom so much that it must be cut."""
+    actions = sorted(map(str, seen.get("validActions", ())))
+    more = f" | … ({len(actions)} in all)" if len(actions) > MOST_ACTIONS else ""
+    return f"{seen['observation']}\nActions: {' | '.join(actions[:MOST_ACTIONS])}{more}"
+
+
+class TextWorlds:
+    """Implements World and Expert: one machine, and the games' own gold actions, kept.
+
+    They are fetched with a simulator beside those that are lent: who asks holds one already.
+    """
+
+    def __init__(self, spec: TextWorldExpressEnv) -> None:
+        self.spec = spec
+        self.simulators = Simulators(
+            Program("TextWorldExpress", _jar(), INTERFACE, spec.heap_mb), limit=spec.simulators
+        )
+        made = f"{spec.game}({spec.parameters})-{spec.step_limit}"
+        self.info = EnvInfo(
+            name=f"textworld-express-{spec.game}",
+            version=f"{VERSION}-{_package()}-{made}",
+            instruction=INSTRUCTION,
+            licence="Apache-2.0",
+            source="https://pypi.org/project/textworld-express/",
+        )
+        self._tasks: OrderedDict[str, tuple[str, int]] = OrderedDict()  # by opening prompt
+        self._gold: dict[tuple[str, int], tuple[str, ...]] = {}
+
+    @property
+    def expert(self) -> Expert:
+        return self
+
+    def environment(self) -> Environment:
+        return TextWorldExpress(self)
+
+    def remember(self, prompt: str, task: tuple[str, int]) -> None:
+        """An episode of the task began so."""
+        self._tasks[prompt] = task
+        if len(self._tasks) > MOST_PROMPTS:
+            self._tasks.popitem(last=False)
+
+    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+        task = self._tasks.get(prompt)
+        if task is None:
+            return ()
+        if task not in self._gold:
+            own = await self.simulators.extra()
+            self._gold[task] = await self.simulators.call(lambda: _fetch(own, self.spec, *task))
+        left = self._gold[task]
+        for action in actions:
+            if left and action == left[0]:
+                left = left[1:]
+        return left
+
+    async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+        """Of those that the opening lists, a few; some were right once and are not now."""
+        listed = prompt.rpartition("\nActions: ")[2].split(" | ")
+        rng = random.Random(repr((prompt, tuple(actions))))
+        return rng.sample(listed, min(5, len(listed)))
+
+    async def check(self) -> None:
+        """The package was there, or there would be no world; Java is looked for now."""
+        require_java("TextWorldExpress")
+
+    async def aclose(self) -> None:
+        await self.simulators.aclose()
+
+
+def _fetch(
+    simulator: Simulator, spec: TextWorldExpressEnv, fold: str, seed: int
+) -> tuple[str, ...]:
+    begin(simulator, spec, fold, seed, gold=True)
+    gold = [str(action) for action in simulator.server.getGoldActionSequence()]
+    return tuple(action for action in gold if action)
+
+
+def textworld_express(spec: TextWorldExpressEnv) -> TextWorlds:
+    """The world of these settings.
+
+    Raises:
+        ExtraMissing: the package is not installed.
+        ConfigError: there is no such game.
+    """
+    if spec.game not in GAMES:
+        raise ConfigError(f"TextWorldExpress has no game '{spec.game}': {', '.join(GAMES)}")
+    return TextWorlds(spec)
+
+
+def _jar() -> Path:
+    found = importlib.util.find_spec("textworld_express")
+    if found is None or not found.origin:
+        raise ExtraMissing("TextWorldExpress", "textworld-express")
+    return Path(found.origin).with_name("textworld-express.jar")
+
+
+def _package() -> str:
+    try:
+        return version("textworld-express")
+    except PackageNotFoundError as error:
+        raise ExtraMissing("TextWorldExpress", "textworld-express") from error
