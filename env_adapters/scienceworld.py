@@ -21,7 +21,8 @@ from env_adapters.scienceworld_expert import Gold
 from env_adapters.scienceworld_tasks import (
     INSTRUCTION,
     SIMPLIFICATIONS,
-    all_tasks, known,
+    all_tasks,
+    known,
     variation_of,
 )
 

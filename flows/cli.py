@@ -105,6 +105,16 @@ def parser() -> argparse.ArgumentParser:
     )
 
     command = _command(
+        commands, "check-env", do.run_check_env, "whether a world keeps what every world must keep"
+    )
+    command.add_argument(
+        "world", metavar="SPEC", help="TOML with an [env], a kind (`textcraft`), or module:factory"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the tasks and actions tried")
+    command.add_argument("--episodes", type=_natural, default=3, help="how many are tried")
+    command.add_argument("--timeout", type=_natural, default=60, help="seconds for one answer")
+
+    command = _command(
         commands, "serve", do.run_serve, "serve an embedded model, OpenAI-compatible"
     )
     command.add_argument("model", type=Path, nargs="?", help="model folder; empty: the packaged")

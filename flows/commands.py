@@ -198,6 +198,16 @@ def run_verify(arguments: argparse.Namespace) -> int:
     return 1 if result.problems else 0
 
 
+def run_check_env(arguments: argparse.Namespace) -> int:
+    """Try worlds against the contract; 1 where one breaks it."""
+    from agent_r.contract import Limits
+    from flows.check_env import check_env, spec_of
+
+    limits = Limits(episodes=arguments.episodes, timeout_s=arguments.timeout)
+    reports = check_env(spec_of(arguments.world), seed=arguments.seed, limits=limits)
+    return 0 if all(report.kept for report in reports) else 1
+
+
 def run_serve(arguments: argparse.Namespace) -> int:
     """Serve until interrupted."""
     from agent_r.services.local_model.process import PACKAGED, model_name

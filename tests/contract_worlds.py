@@ -1,0 +1,92 @@
+"""The worlds that must keep the contract; one line each, however it has to be started.
+
+A world that needs a server is an async context manager of its own::
+
+    @asynccontextmanager
+    async def shop_on_loopback() -> AsyncIterator[World]:
+        async with LoopbackShop() as server:
+            yield world_of(AgentGymEnv(kind="agentgym", server="webshop", base_url=server.url))
+
+    WORLDS.append(Tried("agentgym webshop", shop_on_loopback))
+
+The contract counts threads, processes and sockets from inside of it, so a server's own are no leak;
+those that it opens for a connection must be gone soon after the connection is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from agent_r.contract import Limits
+from agent_r.environment import Embedded, Environment, World
+from agent_r.settings import SingleEnv, TextCraftEnv
+from agent_r.testing import Corridor, ForkableCorridor
+from env_adapters import world_of
+
+TEMPLATE = Path(__file__).parent.parent / "docs" / "template_world.py"
+QUICK = Limits(measure_s=0.05)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A world, and how it is had; `missing` says why it cannot be here, "" where it can."""
+
+    name: str
+    begun: Callable[[], AbstractAsyncContextManager[World]]
+    missing: str = ""
+    limits: Limits = QUICK
+
+
+def of(spec: SingleEnv) -> Callable[[], AbstractAsyncContextManager[World]]:
+    """A world that its settings are enough for."""
+
+    @asynccontextmanager
+    async def begun() -> AsyncIterator[World]:
+        yield world_of(spec)
+
+    return begun
+
+
+def made_by(make: Callable[[], Environment]) -> Callable[[], AbstractAsyncContextManager[World]]:
+    """A world whose environments share nothing."""
+
+    @asynccontextmanager
+    async def begun() -> AsyncIterator[World]:
+        yield Embedded(make)
+
+    return begun
+
+
+def without(module: str) -> str:
+    """The reason to leave a world out where its extra is not installed."""
+    return "" if find_spec(module) else f"{module} is not installed"
+
+
+def template() -> ModuleType:
+    """The world that docs/worlds.md shows."""
+    spec = spec_from_file_location("template_world", TEMPLATE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules["template_world"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+WORLDS = [
+    Tried("textcraft", of(TextCraftEnv())),
+    Tried("corridor", made_by(Corridor)),
+    Tried("forkable corridor", made_by(ForkableCorridor)),
+    Tried("the template of docs/worlds.md", made_by(template().world)),
+    Tried(
+        "textcraft with Minecraft's recipes",
+        of(TextCraftEnv(recipes="minecraft")),
+        missing=without("textcraft"),
+    ),
+]
