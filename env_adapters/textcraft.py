@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent_r.environment import Embedded, EnvInfo, Split, StepResult, TaskSpec, World
+from agent_r.environment import EnvInfo, Split, StepResult, TaskSpec
 from agent_r.errors import UnknownTask
 from agent_r.settings import TextCraftEnv
 from env_adapters.textcraft_recipes import Ingredient, Recipe, RecipeBook, load_recipes
@@ -214,8 +214,3 @@ def split_goals(book: RecipeBook) -> dict[Split, list[TaskSpec]]:
 
 def _hash(goal: str) -> str:
     return hashlib.sha256(goal.encode()).hexdigest()
-
-
-def textcraft(spec: TextCraftEnv) -> World:
-    """The world of these settings."""
-    return Embedded(lambda: TextCraft(spec))
