@@ -25,9 +25,8 @@ $(READY): pyproject.toml constraints.txt
 
 $(OPENENV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(dir $@) \
-		'fastmcp==3.4.10' 2> /dev/null
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(dir $@) \
-		--no-deps openenv==0.10.0
+		--no-deps openenv==0.10.0 fastmcp-slim==3.4.11 mcp==1.30.0 platformdirs==4.14.7 \
+		httpx-sse==0.4.3 sse-starlette==3.7.0
 	@touch $@
 
 demo: $(READY)

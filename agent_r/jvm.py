@@ -1,7 +1,8 @@
 """Worlds that live in a Java virtual machine: one of bounded size, many simulators in it.
 
-Calls block, so they are made in threads: the event loop never waits. A machine that ended is
-replaced when the next simulator is asked for.
+Calls block, so they are made in a thread: the event loop never waits. In one thread, for programs
+share some things among their simulators: of four ScienceWorlds that began at once, one was seen to
+begin in another room. A machine that ended is replaced when the next simulator is asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class _Quiet(logging.Filter):
 
 
 logging.getLogger().addFilter(_Quiet())
-THREADS = 4  # calls at once; a machine with more cores than that has better things to do
+logging.getLogger("py4j").setLevel(logging.CRITICAL)
 START_S = 60.0  # seconds that a machine may take to start
 MOST_SENT = 300  # characters of an action
 
@@ -118,7 +119,7 @@ class Machine:
         return made()
 
     def end(self) -> None:
-        """Blocks until the process and its threads are gone."""
+        """Blocks until the process and its threads are gone; twice does no harm."""
         from py4j.protocol import Py4JError
 
         with contextlib.suppress(Py4JError, OSError):
@@ -152,15 +153,20 @@ class Simulators:
 
     def __init__(self, program: Program, *, limit: int) -> None:
         self._program = program
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=program.name)
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=program.name)
         self._leases: Leases[Simulator] = Leases(self.extra, _forget, limit=limit)
         self._starting = asyncio.Lock()
-        self._machine: Machine | None = None
+        self._machines: list[Machine] = []  # the last one is in use, if it is alive
 
     @property
     def machine(self) -> Machine | None:
         """The one that runs, if any."""
-        return self._machine
+        return self._machines[-1] if self._machines and self._machines[-1].alive else None
+
+    @property
+    def held(self) -> int:
+        """Simulators that are lent, or wait to be."""
+        return self._leases.held
 
     async def take(self) -> Simulator:
         """One that nobody else has, in a machine that is alive."""
@@ -178,12 +184,17 @@ class Simulators:
     async def extra(self) -> Simulator:
         """One beside those that are lent: the caller's own."""
         async with self._starting:
-            if self._machine is None or not self._machine.alive:
-                if self._machine is not None:
-                    await self._run(self._machine.end)
-                self._machine = await self._run(lambda: Machine.start(self._program))
-        machine = self._machine
+            machine = self.machine
+            if machine is None:
+                machine = await self._run(self._start)
         return Simulator(machine, await self.call(machine.simulator))
+
+    def _start(self) -> Machine:
+        """In a thread: who waited may be gone by then, and still it must be ended one day."""
+        for machine in self._machines:
+            machine.end()
+        self._machines[:] = [Machine.start(self._program)]
+        return self._machines[-1]
 
     async def call(self, ask: Callable[[], R]) -> R:
         """Make blocking calls in a thread.
@@ -191,19 +202,17 @@ class Simulators:
         Raises:
             EnvironmentFault: the machine ended, or the program failed.
         """
-        from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
+        from py4j.protocol import Py4JError, Py4JJavaError
 
         try:
             return await self._run(ask)
         except Py4JJavaError as error:
-            said = str(error.java_exception).splitlines()[0] if _alive(self._machine) else "ended"
+            said = str(error.java_exception).splitlines()[0] if self.machine else "ended"
             raise EnvironmentFault(f"{self._program.name} failed: {said[:200]}") from error
-        except (Py4JNetworkError, OSError) as error:
+        except (Py4JError, OSError) as error:
             raise EnvironmentFault(
                 f"{self._program.name}: its Java virtual machine has ended"
             ) from error
-        except Py4JError as error:
-            raise EnvironmentFault(f"{self._program.name}: {str(error)[:200]}") from error
 
     async def _run(self, ask: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
@@ -211,10 +220,15 @@ class Simulators:
     async def aclose(self) -> None:
         """End the machine; calls that are still being made end with it."""
         await self._leases.aclose()
-        machine, self._machine = self._machine, None
-        if machine is not None:
-            await asyncio.to_thread(machine.end)
-        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        for machine in self._machines:
+            machine.end()
+        self._threads.shutdown(cancel_futures=True)
+        for machine in self._machines:  # one may have been starting
+            machine.end()
+        self._machines.clear()
 
 
 class Seat:
@@ -258,10 +272,6 @@ def said(action: str) -> str:
     """
     printable = "".join(c if c.isprintable() else " " for c in action[:MOST_SENT])
     return " ".join(printable.split())
-
-
-def _alive(machine: Machine | None) -> bool:
-    return machine is not None and machine.alive
 
 
 async def _forget(simulator: Simulator) -> None:

@@ -45,23 +45,26 @@ class Leases(Generic[T]):
         return thing
 
     def give_back(self, thing: T) -> None:
-        """It is whole, and serves the next one."""
-        self._leave(thing)
-        self._idle.append(thing)
+        """It is whole, and serves the next one; what was ended meanwhile does not."""
+        if self._leave(thing):
+            self._idle.append(thing)
 
     async def drop(self, thing: T) -> None:
-        """It is broken, or in a state that nobody knows: end it."""
-        self._leave(thing)
-        await self._end(thing)
+        """It is broken, or in a state that nobody knows: end it, and only then make another."""
+        try:
+            await self._end(thing)
+        finally:
+            self._leave(thing)
 
     async def aclose(self) -> None:
         """End all, those still lent too."""
         things, self._idle, self._lent = self._idle + self._lent, [], []
         await asyncio.gather(*(self._end(thing) for thing in things))
 
-    def _leave(self, thing: T) -> None:
+    def _leave(self, thing: T) -> bool:
         for place, lent in enumerate(self._lent):
             if lent is thing:
                 del self._lent[place]
                 self._places.release()
-                return
+                return True
+        return False

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, SamplingParams, parse_action
@@ -171,10 +171,14 @@ class _Growth:
     walks: list[int] = field(default_factory=list)  # the node where each stands: to be expanded
     walking: Counter[int] = field(default_factory=Counter)  # how many walks are at or below a node
     full: bool = False  # enough was found, or nothing is left to try
+    waiting: dict[int, list[str]] = field(default_factory=dict)  # replies not yet tried, by node
     forkable: Forkable | None = field(init=False)  # the same world, where it has snapshots
+    tries_all: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.forkable = self.env if isinstance(self.env, Forkable) else None
+        forks = self.forkable is not None
+        self.tries_all = self.config.tried == "all" or (self.config.tried == "auto" and forks)
 
     async def round(self) -> bool:
         """Expand every node where a walk stands, all at once, and walk on; False at the end."""
@@ -185,10 +189,11 @@ class _Growth:
             self.walk(ROOT)
         if self.full or not self.walks:
             return False
-        frontier = list(dict.fromkeys(self.walks))
-        proposed = await each(frontier, self.propose)
-        for index, responses in zip(frontier, proposed, strict=True):
-            await self.expand(index, responses)
+        frontier = Counter(self.walks)
+        unasked = [index for index in frontier if index not in self.waiting]
+        self.waiting.update(zip(unasked, await each(unasked, self.propose), strict=True))
+        for index, walks in frontier.items():
+            await self.expand(index, walks)
         standing, self.walks = self.walks, []
         for index in standing:
             self.walk_on(index)
@@ -205,7 +210,7 @@ class _Growth:
         if node.stop is not None and index not in self.closed:
             self.end(index)
             return
-        if node.stop is None and not node.children:
+        if node.stop is None and (not node.children or index in self.waiting):
             self.walks.append(index)
             return
         chosen = select(
@@ -237,10 +242,23 @@ class _Growth:
         """A walk that has come to a node is no longer on its way there."""
         self.walking.subtract((ROOT, *self.tree.path(index)))
 
-    async def expand(self, index: int, responses: Sequence[str]) -> None:
-        """Try each of the replies proposed at a node."""
-        for response in responses:
-            await self.go_to(index)
+    async def expand(self, index: int, walks: int) -> None:
+        """Try replies proposed at a node, as long as the world comes back there.
+
+        All of them, or one for each walk that stands there: an unvisited child comes first anyway,
+        and where the world cannot fork, the walk goes on from it without a replay.
+        """
+        waiting = self.waiting.pop(index)
+        if not self.tries_all:
+            waiting, later = waiting[:walks], waiting[walks:]
+            if later:
+                self.waiting[index] = later
+        for response in waiting:
+            if not await self.go_to(index):
+                self.waiting.pop(index, None)
+                if not self.tree.nodes[index].children:
+                    self.tree.nodes[index].stop = StopReason.FAULT
+                break
             step, result = await self.take(response, reward=self.tree.nodes[index].reward)
             child = Node(parent=index, step=step, reward=result.reward)
             depth = len(self.tree.path(index)) + 1
@@ -253,7 +271,8 @@ class _Growth:
             self.tree.nodes[index].children.append(self.at)
             if child.stop is None:
                 self.remember(self.at)
-        self.kept.pop(index, None)
+        if index not in self.waiting:
+            self.kept.pop(index, None)
 
     async def propose(self, index: int) -> list[str]:
         """Distinct replies at a node, those that act alike merged; one request for all of them.
@@ -281,17 +300,24 @@ class _Growth:
             distinct.setdefault(" ".join(parse_action(reply.text).split()), reply.text)
         return list(distinct.values())
 
-    async def go_to(self, index: int) -> None:
-        """Bring the world to a node: a snapshot where it has them, else reset and replay."""
+    async def go_to(self, index: int) -> bool:
+        """Bring the world to a node: a snapshot where it has them, else reset and replay.
+
+        False where the episode ended on the way: some worlds do not quite repeat themselves.
+        """
         if self.at == index:
-            return
+            return True
         if self.forkable is not None:
             self.forkable.restore(self.kept[index])
         else:
+            self.at = None
             await self.env.reset(self.tree.task)
             for step in self.tree.steps(index):
-                await self.take(step.response, reward=0.0)
+                _, result = await self.take(step.response, reward=0.0)
+                if result.terminated or result.truncated:
+                    return False
         self.at = index
+        return True
 
     async def take(self, response: str, *, reward: float) -> tuple[Step, StepResult]:
         """Act, and count what the world was really asked."""

@@ -13,7 +13,7 @@ class StopReason(StrEnum):
     STEP_LIMIT = "step_limit"  # the depth we allow is used up
     CONTEXT_OVERFLOW = "context_overflow"  # the conversation no longer fits the model
     NO_REPLY = "no_reply"  # the endpoint gave no usable completion
-    FAULT = "fault"  # the world broke in this episode
+    FAULT = "fault"  # the world did not come back to this state: it does not quite repeat itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from env_adapters.agentgym_wire import Answer, Fault, Wire
 
 VERSION = 1  # of this client: raised when the same actions could give other observations
 PAUSES = (0.2, 1.0)  # seconds before another environment is tried, each time
+DOUBTS = 10  # as often an episode begins again in the same environment, for one action
 CLOSING_S = 15.0  # a server that is gone holds a run's end up no longer
 
 T = TypeVar("T")
@@ -99,12 +100,16 @@ class AgentGym:
         return await self._wire.begin(place.number, self._index)
 
     async def _act(self, said: str) -> Answer:
-        if self._place is None or not self._place.known:
-            await self._begin_again()
-        assert self._place is not None
-        answer = await self._wire.act(self._place.number, said)
-        if not self._place.known:
-            raise Fault("its environment was given out again meanwhile")
+        """Take an action where the episode stands; again, if that was in doubt meanwhile."""
+        for _ in range(DOUBTS):
+            if self._place is None or not self._place.known:
+                await self._begin_again()
+            assert self._place is not None
+            answer = await self._wire.act(self._place.number, said)
+            if self._place.known:
+                break
+        else:
+            raise Fault("its environment is given out again and again")
         if answer.value is None and answer.observation != self._complaint:
             # The environment's error or the action's? Another environment says the same, or not.
             self._complaint = answer.observation
@@ -115,11 +120,11 @@ class AgentGym:
         """Bring an environment to where the episode is."""
         opening = await self._begin()
         assert self._place is not None
-        if self._texts_differ(opening, self._opening):
+        if self._place.known and self._texts_differ(opening, self._opening):
             raise self._wire.trouble(f"task {self._index} began otherwise when it was replayed")
         for number, (said, before) in enumerate(self._taken, start=1):
             now = await self._wire.act(self._place.number, said)
-            if self._differs(now, before):
+            if self._place.known and self._differs(now, before):
                 raise self._wire.trouble(
                     f"task {self._index}, action {number} of {len(self._taken)} was answered "
                     "otherwise when it was replayed"

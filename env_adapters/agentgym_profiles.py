@@ -1,137 +1,264 @@
-"""What differs from one AgentGym server to the next, as data: a new one is ten lines here.
+"""How each of AgentGym's servers speaks: a profile apiece, and the client knows no server by name.
 
-Wire formats and instructions after AgentGym (Xi et al. 2024, arXiv 2406.04151,
-https://github.com/WooooDyy/AgentGym); the instructions are shortened, their reply format is ours.
+The facts are those of AgentGym's own sources (github.com/WooooDyy/AgentGym). A task is called by
+the server's name and its index there, which is all the name that it has. AgentGym's lists of tasks
+are kept where they are ranges, or short; elsewhere the splits are ours, taken across the indices,
+for these are sorted by kind of task or by depth.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+LONGEST_ACTION = 1000  # characters; more digits than Python reads as a number would be an error
 _FORMAT = "Each turn, answer with a thought and one action:\nThought: ...\nAction: "
+_HOME = "https://github.com/WooooDyy/AgentGym/tree/main/agentenv-"
+
+# Errors: the environment is not there, or ended without our knowing (a bare number is what Python
+# says of a missing key); then Java's own words.
+_GONE = (
+    r"The id .* is not valid|has been deleted|has finished|^'?\d+'?$"
+    r"|Answer from Java side is empty|connect to the Java server|Py4JNetwork"
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One server's ways; fields of answers are named, `{item}` in a body is the task's number."""
+    """One server; whether an answer is a number, a text or has fields is told by its JSON."""
 
-    about: str  # what the actor is told before the reply format
-    actions: str  # and after it
-    items: int  # tasks that it has
-    licence: str = "unknown"
-    id_key: str = "id"  # of requests, and of what /create answers unless that is a bare number
-    create: Mapping[str, Any] = field(default_factory=dict)
-    reset: Mapping[str, Any] = field(default_factory=lambda: {"data_idx": "{item}"})
-    opening: tuple[str, ...] = ("observation",)  # fields of the answer to /reset; none: see `look`
-    look: str = ""  # path that shows what is seen, where /reset does not
-    seen: str = "observation"
+    server: str
+    hello: str  # what it answers at `/`
+    instruction: str
+    licence: str
+    total: int  # tasks 0 up to this one can be begun
+    warm_start: Sequence[int]
+    train: Sequence[int]
+    test: Sequence[int]
+    version: int = 1  # raised when the same actions could give other observations
+    id_key: str = "id"  # in every request, and in create's answer if that has fields
+    create: Mapping[str, object] = field(default_factory=dict)  # body
+    task_key: str = "data_idx"  # where reset's body has the index
+    reset: Mapping[str, object] = field(default_factory=dict)  # what else it has
+    opening: tuple[str, ...] = ("observation",)  # fields of reset's answer, or a path to ask at
+    observation: str = "observation"  # fields of step's answer
     reward: str = "reward"
-    scale: float = 1.0  # of that field: what is the reward 1
-    ends: tuple[str, ...] = ("done",)
-    cut: str = ""  # field of the world's own limit
-    listed: str = ""  # where the next actions are: a field, or a path
-    grammar: str = ""  # a pattern without which an action is not sent
-    close: str = "/close"  # path; none where the server has none
+    ended: str = "done"
+    truncated: str = ""
+    choices: str = ""  # a field of legal actions, or the path where they are asked for
+    full: float = 1.0  # the reward that counts as 1
+    cumulative: bool = False  # it is the reward so far; elsewhere the best step's stands
+    close: str | None = "/close"  # asked for, and missed by nobody: older servers answer 404
+    at_most: int | None = None  # environments that the server keeps apart
+    sent: str = "{}"  # how it wants an action
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    grammar: str = ""  # what an action must look like to be sent at all
+    usage: str = ""  # our answer to another one
+    gone: str = _GONE  # an error that says so: the environment is lost
+    gone_seen: str = ""  # an observation that says so
     repeats: Literal["text", "score"] = "text"
 
     @property
-    def instruction(self) -> str:
-        """The system prompt."""
-        return f"{self.about} {_FORMAT}{self.actions}"
+    def source(self) -> str:
+        return _HOME + self.server
 
-    def allows(self, action: str) -> bool:
-        """Is that an action at all?
+    def index(self, task: str) -> int | None:
+        """The server's own index of a task; None where there is no such task.
 
-        >>> shop = PROFILES["webshop"]
-        >>> shop.allows("search[red shoes]"), shop.allows("click[buy now]"), shop.allows("buy it")
-        (True, True, False)
+        >>> WEBSHOP.index("webshop/17"), WEBSHOP.index("webshop/017"), WEBSHOP.index("17")
+        (17, None, None)
         """
-        return not self.grammar or re.fullmatch(self.grammar, action) is not None
+        match = re.fullmatch(rf"{self.server}/(0|[1-9][0-9]{{0,6}})", task)
+        return int(match[1]) if match and int(match[1]) < self.total else None
+
+    def said(self, action: str) -> str:
+        """An action as one printable line, not endless, under the name that the server knows."""
+        start = action[:LONGEST_ACTION]
+        line = " ".join("".join(c if c.isprintable() else " " for c in start).split())
+        return self.renamed.get(line, line)
+
+    def refusal(self, said: str) -> str:
+        """Why an action is not sent; "" where it is.
+
+        >>> WEBSHOP.refusal("click[buy now]"), WEBSHOP.refusal("buy it")[:17]
+        ('', 'Nothing was done:')
+        """
+        if not said:
+            return "Nothing was done: the action is empty."
+        well_formed = not self.grammar or re.fullmatch(self.grammar, said)
+        return "" if well_formed else self.usage
 
 
-PROFILES: dict[str, Profile] = {
-    "textcraft": Profile(
-        about="You craft Minecraft items from the recipes that are given.",
-        actions="get [count] [item] | craft [count] [item] using [count] [item], ... | inventory",
-        items=544,
-        licence="MIT; recipe data (c) Mojang, not redistributed",
-    ),
-    "sciworld": Profile(
-        about="You do a science task in a house with many rooms.",
-        actions="open/close OBJ | activate/deactivate OBJ | connect OBJ to OBJ | disconnect OBJ | "
-        "use OBJ [on OBJ] | look around | look at OBJ | look in OBJ | read OBJ | move OBJ to OBJ | "
-        "pick up OBJ | put down OBJ | pour OBJ into OBJ | dunk OBJ into OBJ | mix OBJ | go to LOC "
-        "| eat OBJ | flush OBJ | focus on OBJ | wait1 | task | inventory",
-        items=4639,
-        licence="Apache-2.0",
-        opening=("task_description", "observation"),
-        reward="score",  # so far; `reward` is what the last step added
-        scale=100.0,
-        repeats="score",
-    ),
-    "webshop": Profile(
-        about="You shop on the web, following the instruction on the page.",
-        actions="search[keywords] | click[value]\nSearch where there is a search bar; click one of "
-        "the values that are listed.",
-        items=6910,
-        id_key="env_idx",
-        reset={"session_id": "{item}"},
-        opening=(),
-        look="/observation",
-        seen="state",
-        listed="/available_actions",
-        grammar=r"(?:search|click)\[[^\]]+\]",
-        close="",
-    ),
-    "babyai": Profile(
-        about="You are in a room, and reach the goal that is given.",
-        actions="turn right | turn left | move forward | go to <obj> <id> | pick up <obj> <id> | "
-        "go through <door> <id> | toggle and go through <door> <id> | toggle",
-        items=900,
-        licence="BSD-3-Clause",
-        reward="score",  # the sum; `reward` is the last step's
-    ),
-    "alfworld": Profile(
-        about="You are in a household, and do a task in it.",
-        actions="one of those that are listed. `Nothing happened` means that it was none of them.",
-        items=2620,
-        licence="MIT",
-        reset={"game": "{item}", "world_type": "Text"},
-        listed="available_actions",
-        close="",
-    ),
-    "searchqa": Profile(
-        about="You answer a question, and may search for what you do not know.",
-        actions="<search> query </search> | <answer> answer </answer>",
-        items=10_000,
-        id_key="env_idx",
-        create={"id": 0},
-        reset={"id": "{item}"},
-        opening=("",),
-    ),
-    "sqlgym": Profile(
-        about="You answer a question on a SQLite database with one SQL statement a turn.",
-        actions="a SQL statement, in one line",
-        items=3200,
-        id_key="env_idx",
-        reset={"item_id": "{item}"},
-        opening=("",),
-        seen="state",
-    ),
-    "webarena": Profile(
-        about="You use a web browser, shown as an accessibility tree, to reach an objective.",
-        actions="click [id] | type [id] [content] [press_enter_after=0|1] | hover [id] | "
-        "press [key_comb] | scroll [direction=down|up] | new_tab | tab_focus [tab_index] | "
-        "close_tab | goto [url] | go_back | go_forward | stop [answer]",
-        items=812,
-        licence="Apache-2.0",
-        id_key="env_idx",
-        reset={"seed": 0, "idx": "{item}"},
-        ends=("terminated",),
-        cut="truncated",
-        repeats="score",
-    ),
+def _across(indices: range, every: int, *, of: Sequence[int]) -> tuple[int, ...]:
+    return tuple(i for i in indices if i % every in of)
+
+
+# AgentGym-RL's two lists: the second is these ranges, without the first and without four more.
+_WEBARENA_TEST = (
+    *(4, 6, 22, 23, 24, 27, 28, 29, 36, 60, 65, 67, 74, 95, 108, 110, 115, 122, 123, 128, 158),
+    *(165, 168, 203, 214, 215, 222, 228, 238, 239, 247, 251, 255, 264, 278, 280, 300, 318, 328),
+    *(365, 378, 381, 386, 387, 526, 535, 537, 598, 680, 763),
+)
+_WEBARENA_TRAIN = tuple(
+    i
+    for first, last in ((0, 388), (424, 430), (676, 679), (737, 741), (757, 767), (784, 788))
+    for i in range(first, last + 1)
+    if i not in {*_WEBARENA_TEST, 8, 57, 346, 429}
+)
+
+# Its prompts (which recipes are shown besides) repeat while the server runs, and after a restart
+# only under the same PYTHONHASHSEED.
+TEXTCRAFT = Profile(
+    server="textcraft",
+    hello="This is environment TextCraft.",
+    instruction="You craft items, by the commands that are given.\n" + _FORMAT + "get [count] "
+    "[item] | craft [count] [item] using [count] [item], ... | inventory\n"
+    "Only items without a crafting command can be got. Where a command asks for a kind of item "
+    "(planks), any item of that kind will do (oak planks).",
+    licence="MIT; recipe data (c) Mojang, not redistributed",
+    total=544,
+    warm_start=range(0, 544, 5),
+    train=_across(range(544), 5, of=(1, 2, 3)),
+    test=range(4, 544, 5),
+)
+SCIWORLD = Profile(
+    server="sciworld",
+    hello="This is environment ScienceWorld.",
+    instruction="You do experiments in a small house, to finish the task that is given.\n"
+    + _FORMAT
+    + "open|close|activate|deactivate|read|eat|flush|mix|pick up|put down|disconnect [thing] | "
+    "look around | look at|in [thing] | move|pour|dunk [thing] to|into|into [thing] | "
+    "use [thing] on [thing] | connect [thing] to [thing] | go to [place] | focus on [thing] | "
+    "wait1 | wait10 | inventory | task\n"
+    "To focus on a wrong thing ends all. A numbered question is answered with its number.",
+    licence="Apache-2.0",
+    total=4639,
+    warm_start=range(0, 4639, 10),
+    train=_across(range(4639), 10, of=(1, 2, 3, 4, 5, 6)),
+    test=_across(range(4639), 10, of=(7, 8, 9)),
+    opening=("task_description", "observation"),
+    reward="score",
+    full=100.0,
+    cumulative=True,
+    renamed={"wait10": "wait"},  # `wait` is the episode's own word, a revision signal
+    repeats="score",  # its texts differ a little from reset to reset
+)
+# Where a product's price is a range, each environment draws one at its creation: the price limit in
+# such a goal may differ between two of them, and a replay in another one is then a fault.
+WEBSHOP = Profile(
+    server="webshop",
+    hello="ok",
+    instruction="You shop: find what is asked for, choose its options, and buy it.\n"
+    + _FORMAT
+    + "search[keywords] | click[value]\n"
+    "A value must be one of the available actions. To click `buy now` ends it: the nearer the "
+    "product, its options and its price are to what was asked for, the better.",
+    licence="MIT; product texts (c) their sellers",
+    total=6910,  # of the thousand products that the server loads
+    warm_start=range(500, 1500),  # WebShop's own splits; AgentGym's lists are strewn over all
+    train=range(1500, 6910),
+    test=range(500),
+    id_key="env_idx",
+    task_key="session_id",
+    observation="state",
+    choices="/available_actions",
+    grammar=r"(search|click)\[.*\S.*\]",
+    usage="Nothing was done: an action is search[keywords], or click[value] with a value of the "
+    "available actions.",
+)
+BABYAI = Profile(
+    server="babyai",
+    hello="This is environment BabyAI.",
+    instruction="You walk through rooms, and see a few steps ahead, to reach the goal that is "
+    "given.\n" + _FORMAT + "turn left | turn right | move forward | go to [object] [number] | "
+    "pick up [object] [number] | drop | toggle | go through [door] [number] | "
+    "toggle and go through [door] [number] | check available actions\n"
+    "A locked door needs the key of its colour.",
+    licence="Apache-2.0",
+    total=1000,  # 40 levels, and a seed for each 40
+    warm_start=range(200),
+    train=range(200, 800),
+    test=range(800, 1000),
+)
+ALFWORLD = Profile(
+    server="alfworld",
+    hello="This is environment AlfWorld.",
+    instruction="You do a household task with your own hands.\n" + _FORMAT + "one of the available "
+    "actions, word for word\n`Nothing happens` means that the action could not be done.",
+    licence="MIT",
+    total=2620,
+    warm_start=range(0, 2420, 5),
+    train=_across(range(2420), 5, of=(1, 2, 3, 4)),
+    test=range(2420, 2620),
+    task_key="game",
+    reset={"world_type": "Text"},
+    choices="available_actions",
+)
+SEARCHQA = Profile(
+    server="searchqa",
+    hello="ok",
+    instruction="You answer a question, and may search an encyclopedia before.\n"
+    + _FORMAT
+    + "<search>keywords</search> | <answer>the answer alone, in a few words</answer>\n"
+    "After a wrong answer you may try again.",
+    licence="unknown; questions of NQ, HotpotQA and others, passages of Wikipedia",
+    total=221_328,
+    warm_start=range(51_713, 221_328, 10),
+    train=_across(range(51_713, 221_328), 10, of=(0, 1, 2, 4, 5, 6, 7, 8, 9)),
+    test=range(51_713),
+    id_key="env_idx",
+    create={"id": 0},
+    task_key="id",
+    grammar=r".*<(search|answer)>.*\S.*</\1>.*",
+    usage="Nothing was done: an action is <search>keywords</search> or <answer>answer</answer>.",
+)
+SQLGYM = Profile(
+    server="sqlgym",
+    hello="ok",
+    instruction="You answer a question about an SQLite database with one statement, in one line; "
+    "its result is the answer, and ends it.\n" + _FORMAT + "SELECT ...",
+    licence="CC-BY-SA-4.0",
+    total=10_962,
+    warm_start=range(0, 9428, 10),  # of BIRD's training set; its development set is the test
+    train=_across(range(9428), 10, of=range(1, 10)),
+    test=range(9428, 10_962),
+    id_key="env_idx",
+    task_key="item_id",
+    observation="state",
+    close=None,
+    at_most=8,  # then it hands out those again that are in use
+)
+WEBARENA = Profile(
+    server="webarena",
+    hello="ok",
+    instruction="You work in a web browser, and see the page as a tree of numbered elements.\n"
+    + _FORMAT
+    + "click [id] | type [id] [text] [1 to press enter, 0 not to] | hover [id] | press [keys] | "
+    "scroll [down] | scroll [up] | new_tab | tab_focus [number] | close_tab | goto [url] | "
+    "go_back | go_forward | stop [answer]\n"
+    "`stop` ends it, with the answer, if one was asked for, or N/A if it cannot be done.",
+    licence="Apache-2.0; pages under their own terms",
+    total=812,
+    warm_start=_WEBARENA_TRAIN[::6],
+    train=tuple(i for place, i in enumerate(_WEBARENA_TRAIN) if place % 6),
+    test=_WEBARENA_TEST,
+    id_key="env_idx",
+    task_key="idx",
+    reset={"seed": 0},
+    opening=("/observation",),  # reset's own answer lacks what is to be done
+    ended="terminated",
+    truncated="truncated",
+    sent="```{}```",
+    at_most=1,  # its episodes share one state
+    gone_seen=r"'?\d+'?",  # it shows every error as a page
+    repeats="score",
+)
+PROFILES = {
+    profile.server: profile
+    for profile in (
+        *(TEXTCRAFT, SCIWORLD, WEBSHOP, BABYAI),
+        *(ALFWORLD, SEARCHQA, SQLGYM, WEBARENA),
+    )
 }

@@ -1,4 +1,4 @@
-"""The wire to a server of AgentGym: requests, what their answers say, and which of them are faults."""
+"""The wire to a server of AgentGym: requests, what is in their answers, and what is a fault."""
 
 from __future__ import annotations
 
@@ -116,11 +116,12 @@ class Wire:
 
     async def end(self, number: int) -> None:
         """Close an environment, if the server can; what it answers changes nothing."""
-        for _ in range(_TRIES_TO_END if self._profile.close else 0):
-            with contextlib.suppress(Fault, EnvironmentFault, TimeoutError):
+        path, body = self._profile.close, {self._profile.id_key: number}
+        for _ in range(_TRIES_TO_END if path else 0):
+            with contextlib.suppress(Fault, TimeoutError):
                 async with asyncio.timeout(min(ENDING_S, self._timeout_s)):
-                    url, body = self._profile.close or "", {self._profile.id_key: number}
-                    await self._ask("POST", url, json=body)
+                    with contextlib.suppress(EnvironmentFault):  # 404: it cannot
+                        await self._ask("POST", path or "", json=body)
                 return
 
     async def aclose(self) -> None:
@@ -179,8 +180,8 @@ class Wire:
 
 def _opening(profile: Profile, answer: Any) -> Any:
     if isinstance(answer, dict):
-        parts = [answer.get(name) for name in profile.opening]
-        return "\n".join(parts) if all(isinstance(part, str) for part in parts) else None
+        parts = [part for name in profile.opening if isinstance(part := answer.get(name), str)]
+        return "\n".join(parts) if len(parts) == len(profile.opening) else None
     return answer[0] if isinstance(answer, list) and answer else answer
 
 

@@ -1,282 +1,223 @@
 """OpenEnv servers (https://github.com/meta-pytorch/OpenEnv), over their WebSocket.
 
-An episode lives in one connection; the server's HTTP routes make a fresh environment each request,
-and so have no episodes. Where a connection is lost, the episode is played again in a new one.
+An episode lives in one session; the server's HTTP routes make a fresh environment each request,
+and so have no episodes. Where a session is lost, the episode is played again in a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-import websockets
-from websockets.asyncio.client import ClientConnection, connect
+import aiohttp
 
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
 from agent_r.leases import Leases
 from agent_r.replay import normalised
 from agent_r.settings import OpenEnvEnv
+from env_adapters.openenv_texts import (
+    NotANumber,
+    Told,
+    clean,
+    digest,
+    filled,
+    has_a_place,
+    misfit,
+    name_of,
+    told,
+)
+from env_adapters.openenv_wire import Full, Lost, Refused, Session, addresses
 
 VERSION = 1  # raised when the same actions could give other observations
-MOST_SENT = 2000  # characters of an action
-MOST_RECEIVED = 2**22  # bytes of an answer
-TRIES = 3  # connections in which one step is tried
+TRIES = 3  # sessions in which one step is tried
+PAUSE_S = 0.2  # before the second try; longer before the third
+
+Asked: TypeAlias = tuple[str, dict[str, Any]]  # `reset` or `step`, and its data
 
 
 class OpenEnv:
-    """Implements Environment: one episode at a time, in a connection that is lent for it."""
+    """Implements Environment: one episode at a time, in a session that is lent for it."""
 
     def __init__(self, world: OpenEnvWorld) -> None:
         self._world, self._spec = world, world.spec
-        self._held: ClientConnection | None = None
-        self._opening: dict[str, Any] = {}
-        self._sent: list[tuple[dict[str, Any], str]] = []  # actions, and what was seen then
-        self._total = 0.0  # of the rewards as the server gives them
-        self._done = True
+        self._session: Session | None = None
+        self._past: list[tuple[Asked, Told]] = []  # of this episode, to be played again
+        self._earned: float | None = None
+        self._running = False
 
     @property
     def info(self) -> EnvInfo:
         return self._world.info
 
     def tasks(self, split: Split) -> Sequence[TaskSpec]:
-        """What the settings list, named by what `reset` is sent."""
+        """What the settings list."""
         listed = {"train": self._spec.train, "test": self._spec.test}.get(split, ())
         return [TaskSpec(name_of(data), split) for data in listed]
 
     async def reset(self, task: str) -> str:
-        listed = {name_of(data): data for data in (*self._spec.train, *self._spec.test)}
-        if task not in listed:
-            raise UnknownTask(f"{self._spec.name} has no task '{task[:80]}'")
-        self._opening, self._sent, self._total, self._done = listed[task], [], 0.0, True
-        answer = await self._again({"type": "reset", "data": self._opening})
-        self._done = False
-        return self._text(answer)
+        if task not in self._world.resets:
+            raise UnknownTask(f"{self._spec.name} has no task {task[:80]!r}")
+        self._past, self._earned, self._running = [], None, False
+        opening = await self._ask(("reset", self._world.resets[task]))
+        if opening.done:
+            raise EnvironmentFault(f"{self._world.name}: '{task}' is over before it begins")
+        self._running = True
+        return opening.text
 
     async def step(self, action: str) -> StepResult:
-        if self._done:
-            raise ValueError("the episode has ended: reset first")
+        if not self._running:
+            raise ValueError("no episode is under way: reset first")
         try:
-            sent = fill(self._spec.action, action[:MOST_SENT])
-        except ValueError as refusal:
-            return StepResult(str(refusal), self._reward(), terminated=False)
-        try:
-            answer = await self._again({"type": "step", "data": sent})
-        except _Refused as refusal:
-            return StepResult(str(refusal), self._reward(), terminated=False)
-        seen = self._text(answer)
-        self._sent.append((sent, seen))
-        if answer.get("reward") is not None:
-            kept = self._total if self._spec.reward == "sum" else 0.0
-            self._total = kept + float(answer["reward"])
-        self._done = bool(answer.get("done"))
-        return StepResult(seen, self._reward(), self._done)
-
-    def _reward(self) -> float:
-        low, high = self._spec.reward_range
-        return min(max((self._total - low) / (high - low), 0.0), 1.0)
-
-    def _text(self, answer: dict[str, Any]) -> str:
-        found: Any = answer.get("observation")
-        for part in filter(None, self._spec.observation.split(".")):
-            found = found.get(part) if isinstance(found, dict) else None
-        if found is None:
-            found = answer.get("observation")
-        return found if isinstance(found, str) else json.dumps(found, sort_keys=True)
-
-    async def _again(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Ask; in another connection if this one is lost, after the episode's steps so far."""
-        lost: Exception | None = None
-        for tried in range(TRIES):
-            try:
-                if self._held is None:
-                    self._held = await self._world.sessions.take()
-                    if message["type"] == "step":
-                        await self._catch_up()
-                return await self._ask(message)
-            except (websockets.WebSocketException, OSError, TimeoutError, _Garbled) as error:
-                lost = error
-                await self._drop()
-                await asyncio.sleep(0.2 * tried)
-            except _Refused:
-                raise
-            except BaseException:
-                await self._drop()
-                raise
-        why = "time-out" if isinstance(lost, TimeoutError) else type(lost).__name__
-        raise EnvironmentFault(f"{self._spec.base_url} does not answer ({why}, {TRIES} tries)")
-
-    async def _catch_up(self) -> None:
-        """Bring a new connection to where the lost one was.
-
-        Raises:
-            EnvironmentFault: it answers otherwise now.
-        """
-        await self._ask({"type": "reset", "data": self._opening})
-        for sent, seen in self._sent:
-            answer = await self._ask({"type": "step", "data": sent})
-            if normalised(self._text(answer)) != normalised(seen):
-                raise EnvironmentFault(
-                    f"{self._spec.base_url} was lost, and answers otherwise when played again"
-                )
-
-    async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """One message, and its answer's data."""
-        if self._held is None:
-            raise ValueError("no connection is held")
-        async with asyncio.timeout(self._spec.timeout_s):
-            await self._held.send(json.dumps(message))
-            received = await self._held.recv()
-        return data_of(received, self._spec.base_url)
-
-    async def _drop(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            await self._world.sessions.drop(held)
+            data = filled(self._spec.action, action)
+        except NotANumber as refusal:
+            return StepResult(str(refusal), self._spec.fraction(self._earned), terminated=False)
+        answer = await self._ask(("step", data))
+        self._earned = self._spec.earned(self._earned, answer.reward)
+        self._running = not answer.done
+        return StepResult(answer.text, self._spec.fraction(self._earned), answer.done)
 
     async def close(self) -> None:
-        self._done = True
-        held, self._held = self._held, None
-        if held is not None:
-            self._world.sessions.give_back(held)
+        self._running = False
+        session, self._session = self._session, None
+        if session is not None:
+            self._world.sessions.give_back(session)
 
+    async def _ask(self, asked: Asked) -> Told:
+        """The answer; where the session is lost, that of another one brought to the same place."""
+        lost = Lost()
+        for tried in range(TRIES):
+            await asyncio.sleep(PAUSE_S * tried)
+            try:
+                answer = await self._answer(await self._ready(), asked)
+            except Lost as error:
+                lost = error
+                await self._drop()
+            except BaseException:  # cancelled, too: an answer may come that nobody waits for
+                self._running = False
+                await self._drop()
+                raise
+            else:
+                self._past.append((asked, answer))
+                return answer
+        self._running = False
+        raise EnvironmentFault(f"{self._world.name}: {lost} ({TRIES} tries)") from lost
 
-class _Garbled(Exception):
-    """An answer that is none."""
+    async def _ready(self) -> Session:
+        """A session in which all of the episode so far has happened."""
+        if self._session is None:
+            session = self._session = await self._world.session()
+            for asked, before in self._past:
+                now = await self._answer(session, asked)
+                if (normalised(now.text), now.reward, now.done) != (
+                    normalised(before.text), before.reward, before.done
+                ):  # fmt: skip
+                    raise EnvironmentFault(
+                        f"{self._world.name}: the session was lost, and the same actions give "
+                        "other answers in a new one"
+                    )
+        return self._session
 
+    async def _answer(self, session: Session, asked: Asked) -> Told:
+        kind, data = asked
+        try:
+            return told(await session.ask(kind, data), self._spec.observation)
+        except Refused as refusal:
+            if kind == "step":
+                return Told(clean(f"That was refused: {refusal}"))
+            raise EnvironmentFault(f"{self._world.name} refuses to reset: {refusal}") from refusal
+        except (ValueError, OverflowError) as error:
+            raise EnvironmentFault(f"{self._world.name} answered {error}") from error
 
-class _Refused(Exception):
-    """The server does not take that action; its text is the observation."""
-
-
-def data_of(received: str | bytes, where: str) -> dict[str, Any]:
-    """What an answer holds: observation, reward, done."""
-    try:
-        answer = json.loads(received)
-        kind, data = answer["type"], answer["data"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _Garbled("no JSON, or no answer") from error
-    if kind == "error":
-        message = str(data.get("message", ""))[:300] if isinstance(data, dict) else str(data)[:300]
-        code = data.get("code", "") if isinstance(data, dict) else ""
-        if code == "CAPACITY_REACHED":
-            raise EnvironmentFault(
-                f"{where} has no room for another episode: lower env.sessions, or raise the "
-                "server's own limit"
-            )
-        raise _Refused(f"That is not possible: {message or code}")
-    if not isinstance(data, dict):
-        raise _Garbled("an answer without data")
-    return data
-
-
-def fill(template: Any, action: str) -> Any:
-    """An action as the server takes it: the settings' template, with what the actor does in it.
-
-    >>> fill({"message": "{action}", "n": 1}, "hello")
-    {'message': 'hello', 'n': 1}
-    >>> fill({"action_id": "{action:int}"}, " 3 ")
-    {'action_id': 3}
-
-    Raises:
-        ValueError: a number is wanted, and this is none.
-    """
-    if isinstance(template, dict):
-        return {key: fill(value, action) for key, value in template.items()}
-    if isinstance(template, list):
-        return [fill(value, action) for value in template]
-    if template == "{action:int}":
-        digits = action.strip().removeprefix("-")
-        if not (digits.isdecimal() and digits.isascii() and len(digits) < 10):
-            raise ValueError("That is no action here: answer with a number.")
-        return int(action)
-    # Half of a surrogate pair is no text that JSON could carry.
-    clean = action.encode("utf-8", "replace").decode("utf-8")
-    return template.replace("{action}", clean) if isinstance(template, str) else template
-
-
-def name_of(data: dict[str, Any]) -> str:
-    """A task's name: what its `reset` is sent, or a digest where that is long.
-
-    >>> name_of({}), name_of({"seed": 3, "level": "easy"})
-    ('default', 'level=easy,seed=3')
-    """
-    said = ",".join(f"{key}={data[key]}" for key in sorted(data)) or "default"
-    canonical = json.dumps(data, sort_keys=True)
-    short = hashlib.sha256(canonical.encode()).hexdigest()[:12]
-    return said if len(said) <= 60 and said.isprintable() else f"{said[:40]}-{short}"
+    async def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await self._world.sessions.drop(session)
 
 
 class OpenEnvWorld:
-    """Implements World: the connections to one server."""
+    """Implements World: the sessions of one server."""
 
     expert: Expert | None = None
 
     def __init__(self, spec: OpenEnvEnv) -> None:
         self.spec = spec
-        self.url = spec.base_url.rstrip("/").replace("http", "ws", 1) + "/ws"
-        self.sessions: Leases[ClientConnection] = Leases(
-            self._connect, _hang_up, limit=spec.sessions
-        )
-        told = spec.model_dump_json(include={"action", "observation", "reward", "reward_range"})
+        self.resets = {name_of(data): data for data in (*spec.train, *spec.test)}
+        self._socket_url, self._http_url = addresses(spec.base_url)
+        self.name = f"openenv '{spec.name}' ({self._http_url.partition('://')[2]})"
+        self.sessions: Leases[Session] = Leases(self._open, Session.end, limit=spec.sessions)
+        how = {"action", "observation", "reward", "reward_range"}
         self.info = EnvInfo(
-            name=f"openenv-{spec.name}",
-            version=f"{VERSION}-{hashlib.sha256(told.encode()).hexdigest()[:12]}",
+            name=spec.name,
+            version=f"{VERSION}-{spec.version}-{digest(spec.model_dump(mode='json', include=how))}",
             instruction=spec.instruction,
             licence=spec.licence,
-            source="https://github.com/meta-pytorch/OpenEnv",
+            source="an OpenEnv server (https://github.com/meta-pytorch/OpenEnv)",
         )
 
     def environment(self) -> Environment:
         return OpenEnv(self)
 
-    async def _connect(self) -> ClientConnection:
-        return await connect(
-            self.url, max_size=MOST_RECEIVED, open_timeout=self.spec.timeout_s, close_timeout=2
-        )
+    async def session(self) -> Session:
+        """One that was alive a moment ago: a server that was started anew has forgotten ours."""
+        while not (session := await self.sessions.take()).alive:
+            await self.sessions.drop(session)
+        return session
+
+    async def _open(self) -> Session:
+        return await Session.open(self._socket_url, name=self.name, timeout_s=self.spec.timeout_s)
 
     async def check(self) -> None:
-        """Begin an episode and end it.
+        """Whether the server is there, takes these actions, and has room for all sessions.
 
         Raises:
-            ConfigError: nothing answers there, or something else.
+            ConfigError: it takes others, or has not.
+            EnvironmentFault: nobody answers.
         """
-        env = self.environment()
-        first = [task for split in ("train", "test") for task in env.tasks(split)][:1]
+        if wrong := misfit(await self._schema(), self.spec.action, self.spec.observation):
+            raise ConfigError(f"{self.name}: {wrong}")
+        opened = await asyncio.gather(
+            *(self._open() for _ in range(self.spec.sessions)), return_exceptions=True
+        )
+        await asyncio.gather(*(one.end() for one in opened if isinstance(one, Session)))
+        for one in opened:
+            if isinstance(one, Full):
+                raise ConfigError(str(one)) from one
+            if isinstance(one, Lost):
+                raise EnvironmentFault(f"{self.name}: {one}") from one
+            if isinstance(one, BaseException):
+                raise one
+
+    async def _schema(self) -> dict[str, Any]:
+        """Of actions and observations; empty where the server does not tell."""
+        limit = aiohttp.ClientTimeout(total=self.spec.timeout_s)
         try:
-            for task in first:
-                await env.reset(task.id)
-        except (EnvironmentFault, _Refused) as error:
-            raise ConfigError(f"no OpenEnv server at {self.spec.base_url}: {error}") from error
-        finally:
-            await env.close()
+            async with (
+                aiohttp.ClientSession(timeout=limit, trust_env=True) as http,
+                http.get(f"{self._http_url}/schema") as answer,
+            ):
+                found = await answer.json(content_type=None) if answer.status == 200 else {}
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            why = " ".join(str(error).split())[:120] or type(error).__name__
+            raise EnvironmentFault(f"{self.name} does not answer: {why}") from error
+        except ValueError:  # no JSON: whatever that is, the WebSocket will tell
+            found = {}
+        return found if isinstance(found, dict) else {}
 
     async def aclose(self) -> None:
         await self.sessions.aclose()
-
-
-async def _hang_up(connection: ClientConnection) -> None:
-    """Say good-bye, and do not wait long for an answer."""
-    try:
-        await connection.send('{"type": "close", "data": {}}')
-    except (websockets.WebSocketException, OSError):
-        return
-    finally:
-        await connection.close()
 
 
 def openenv(spec: OpenEnvEnv) -> OpenEnvWorld:
     """The world of these settings.
 
     Raises:
-        ConfigError: the rewards have no range, or two tasks the same name.
+        ConfigError: the action has no place for the actor's, or a task is listed twice.
     """
-    if spec.reward_range[0] >= spec.reward_range[1]:
-        raise ConfigError(f"env.reward_range {spec.reward_range}: the first must be the lower one")
-    names = [name_of(data) for data in (*spec.train, *spec.test)]
-    if len(set(names)) < len(names):
-        raise ConfigError("env.train and env.test list the same task twice")
-    return OpenEnvWorld(spec)
+    if not has_a_place(spec.action):
+        raise ConfigError("env.action says nowhere `{action}`: the actor's would not be sent")
+    world = OpenEnvWorld(spec)
+    if len(world.resets) < len(spec.train) + len(spec.test):
+        raise ConfigError("env.train and env.test list a task twice")
+    return world

@@ -2,8 +2,8 @@
 
 The package's own `env.step` computes every valid action anew at each step; only the raw calls
 below it are made here. What is seen is not quite the same from reset to reset (the order of cups,
-where a bee is, a degree more or less): scores are. An ambiguous action is answered with a numbered menu, and the next action picks from it: a
-replay of all actions passes through the same menus.
+where a bee is, a degree more or less): scores are. An ambiguous action is answered with a numbered
+menu, and the next action picks from it: a replay of all actions passes through the same menus.
 """
 
 from __future__ import annotations

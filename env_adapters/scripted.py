@@ -84,19 +84,18 @@ class ScriptedCast:
     """Implements Actor for a run of several worlds: each has its own, known by its instruction."""
 
     actors: dict[str, Actor]
+    usage: Usage = field(default_factory=Usage)  # of them all
 
     @property
     def name(self) -> str:
         return next(iter(self.actors.values())).name
 
-    @property
-    def usage(self) -> Usage:
-        total = Usage()
-        for actor in self.actors.values():
-            total.add(actor.usage)
-        return total
-
     async def complete(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
     ) -> list[Completion]:
-        return await self.actors[messages[0].content].complete(messages, n=n, params=params)
+        actor = self.actors[messages[0].content]
+        replies = await actor.complete(messages, n=n, params=params)
+        self.usage.requests += 1
+        self.usage.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
+        self.usage.completion_tokens += sum(reply.completion_tokens for reply in replies)
+        return replies

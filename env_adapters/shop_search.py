@@ -6,13 +6,15 @@ nothing, and those that are then equal stand in the order of the products' ids.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import bm25s
 import numpy as np
+from tqdm import tqdm
 
 from env_adapters.shop_catalogue import Product
 
@@ -47,6 +49,16 @@ def searchable(product: Product) -> str:
     return " ".join((*texts, product.description, *values))
 
 
+@contextlib.contextmanager
+def _no_monitor() -> Iterator[None]:
+    """The library's silent progress bars would start a thread that never ends."""
+    before, tqdm.monitor_interval = tqdm.monitor_interval, 0
+    try:
+        yield
+    finally:
+        tqdm.monitor_interval = before
+
+
 class Search:
     """An index of products, which come in the order of their ids."""
 
@@ -57,7 +69,8 @@ class Search:
         self._names = [product.id for product in products]
         self._index = bm25s.BM25(dtype="float64")
         numbers = [[self._ids[word] for word in text] for text in texts]
-        self._index.index((numbers, self._ids), show_progress=False)
+        with _no_monitor():
+            self._index.index((numbers, self._ids), show_progress=False)
         self.found = lru_cache(maxsize=_KEPT)(self._found)
 
     def _found(self, query: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""TextWorldExpress (Jansen and Côté 2022, arXiv 2208.01174), in process: eight fast text games."""
+"""TextWorldExpress (Jansen and Côté 2022, arXiv 2208.01174), in process: seven of its games."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from agent_r.settings import TextWorldExpressEnv
 
 VERSION = 1  # raised when the same actions could give other observations
 INTERFACE = "textworldexpress.runtime.PythonInterface"
-GAMES = (
-    "cookingworld", "coin", "twc", "mapreader", "arithmetic", "sorting", "simonsays", "peckingorder"
-)  # fmt: skip
+GAMES = ("cookingworld", "coin", "twc", "mapreader", "arithmetic", "simonsays", "peckingorder")
 MOST_ACTIONS = 40  # that an observation lists
 MOST_PROMPTS = 10_000  # whose tasks are remembered
 
@@ -66,7 +64,7 @@ class TextWorldExpress:
     def _parts(self, task: str) -> tuple[str, int]:
         game, _, rest = task.partition("/")
         fold, _, number = rest.partition("/")
-        first = {fold: seed for fold, seed in FOLDS.values()}.get(fold)
+        first = dict(FOLDS.values()).get(fold)
         seed = int(number) if number.isdecimal() and len(number) < 9 else -1
         if game != self._spec.game or first is None or not first <= seed < first + SEEDS:
             raise UnknownTask(f"TextWorldExpress has no task '{task[:80]}': like coin/train/17")
@@ -196,6 +194,11 @@ def textworld_express(spec: TextWorldExpressEnv) -> TextWorlds:
         ExtraMissing: the package is not installed.
         ConfigError: there is no such game.
     """
+    if spec.game == "sorting":
+        raise ConfigError(
+            "TextWorldExpress's `sorting` keeps its things once for all episodes in a machine, so "
+            "that they disturb one another: choose another env.game"
+        )
     if spec.game not in GAMES:
         raise ConfigError(f"TextWorldExpress has no game '{spec.game}': {', '.join(GAMES)}")
     return TextWorlds(spec)

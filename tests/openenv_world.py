@@ -1,6 +1,6 @@
 """A world behind a real OpenEnv server: count up to a goal, one number at a time.
 
-    PYTHONPATH=<where openenv is installed> python tests/openenv_world.py PORT SESSIONS
+PYTHONPATH=<where openenv is installed> python tests/openenv_world.py PORT SESSIONS
 """
 
 from __future__ import annotations

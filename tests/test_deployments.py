@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 YAML = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS = {each["name"]: each for each in YAML["deployments"]}
 # Commands that are no flow: they check, serve or make the packaged model.
-NO_FLOW = {"verify", "serve", "warm-start", "pull", "diff", "merge", "export"}
+NO_FLOW = {"verify", "check-env", "serve", "warm-start", "pull", "diff", "merge", "export"}
 
 
 def flow_of(name: str) -> Flow[..., Any]:

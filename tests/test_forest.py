@@ -29,7 +29,7 @@ from agent_r.together import each
 
 TASK = TaskSpec("corridor 0", "train", 0)
 WALKS = 4
-SEARCH = {"walks": WALKS, "simulations": 20, "candidates": 4, "max_depth": 5}
+SEARCH = {"tried": "all", "walks": WALKS, "simulations": 20, "candidates": 4, "max_depth": 5}
 CHOICES = ("take key", "push", "drop key", "east")
 
 

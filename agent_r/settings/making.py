@@ -20,6 +20,12 @@ class SearchConfig(Settings):
         "few trees, and find fewer pairs",
     )
     max_depth: Positive = Field(20, description="steps of one trajectory, at most")
+    tried: Literal["all", "walked", "auto"] = Field(
+        "auto",
+        description="which of a node's replies the world is asked about: `all` finds more ends for "
+        "the same calls, and costs a replay each where the world cannot fork; `walked` waits until "
+        "a simulation comes by; `auto`: all where it forks",
+    )
     exploration: float = Field(0.25, ge=0, description="c of the UCT formula")
     temperature: float = Field(1.0, gt=0, description="of the replies sampled at a node")
     max_tokens: Positive = Field(128, description="length of one reply, in tokens")

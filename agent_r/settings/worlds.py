@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agent_r.settings.base import Positive, Settings
 
@@ -75,7 +76,37 @@ class AgentGymEnv(WorldSettings):
     timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
 
 
-class OpenEnvEnv(WorldSettings):
+class ScoredWorld(WorldSettings):
+    """Worlds whose rewards are numbers of their own, here made the reward so far, in [0, 1]."""
+
+    reward: Literal["last", "sum"] = Field("last", description="the last step's, or all together")
+    reward_range: tuple[float, float] = Field((0.0, 1.0), description="what becomes 0 and 1")
+
+    @model_validator(mode="after")
+    def _the_range_has_a_length(self) -> ScoredWorld:
+        low, high = self.reward_range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"reward_range {self.reward_range}: the first must be the lower one")
+        return self
+
+    def earned(self, so_far: float | None, reward: float | None) -> float | None:
+        """The world's rewards up to this one; None is one that the world did not give."""
+        if reward is None or so_far is None or self.reward == "last":
+            return so_far if reward is None else reward
+        return so_far + reward
+
+    def fraction(self, earned: float | None) -> float:
+        """As a StepResult has it; 0 where nothing was given yet.
+
+        >>> env = dict(kind="gymnasium", factory="a:b", instruction="?", reward_range=(-1, 1))
+        >>> [GymnasiumEnv(**env).fraction(earned) for earned in (None, -1, 0, 7)]
+        [0.0, 0.0, 0.5, 1.0]
+        """
+        low, high = self.reward_range
+        return 0.0 if earned is None else min(max((earned - low) / (high - low), 0.0), 1.0)
+
+
+class OpenEnvEnv(ScoredWorld):
     """An OpenEnv server, over its WebSocket."""
 
     kind: Literal["openenv"] = Field(description="which world")
@@ -92,14 +123,15 @@ class OpenEnvEnv(WorldSettings):
         ({},), description="tasks to explore: what `reset` is sent for each"
     )
     test: tuple[dict[str, Any], ...] = Field((), description="held-out tasks, likewise")
-    reward: Literal["last", "sum"] = Field("last", description="the last step's, or all together")
-    reward_range: tuple[float, float] = Field((0.0, 1.0), description="what becomes 0 and 1")
+    version: str = Field(
+        "1", min_length=1, description="raise it when the same actions would give other answers"
+    )
     licence: str = Field("unknown", description="of the world's texts, an SPDX name")
     sessions: Positive = Field(1, description="episodes at once (the server's own limit)")
     timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
 
 
-class GymnasiumEnv(WorldSettings):
+class GymnasiumEnv(ScoredWorld):
     """A Gymnasium-style environment whose observations and actions are text (or numbered)."""
 
     kind: Literal["gymnasium"] = Field(description="which world")
@@ -108,10 +140,14 @@ class GymnasiumEnv(WorldSettings):
     )
     arguments: dict[str, Any] = Field({}, description="what the function is called with")
     instruction: str = Field(min_length=1, description="the system prompt: what the actor may do")
-    seeds: Positive = Field(100, description="a task is a seed of reset: these, from 0")
+    seeds: int = Field(100, ge=4, description="a task is a seed of reset: these, from 0")
     reward: Literal["last", "sum"] = Field("sum", description="the last step's, or all together")
-    reward_range: tuple[float, float] = Field((0.0, 1.0), description="what becomes 0 and 1")
+    version: str = Field(
+        "1", min_length=1, description="raise it when the same actions would give other answers"
+    )
     licence: str = Field("unknown", description="of the world's texts, an SPDX name")
+    environments: Positive = Field(16, description="made and kept, a thread each, at most")
+    timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
 
 
 class PythonEnv(WorldSettings):

@@ -1,0 +1,212 @@
+"""ScienceWorld in process: its tasks, its scores, its menus, and the machine that it lives in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import threading
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_r.config import parse
+from agent_r.environment import Environment
+from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
+from agent_r.replay import replay
+from agent_r.settings import ScienceWorldEnv
+from env_adapters import world_of
+from env_adapters.scienceworld import ScienceWorlds, scienceworld
+from env_adapters.scienceworld_tasks import VARIATIONS, all_tasks
+
+pytestmark = pytest.mark.skipif(
+    find_spec("scienceworld") is None or shutil.which("java") is None,
+    reason="needs the extra `scienceworld` and a Java runtime",
+)
+QUICK = ("find-plant", "find-animal", "find-living-thing", "find-non-living-thing")
+ODD = ("", "   ", "x" * 100_000, "é☃", "a\ud800b", "look\naround", "0", "\x00\x07", "{{}}")
+
+
+def threads() -> set[str]:
+    """The names of all that run, but for the event loop's own helpers."""
+    return {t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")}
+
+
+def spec(**over: Any) -> ScienceWorldEnv:
+    return ScienceWorldEnv(kind="scienceworld", **over)
+
+
+@contextlib.asynccontextmanager
+async def opened(**over: Any) -> AsyncIterator[tuple[ScienceWorlds, Environment]]:
+    world = scienceworld(spec(**over))
+    env = world.environment()
+    try:
+        yield world, env
+    finally:
+        await env.close()
+        await world.aclose()
+
+
+async def test_the_table_of_tasks_is_the_machines_own() -> None:
+    async with opened() as (world, _):
+        simulator = await world.simulators.extra()
+
+        def asked() -> dict[str, tuple[int, int, int]]:
+            server, found = simulator.server, {}
+            for name in map(str, server.getTaskNames()):
+                server.load(name, 0, "easy", False)
+                train, dev, test = (
+                    [int(n) for n in numbers]
+                    for numbers in (
+                        server.getVariationsTrain(),
+                        server.getVariationsDev(),
+                        server.getVariationsTest(),
+                    )
+                )
+                count = int(server.getTaskMaxVariations(name))
+                assert train + dev + test == list(range(count))
+                found[name] = count, len(train), len(dev)
+            return found
+
+        assert await world.simulators.call(asked) == VARIATIONS
+
+
+def test_splits_are_disjoint_and_their_first_tasks_are_of_all_kinds() -> None:
+    splits = [{t.id for t in all_tasks(split, ())} for split in ("train", "warm_start", "test")]  # type: ignore[arg-type]
+    assert [len(split) for split in splits] == [3592, 1796, 1819]
+    assert len(set.union(*splits)) == 7207
+    assert len({t.id.split("/")[0] for t in all_tasks("train", ())[:30]}) == 30
+    assert {t.id.split("/")[0] for t in all_tasks("test", ("boil",))} == {"boil"}
+
+
+async def test_the_same_actions_reach_the_same_score() -> None:
+    async with opened(tasks=QUICK) as (world, env):
+        reached = []
+        for task in [task.id for task in env.tasks("train")[:8]]:
+            gold = await world.expert.way(await env.reset(task), [])
+            rewards = [await replay(env, task, [f"Action: {a}" for a in gold]) for _ in range(2)]
+            assert rewards[0][1] == rewards[1][1]
+            reached.append(rewards[0][1])
+        assert reached.count(1.0) >= 6
+
+
+async def test_a_wrong_focus_ends_the_episode_with_nothing() -> None:
+    async with opened() as (_, env):
+        await env.reset("find-plant/0")
+        await env.step("look around")
+        result = await env.step("focus on air")
+        assert (result.reward, result.terminated) == (0.0, True)
+        with pytest.raises(ValueError, match="ended"):
+            await env.step("look around")
+
+
+async def test_a_menu_is_answered_by_a_number_and_replays() -> None:
+    async with opened() as (_, env):
+        for _ in range(2):
+            await env.reset("find-plant/0")
+            await env.step("teleport to greenhouse")
+            asked = await env.step("pick up flower pot")
+            if "Ambiguous" not in asked.observation:
+                pytest.skip("nothing is ambiguous there")
+            assert "You move" in (await env.step("0")).observation
+
+
+async def test_our_own_limit_truncates_also_what_costs_no_move() -> None:
+    async with opened(step_limit=3) as (_, env):
+        await env.reset("boil/0")
+        ends = [(await env.step("inventory")).truncated for _ in range(3)]
+        assert ends == [False, False, True]
+
+
+@pytest.mark.parametrize("action", ODD, ids=lambda a: repr(a[:10]))
+async def test_any_action_is_answered(action: str) -> None:
+    async with opened() as (_, env):
+        await env.reset("boil/0")
+        result = await env.step(action)
+        assert isinstance(result.observation, str)
+        assert 0.0 <= result.reward <= 1.0
+
+
+async def test_a_machine_that_dies_is_one_line_and_the_next_episode_has_another() -> None:
+    async with opened() as (world, env):
+        await env.reset("boil/0")
+        machine = world.simulators.machine
+        assert machine is not None
+        os.kill(machine.pid, signal.SIGKILL)
+        with pytest.raises(EnvironmentFault, match=r"^[^\n]*virtual machine has ended$"):
+            for _ in range(3):
+                await env.step("look around")
+        assert "Your task" in await env.reset("boil/0")
+        assert world.simulators.machine is not machine
+
+
+async def test_nothing_is_left_after_the_world_is_closed() -> None:
+    before = threads()
+    async with opened() as (world, env):
+        await env.reset("boil/0")
+        machine = world.simulators.machine
+        assert machine is not None
+    assert not Path(f"/proc/{machine.pid}").exists()
+    assert threads() <= before
+    await world.aclose()
+
+
+async def test_a_start_that_nobody_waits_for_is_ended_too() -> None:
+    world = scienceworld(spec())
+    begun = asyncio.create_task(world.environment().reset("boil/0"))
+    await asyncio.sleep(0.2)
+    begun.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await begun
+    await world.aclose()
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    names = [Path(f"/proc/{child}/comm").read_text().strip() for child in children]
+    assert "java" not in names
+
+
+async def test_a_cancelled_step_does_not_disturb_the_next_episode() -> None:
+    async with opened(simulators=1) as (_, env):
+        opening = (await env.reset("find-plant/0")).splitlines()[0]
+        step = asyncio.create_task(env.step("wait10"))
+        await asyncio.sleep(0)
+        step.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await step
+        assert (await env.reset("find-plant/0")).splitlines()[0] == opening
+
+
+async def test_more_episodes_than_simulators_wait_and_all_end() -> None:
+    async with opened(simulators=2) as (world, _):
+        most = 0
+
+        async def play(number: int) -> None:
+            nonlocal most
+            env = world.environment()
+            await env.reset(f"find-plant/{number}")
+            most = max(most, world.simulators.held)
+            await env.step("look around")
+            await env.close()
+
+        await asyncio.gather(*(play(number) for number in range(6)))
+        assert most <= 2
+
+
+async def test_what_does_not_exist_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with opened() as (world, env):
+        for task in ("boil", "boil/999", "boil/01", "dance/1", "boil/-1"):
+            with pytest.raises(UnknownTask):
+                await env.reset(task)
+        for over in ({"tasks": ("dance",)}, {"simplifications": "hard"}):
+            env_settings = {"kind": "scienceworld", **over}
+            with pytest.raises(ConfigError, match=r"^ScienceWorld has no [^\n]+$"):
+                world_of(parse({"env": env_settings}, source="test").env)  # type: ignore[arg-type]
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(ConfigError, match="install one"):
+            await world.check()
