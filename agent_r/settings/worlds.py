@@ -52,7 +52,7 @@ class ScienceWorldEnv(WorldSettings):
     simplifications: str = Field("easy", description="as ScienceWorld names them, comma-separated")
     step_limit: Positive = Field(100, description="actions of an episode, those without cost too")
     simulators: Positive = Field(16, description="episodes at once in the one JVM, at most")
-    heap_mb: int = Field(512, ge=128, description="the JVM's heap, at most")
+    heap_mb: int = Field(448, ge=128, description="the JVM's heap, at most")
 
 
 class TextWorldExpressEnv(WorldSettings):
