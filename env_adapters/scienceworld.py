@@ -1,9 +1,10 @@
 """ScienceWorld (Wang et al. 2022, arXiv 2203.07540), in process: experiments in a small house.
 
 The package's own `env.step` computes every valid action anew at each step; only the raw calls
-below it are made here. What is seen is not quite the same from reset to reset (the order of cups,
-where a bee is, a degree more or less): scores are. An ambiguous action is answered with a numbered
-menu, and the next action picks from it: a replay of all actions passes through the same menus.
+below it are made here. An ambiguous action is answered with a numbered menu, and the next action
+picks from it: a replay of all actions passes through the same menus, for the same actions give the
+same texts here, whatever other episodes there are. That needs three things, see `MACHINE` and
+`begin`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ from env_adapters.scienceworld_tasks import (
 
 VERSION = 1  # raised when the same actions could give other observations
 INTERFACE = "scienceworld.runtime.pythonapi.PythonInterface"
+# Things are listed as sets hold them, in the order of their hashes: with hashes drawn at random,
+# `0` picks another cup in every replay. Equal ones leave the order in which things were made.
+MACHINE = ("-XX:+IgnoreUnrecognizedVMOptions", "-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2")
+# What all simulators of a machine share: the generator of chance, and the number of the next thing.
+SEED = "scala.util.Random$.MODULE$.setSeed"
+NUMBER, SET_NUMBER = "util.UniqueIdentifier.count", "util.UniqueIdentifier.count_$eq"
 # `wait` is the episode's own word (a revision signal): the world's, ten steps long, has another.
 _RENAMED = {"wait10": "wait"}
 
@@ -53,7 +60,7 @@ class ScienceWorld:
         if not known(task):
             raise UnknownTask(f"ScienceWorld has no task '{task[:80]}': they are like boil/12")
         self._done = True  # until it has really begun
-        prompt = await self._seat.ask(lambda simulator: begin(simulator, task, self._spec))
+        prompt = await self._seat.begin(lambda simulator: begin(simulator, task, self._spec))
         self._world.gold.remember(prompt, task)
         self._steps, self._done = 0, False
         return prompt
@@ -62,9 +69,10 @@ class ScienceWorld:
         """The reward is the score so far, of 1; a negative one is 0, and ends the episode."""
         if self._done:
             raise ValueError("the episode has ended: reset first")
-        sent = said(action)
+        self._done = True  # until it is answered
+        sent, seed = said(action), self._steps
         observation, score, completed = await self._seat.ask(
-            lambda simulator: act(simulator, _RENAMED.get(sent, sent))
+            lambda simulator: act(simulator, _RENAMED.get(sent, sent), seed)
         )
         self._steps += 1
         terminated = completed or score < 0
@@ -78,20 +86,23 @@ class ScienceWorld:
 
 
 def begin(simulator: Simulator, task: str, spec: ScienceWorldEnv) -> str:
-    """Load a task, or begin it again; blocks."""
-    if simulator.loaded != task:
-        name, variation = variation_of(task)
-        simulator.loaded = ""
-        simulator.server.load(name, variation, spec.simplifications, False)
-        simulator.loaded = task
-    simulator.server.reset()
-    return f"{simulator.server.getTaskDescription()}\n\n{simulator.server.step('look around')}"
-
-
-def act(simulator: Simulator, action: str) -> tuple[str, float, bool]:
-    """What is seen, the score so far, and whether it is over; blocks."""
+    """Load a task, which seeds chance and counts things from 0; blocks."""
+    name, variation = variation_of(task)
     server = simulator.server
-    return str(server.step(action)), float(server.getScore()), bool(server.getCompleted())
+    server.load(name, variation, spec.simplifications, False)
+    opening = f"{server.getTaskDescription()}\n\n{server.step('look around')}"
+    simulator.notes[NUMBER] = simulator.machine.member(NUMBER)()
+    return opening
+
+
+def act(simulator: Simulator, action: str, seed: int) -> tuple[str, float, bool]:
+    """What is seen, the score so far, and whether it is over; blocks."""
+    server, member = simulator.server, simulator.machine.member
+    member(SEED)(seed)
+    member(SET_NUMBER)(simulator.notes[NUMBER])
+    answer = str(server.step(action)), float(server.getScore()), bool(server.getCompleted())
+    simulator.notes[NUMBER] = member(NUMBER)()
+    return answer
 
 
 class ScienceWorlds:
@@ -100,7 +111,7 @@ class ScienceWorlds:
     def __init__(self, spec: ScienceWorldEnv) -> None:
         self.spec = spec
         self.simulators = Simulators(
-            Program("ScienceWorld", _jar(), INTERFACE, spec.heap_mb), limit=spec.simulators
+            Program("ScienceWorld", _jar(), INTERFACE, spec.heap_mb, MACHINE), limit=spec.simulators
         )
         self.gold = Gold(self.simulators, spec.simplifications)
         self.info = EnvInfo(
@@ -109,7 +120,6 @@ class ScienceWorlds:
             instruction=INSTRUCTION,
             licence="Apache-2.0",
             source="https://pypi.org/project/scienceworld/",
-            repeats="score",  # bees fly about, and a thermometer is off by a degree or two
         )
 
     @property
@@ -120,7 +130,8 @@ class ScienceWorlds:
         return ScienceWorld(self)
 
     async def check(self) -> None:
-        """The package was there, or there would be no world; Java is looked for now."""
+        """Is all installed?"""
+        _jar()
         require_java("ScienceWorld")
 
     async def aclose(self) -> None:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import random
 from collections.abc import Sequence
 
 from agent_r.jvm import Simulator, Simulators
 from env_adapters.scienceworld_tasks import variation_of
 
-MOST_PROMPTS = 10_000  # openings remembered: their text is another at every reset
-_USELESS = ("look around", "inventory", "wait1", "focus on air", "open drawer")
+_USELESS = ("look around", "inventory", "wait1", "task", "focus on air", "open drawer")
 
 
 class Gold:
     """Implements Expert: the gold actions of a task, those done taken off in their order.
 
-    They differ from one machine to the next, so a task's are fetched once and kept. They are
-    fetched with a simulator beside those that are lent: who asks holds one of them already.
+    They are asked for once and kept, for that takes seconds; and with a simulator beside those that
+    are lent, for who asks holds one of them. Some variations begin with the same words: those of
+    the one that began last are told.
     """
 
     def __init__(self, simulators: Simulators, simplifications: str) -> None:
         self._simulators, self._simplifications = simulators, simplifications
-        self._tasks: OrderedDict[str, str] = OrderedDict()  # by opening prompt
+        self._tasks: dict[str, str] = {}  # by opening prompt
         self._known: dict[str, tuple[str, ...]] = {}
         self._turn = asyncio.Lock()
         self._own: Simulator | None = None
@@ -30,8 +30,6 @@ class Gold:
     def remember(self, prompt: str, task: str) -> None:
         """An episode of the task began so."""
         self._tasks[prompt] = task
-        if len(self._tasks) > MOST_PROMPTS:
-            self._tasks.popitem(last=False)
 
     async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         task = self._tasks.get(prompt)
@@ -44,7 +42,9 @@ class Gold:
         return left
 
     async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
-        return (*_USELESS, *(await self.way(prompt, actions))[1:4])
+        """Some that do nothing, and some that would have been right later."""
+        known = (*_USELESS, *(await self.way(prompt, actions))[1:4])
+        return random.Random(repr((prompt, tuple(actions)))).sample(known, 4)
 
     async def _gold(self, task: str) -> tuple[str, ...]:
         async with self._turn:

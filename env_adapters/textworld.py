@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import random
-from collections import OrderedDict
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,12 +19,14 @@ from agent_r.settings import TextWorldExpressEnv
 VERSION = 1  # raised when the same actions could give other observations
 INTERFACE = "textworldexpress.runtime.PythonInterface"
 GAMES = ("cookingworld", "coin", "twc", "mapreader", "arithmetic", "simonsays", "peckingorder")
-MOST_ACTIONS = 40  # that an observation lists
-MOST_PROMPTS = 10_000  # whose tasks are remembered
+MOST_ACTIONS = 60  # that an observation lists
 
 # Our splits, by the package's fold and its first seed; each fold has a thousand.
-FOLDS: dict[Split, tuple[str, int]] = {"train": ("train", 1), "warm_start": ("dev", 20_001),
-                                       "test": ("test", 10_001)}  # fmt: skip
+FOLDS: dict[Split, tuple[str, int]] = {
+    "train": ("train", 0),
+    "warm_start": ("dev", 10_000),
+    "test": ("test", 20_000),
+}
 SEEDS = 1000
 
 INSTRUCTION = """\
@@ -54,7 +56,7 @@ class TextWorldExpress:
     async def reset(self, task: str) -> str:
         fold, seed = self._parts(task)
         self._done = True  # until it has really begun
-        prompt = await self._seat.ask(
+        prompt = await self._seat.begin(
             lambda simulator: _prompt(simulator, begin(simulator, self._spec, fold, seed))
         )
         self._world.remember(prompt, (fold, seed))
@@ -66,6 +68,7 @@ class TextWorldExpress:
         fold, _, number = rest.partition("/")
         first = dict(FOLDS.values()).get(fold)
         seed = int(number) if number.isdecimal() and len(number) < 9 else -1
+        seed = seed if number == str(seed) else -1
         if game != self._spec.game or first is None or not first <= seed < first + SEEDS:
             raise UnknownTask(f"TextWorldExpress has no task '{task[:80]}': like coin/train/17")
         return fold, seed
@@ -74,6 +77,7 @@ class TextWorldExpress:
         """The reward is the score so far; a failure of the game is 0, and ends the episode."""
         if self._done:
             raise ValueError("the episode has ended: reset first")
+        self._done = True  # until it is answered
         sent = said(action)
         seen = await self._seat.ask(lambda simulator: json.loads(simulator.server.stepJSON(sent)))
         self._steps += 1
@@ -97,11 +101,11 @@ def begin(
     Raises:
         ConfigError: the game does not take those parameters.
     """
-    if simulator.loaded != spec.game:
+    if simulator.notes.get("game") != spec.game:
         refused = str(simulator.server.load(spec.game, spec.parameters) or "")
         if refused:
             raise ConfigError(f"env.parameters of {spec.game}: {refused[:200]}")
-        simulator.loaded = spec.game
+        simulator.notes["game"] = spec.game
     seen: dict[str, Any] = json.loads(simulator.server.generateNewGameJSON(seed, fold, gold))
     return seen
 
@@ -136,8 +140,10 @@ class TextWorlds:
             licence="Apache-2.0",
             source="https://pypi.org/project/textworld-express/",
         )
-        self._tasks: OrderedDict[str, tuple[str, int]] = OrderedDict()  # by opening prompt
+        self._tasks: dict[str, tuple[str, int]] = {}  # by opening prompt
         self._gold: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._turn = asyncio.Lock()
+        self._own: Simulator | None = None
 
     @property
     def expert(self) -> Expert:
@@ -149,21 +155,26 @@ class TextWorlds:
     def remember(self, prompt: str, task: tuple[str, int]) -> None:
         """An episode of the task began so."""
         self._tasks[prompt] = task
-        if len(self._tasks) > MOST_PROMPTS:
-            self._tasks.popitem(last=False)
 
     async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         task = self._tasks.get(prompt)
         if task is None:
             return ()
-        if task not in self._gold:
-            own = await self.simulators.extra()
-            self._gold[task] = await self.simulators.call(lambda: _fetch(own, self.spec, *task))
-        left = self._gold[task]
+        left = await self._kept(task)
         for action in actions:
             if left and action == left[0]:
                 left = left[1:]
         return left
+
+    async def _kept(self, task: tuple[str, int]) -> tuple[str, ...]:
+        """Those of some games are others each time that they are asked for."""
+        async with self._turn:
+            if task not in self._gold:
+                if self._own is None or not self._own.machine.alive:
+                    self._own = await self.simulators.extra()
+                own = self._own
+                self._gold[task] = await self.simulators.call(lambda: _fetch(own, self.spec, *task))
+            return self._gold[task]
 
     async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         """Of those that the opening lists, a few; some were right once and are not now."""
@@ -172,7 +183,8 @@ class TextWorlds:
         return rng.sample(listed, min(5, len(listed)))
 
     async def check(self) -> None:
-        """The package was there, or there would be no world; Java is looked for now."""
+        """Is all installed?"""
+        _jar()
         require_java("TextWorldExpress")
 
     async def aclose(self) -> None:

@@ -92,7 +92,14 @@ async def test_splits_are_a_thousand_seeds_each_and_disjoint() -> None:
         splits = [{t.id for t in env.tasks(s)} for s in ("train", "warm_start", "test")]  # type: ignore[arg-type]
         assert [len(split) for split in splits] == [1000] * 3
         assert len(set.union(*splits)) == 3000
-        for task in ("coin/train/1", "twc/train/10001", "twc/train", "twc/dev/x", ""):
+        for task in (
+            "coin/train/1",
+            "twc/train/1000",
+            "twc/train/01",
+            "twc/train",
+            "twc/dev/x",
+            "",
+        ):
             with pytest.raises(UnknownTask):
                 await env.reset(task)
 
