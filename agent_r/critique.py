@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from agent_r.actor import Actor, SamplingParams
 from agent_r.errors import ContextOverflow
@@ -117,8 +118,8 @@ async def judge_paths(
     """Judge each path's nodes in order until one is Bad; no node is judged twice.
 
     `paths` begin at their fork, and what is found is added to `critiques`. All paths advance
-    together, `lookahead` steps of each at once: the first Bad step found is the one that judging
-    one after another would find.
+    together, in waves of as many steps of each as `lookahead` says: the first Bad step found is the
+    one that judging one after another would find.
 
     Raises:
         EndpointError: the others' judgements are lost, and this one cannot be had.
@@ -131,10 +132,25 @@ async def judge_paths(
             actor, tree, index, instruction=instruction, config=config
         )
 
-    for start in range(0, max(map(len, paths), default=0), config.lookahead):
+    for start, end in waves(max(map(len, paths), default=0), config.lookahead):
         undecided = (p for p in paths if first_bad(p, 0, critiques) is None)
-        wave = {i for p in undecided for i in p[start : start + config.lookahead]}
+        wave = {i for p in undecided for i in p[start:end]}
         await each(sorted(wave - critiques.keys()), judge)
+
+
+def waves(length: int, lookahead: int | Literal["doubling"]) -> Iterator[tuple[int, int]]:
+    """Where each wave of judgements along a path begins and ends.
+
+    Doubled waves take a long path in few turns, and judge less than twice the steps needed.
+
+    >>> list(waves(10, "doubling")), list(waves(5, 2))
+    ([(0, 1), (1, 3), (3, 7), (7, 10)], [(0, 2), (2, 4), (4, 5)])
+    """
+    start, size = 0, 1 if lookahead == "doubling" else lookahead
+    while start < length:
+        end = min(start + size, length)
+        yield start, end
+        start, size = end, 2 * size if lookahead == "doubling" else size
 
 
 def find_first_error(

@@ -35,7 +35,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "paper": ("paper", {"alphas": []}),
     "ours, never giving up": ("default", {"search": {"give_up": 0}}),
     "ours, 4 walks at once": ("default", {"search": {"walks": 4}}),
-    "ours, judging 4 ahead": ("default", {"critique": {"lookahead": 4}}),
+    "ours, judging in order": ("default", {"critique": {"lookahead": 1}}),
     "ours": ("default", {}),
 }
 

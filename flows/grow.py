@@ -23,7 +23,7 @@ from agent_r.services.lineage import enter
 from agent_r.services.plan import part_of, shards, tasks_of_iteration, work_folder
 from agent_r.services.progress import Progress
 from agent_r.services.shelf import Shelf
-from agent_r.services.slots import at_once
+from agent_r.services.slots import Slots, at_once
 from agent_r.services.stage import Stage
 from agent_r.services.woods import Woods
 from agent_r.services.worlds import Worlds
@@ -32,6 +32,9 @@ from flows.actors import acting, first_model
 from flows.results import JSON
 from flows.worlds import worlds_of
 from tasks.grow import grow as grow_shard
+
+IDLE = 0.6  # share of the slots in use, below which a person should know
+WORTH_SAYING_S = 20.0  # that a run takes at least
 
 
 class Grown(BaseModel):
@@ -44,6 +47,7 @@ class Grown(BaseModel):
     failed: dict[str, int]  # trees left for the next run, by what went wrong
     faults: dict[str, int]  # tries of requests that failed in this run, by kind
     stopped: str  # the limit of the budget that ended the run, if one did
+    slots_used: float  # share of the endpoint's slots, over this run
     spent: dict[str, float]  # tokens and seconds of this run
     usage: dict[str, int]  # of all runs that it took
     seconds: float  # likewise
@@ -60,6 +64,9 @@ class Grown(BaseModel):
         if self.faults:
             what = ", ".join(f"{n} × {kind}" for kind, n in self.faults.items())
             said.append(f"requests were tried again after: {what}")
+        if self.slots_used < IDLE and self.spent["seconds"] > WORTH_SAYING_S:
+            said.append(f"{self.slots_used:.0%} of the endpoint's slots were in use: more "
+                        "search.walks, or more trees in one run, would use the others")  # fmt: skip
         return said
 
 
@@ -156,6 +163,7 @@ async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: 
         failed=dict(stage.failed),
         faults=dict(faults_of(actor)),
         stopped=stage.stopped,
+        slots_used=slots_used(actor, seconds),
         spent={"prompt_tokens": prompt, "completion_tokens": completion, "seconds": seconds},
         usage=spent.usage,
         seconds=spent.seconds,
@@ -181,3 +189,11 @@ def details(stage: Stage, actor: Actor) -> list[str]:
 def faults_of(actor: Actor) -> dict[str, int]:
     """Failed tries by kind; only an endpoint has such."""
     return dict(getattr(actor, "faults", {}))
+
+
+def slots_used(actor: Actor, seconds: float) -> float:
+    """Share of the slots that held a request, on average; 1 where there is no endpoint."""
+    slots: Slots | None = getattr(actor, "slots", None)
+    if slots is None:
+        return 1.0
+    return float(getattr(actor, "busy_s", 0.0)) / (slots.limit * seconds)

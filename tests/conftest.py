@@ -26,6 +26,9 @@ from env_adapters.textcraft_scripted import ScriptedCrafter
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
+# A program of its own, which runs where its package is: in another environment.
+collect_ignore = ["openenv_world.py"]
+
 SCRIPTED = {
     "trees": 6,
     "endpoint": {"kind": "scripted"},

@@ -1,14 +1,6 @@
 """The worlds that must keep the contract; one line each, however it has to be started.
 
-A world that needs a server is an async context manager of its own::
-
-    @asynccontextmanager
-    async def shop_on_loopback() -> AsyncIterator[World]:
-        async with LoopbackShop() as server:
-            yield world_of(AgentGymEnv(kind="agentgym", server="webshop", base_url=server.url))
-
-    WORLDS.append(Tried("agentgym webshop", shop_on_loopback))
-
+A world that needs a server is an async context manager of its own, as `gym_on_loopback` is.
 The contract counts threads, processes and sockets from inside of it, so a server's own are no leak;
 those that it opens for a connection must be gone soon after the connection is.
 """
@@ -24,9 +16,15 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from agentgym_servers import SERVERS, trying
+from openenv_server import BASE, LoopbackOpenEnv
+
 from agent_r.contract import Limits
 from agent_r.environment import Embedded, Environment, World
 from agent_r.settings import (
+    GymnasiumEnv,
+    OpenEnvEnv,
+    PythonEnv,
     ScienceWorldEnv,
     ShopEnv,
     SingleEnv,
@@ -72,6 +70,24 @@ def made_by(make: Callable[[], Environment]) -> Callable[[], AbstractAsyncContex
     return begun
 
 
+def gym_on_loopback(server: str) -> Callable[[], AbstractAsyncContextManager[World]]:
+    """One of AgentGym's servers."""
+
+    @asynccontextmanager
+    async def begun() -> AsyncIterator[World]:
+        async with trying(server) as (_, world):
+            yield world
+
+    return begun
+
+
+@asynccontextmanager
+async def openenv_on_loopback() -> AsyncIterator[World]:
+    """The real server keeps the contract in tests/test_openenv.py."""
+    async with LoopbackOpenEnv() as server:
+        yield world_of(OpenEnvEnv.model_validate(BASE | {"base_url": server.url}))
+
+
 def without(module: str) -> str:
     """The reason to leave a world out where its extra is not installed."""
     return "" if find_spec(module) else f"{module} is not installed"
@@ -112,4 +128,21 @@ WORLDS = [
         )
         for game in GAMES
     ),
+    *(Tried(f"agentgym {server}", gym_on_loopback(server)) for server in SERVERS),
+    Tried("openenv", openenv_on_loopback),
+    *(
+        Tried(
+            f"gymnasium {factory}",
+            of(
+                GymnasiumEnv(
+                    kind="gymnasium",
+                    factory=f"test_gym:{factory}",
+                    instruction="Answer. Action: any",
+                )
+            ),
+            missing=without("gymnasium"),
+        )
+        for factory in ("Doors", "Numbered", "Kept", "Threadbound", "a_lake")
+    ),
+    Tried("python", of(PythonEnv(kind="python", factory="test_python_world:Factories.forkable"))),
 ]

@@ -24,6 +24,18 @@ SCHEMA = {
     },
 }
 
+BASE = {
+    "kind": "openenv",
+    "name": "counting",
+    "base_url": "http://127.0.0.1:1",
+    "instruction": "Count. Action: 1 | 2 | 3",
+    "action": {"message": "{action}"},
+    "observation": "text",
+    "train": [{"seed": 0}, {"seed": 1}],
+    "test": [{"seed": 2}],
+    "timeout_s": 5.0,
+}
+
 
 @dataclass
 class Counting:

@@ -139,9 +139,9 @@ def verdicts_of(bad: set[str]) -> ScriptedActor:
 TREE = (("a/b/c/d/e", 0.0), ("a/b/x/y", 0.0), ("a/z", 0.0), ("w/c", 0.0), ("a/b/c/q", 1.0))
 
 
-@pytest.mark.parametrize("lookahead", [1, 2, 3, 10])
+@pytest.mark.parametrize("lookahead", [1, 2, 3, 10, "doubling"])
 @pytest.mark.parametrize("bad", [set(), {"c"}, {"e", "y"}, {"b", "z"}, {"a"}, {"d", "c", "w"}])
-async def test_waves_find_what_judging_in_order_finds(bad: set[str], lookahead: int) -> None:
+async def test_waves_find_what_judging_in_order_finds(bad: set[str], lookahead: int | str) -> None:
     tree = plant(*TREE)
     paths = [tree.path(i) for i in tree.leaves()]
     settings = config(lookahead=lookahead)

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from agent_r.environment import TaskSpec
 from agent_r.metrics import loop_rate, mean_reward, paired_gain, success, wilson
 from agent_r.revision import loops
 from agent_r.services.evaluation import cut_failures
@@ -83,12 +84,14 @@ def test_the_recovery_test_continues_failures_without_reward_alone() -> None:
         episode(rng.choice([0.0, 0.3, 1.0]), *"abcdef"[: rng.randint(0, 6)], task=str(i))
         for i in range(60)
     ]
-    opened = cut_failures(episodes, seed=0, count=10)
+    tasks = [TaskSpec(one.task, "test", world="corridor") for one in episodes]
+    opened = cut_failures(tasks, episodes, seed=0, count=10)
     assert len(opened) == 10
     for one in opened:
         whole = episodes[int(one.task)]
         assert whole.reward == 0.0
         assert one.responses == [s.response for s in whole.steps][: len(one.responses)]
         assert one.responses
-    assert opened == cut_failures(episodes, seed=0, count=10)
-    assert opened != cut_failures(episodes, seed=1, count=10)
+        assert one.world == "corridor"
+    assert opened == cut_failures(tasks, episodes, seed=0, count=10)
+    assert opened != cut_failures(tasks, episodes, seed=1, count=10)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openenv_server import SCHEMA, LoopbackOpenEnv
+from openenv_server import BASE, SCHEMA, LoopbackOpenEnv
 
 from agent_r.config import parse
 from agent_r.contract import Limits, check
@@ -25,18 +25,6 @@ from agent_r.errors import AgentRError, ConfigError, EnvironmentFault, UnknownTa
 from agent_r.settings import OpenEnvEnv
 from env_adapters import openenv_wire, world_of
 from env_adapters.openenv import OpenEnvWorld, openenv
-
-BASE = {
-    "kind": "openenv",
-    "name": "counting",
-    "base_url": "http://127.0.0.1:1",
-    "instruction": "Count. Action: 1 | 2 | 3",
-    "action": {"message": "{action}"},
-    "observation": "text",
-    "train": [{"seed": 0}, {"seed": 1}],
-    "test": [{"seed": 2}],
-    "timeout_s": 5.0,
-}
 
 
 def spec(url: str, **settings: Any) -> OpenEnvEnv:

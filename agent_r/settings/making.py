@@ -54,8 +54,10 @@ class CritiqueConfig(Settings):
         "or cut where the tree's value falls most",
     )
     votes: Positive = Field(3, description="judgements of one step under `vote`")
-    lookahead: Positive = Field(
-        1, description="steps of one trajectory judged at once: more is sooner, and costs more"
+    lookahead: Positive | Literal["doubling"] = Field(
+        "doubling",
+        description="steps of one trajectory judged at once: more is sooner, and costs more; "
+        "`doubling`: one, then two, then four, …",
     )
     within: int = Field(1, ge=0, description="steps apart that still count as agreeing")
     temperature: float = Field(0.0, ge=0, description="of a judgement")
