@@ -2,9 +2,10 @@
 
     python benchmarks/worlds.py --trees 12 --seed 0
 
-The scripted actor where a world has an expert, the embedded one elsewhere (it was trained on
-TextCraft: in a game that it does not know it finds nothing, and that is no fault of the game).
-AgentGym is our loopback server of `tests/`, OpenEnv a real server.
+The scripted actor where a world has an expert; the embedded one in AgentGym's TextCraft; elsewhere
+a server that picks one of the actions that the instruction names, and a judgement, by chance: what
+is made there is no better than chance, but every revision is executed. AgentGym is our loopback
+server of `tests/`, OpenEnv a real server.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -21,42 +23,55 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+from aiohttp import web
+
+from agent_r.prompts import JUDGE
 from agent_r.services.manifest import read_manifest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-LAKE = 'import gymnasium\n\n\ndef make():\n    return gymnasium.make("FrozenLake-v1")\n'
-SCRIPTED, EMBEDDED = "scripted", "embedded"
+LAKE = """
+import gymnasium
+
+def make():
+    return gymnasium.make("FrozenLake-v1", desc=["SFF", "FHF", "FFG"], is_slippery=False)
+"""
+ACTORS = {
+    "scripted": 'kind = "scripted"',
+    "embedded": 'kind = "embedded"',
+    "chance": 'kind = "openai"\nbase_url = "{chance}"\nmodel = "chance"',
+}
 GRADED = "\n[revision]\nalpha = 0.7\nbeta = 0.2\nprune = false\n"
 WORLDS = {
-    "textcraft": (SCRIPTED, 'kind = "textcraft"'),
-    "textcraft, minecraft": (SCRIPTED, 'kind = "textcraft"\nrecipes = "minecraft"'),
-    "shop": (SCRIPTED, 'kind = "shop"' + GRADED),
+    "textcraft": ("scripted", 'kind = "textcraft"'),
+    "textcraft, minecraft": ("scripted", 'kind = "textcraft"\nrecipes = "minecraft"'),
+    "shop": ("scripted", 'kind = "shop"' + GRADED),
     "scienceworld": (
-        SCRIPTED,
+        "scripted",
         'kind = "scienceworld"\ntasks = ["find-plant", "find-animal", "find-living-thing"]'
         + GRADED,
     ),
-    "textworld-express, coin": (SCRIPTED, 'kind = "textworld-express"\ngame = "coin"'),
+    "textworld-express, coin": ("scripted", 'kind = "textworld-express"\ngame = "coin"'),
     "agentgym, textcraft": (
-        EMBEDDED,
+        "embedded",
         'kind = "agentgym"\nserver = "textcraft"\nbase_url = "{agentgym}"',
     ),
     "openenv, counting": (
-        EMBEDDED,
+        "chance",
         'kind = "openenv"\nname = "counting"\nbase_url = "{openenv}"\nsessions = 8\n'
-        'instruction = "Count. Action: a number"\naction = {{ message = "{{action}}" }}\n'
+        'instruction = "Count. Action: 1 | 2 | 3 | 4 | 5"\naction = {{ message = "{{action}}" }}\n'
         'observation = "text"\ntrain = [{{ seed = 1 }}, {{ seed = 2 }}]',
     ),
     "gymnasium, FrozenLake": (
-        EMBEDDED,
-        'kind = "gymnasium"\nfactory = "lake:make"\ninstruction = "Cross. Action: 0, 1, 2 or 3"',
+        "chance",
+        'kind = "gymnasium"\nfactory = "lake:make"\ninstruction = "Cross. Action: 0 | 1 | 2 | 3"',
     ),
-    "python, the template": (EMBEDDED, 'kind = "python"\nfactory = "my_world:world"'),
+    "python, the template": ("chance", 'kind = "python"\nfactory = "my_world:world"'),
     "mixture": (
-        SCRIPTED,
+        "scripted",
         'kind = "mixture"\n[[env.worlds]]\nkind = "textcraft"\nweight = 2\n[[env.worlds]]\n'
         'kind = "shop"' + GRADED,
     ),
@@ -88,12 +103,16 @@ async def collect(
     actor, env = WORLDS[name]
     (folder / "lake.py").write_text(LAKE)
     shutil.copy(ROOT / "docs" / "template_world.py", folder / "my_world.py")
-    head = f'trees = {options.trees}\nseed = {options.seed}\n[endpoint]\nkind = "{actor}"\n[env]\n'
-    (folder / "my.toml").write_text(head + env.format(**urls) + "\n")
+    head = f"trees = {options.trees}\nseed = {options.seed}\n[endpoint]\n{ACTORS[actor]}\n[env]\n"
+    (folder / "my.toml").write_text((head + env).format(**urls) + "\n")
     began = time.monotonic()
     command = [str(Path(sys.executable).with_name("agent-r")), "collect", "--config", "my.toml"]
     run = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        *command,
+        cwd=folder,
+        env={**os.environ, "OPENAI_API_KEY": "none"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     said, _ = await run.communicate()
     if run.returncode:
@@ -103,6 +122,37 @@ async def collect(
     numbers = [counts.get(key, 0) for key in ("trees", "calls", "environment steps", "revisions")]
     print(f"{name:24} {actor:9} {numbers[0]:5} {numbers[1]:5} {numbers[2]:9} {numbers[3]:9} "
           f"{counts.get('good', 0):4} {time.monotonic() - began:7.1f}", flush=True)  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def chance() -> AsyncIterator[str]:
+    """An OpenAI-compatible server that acts and judges by chance; a request has one reply."""
+
+    def reply(asked: dict[str, Any], place: int) -> dict[str, Any]:
+        texts = [message["content"] for message in asked["messages"]]
+        rng = random.Random(f"{asked.get('seed')} {place} {texts}")
+        verdict = rng.choice(("Good", "Good", "Bad"))
+        action = rng.choice(texts[0].rpartition("Action: ")[2].split(" | ")).strip()
+        judged = texts[-1].endswith(JUDGE)
+        text = f"It did not help.\nJudgement: {verdict}" if judged else f"Action: {action}"
+        return {"index": place, "message": {"role": "assistant", "content": text}}
+
+    async def complete(request: web.Request) -> web.Response:
+        asked = await request.json()
+        return web.json_response({"choices": [reply(asked, k) for k in range(asked.get("n") or 1)]})
+
+    async def models(request: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": "chance"}]})
+
+    app = web.Application()
+    app.add_routes([web.post("/v1/chat/completions", complete), web.get("/v1/models", models)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
 
 
 @contextlib.asynccontextmanager
@@ -119,9 +169,9 @@ async def servers() -> AsyncIterator[dict[str, str]]:
         env={**os.environ, "PYTHONPATH": str(packages)},
     )
     try:
-        async with LoopbackAgentGym("textcraft") as gym:
+        async with LoopbackAgentGym("textcraft") as gym, chance() as url:
             await asyncio.sleep(5)
-            yield {"agentgym": gym.url, "openenv": f"http://127.0.0.1:{port}"}
+            yield {"agentgym": gym.url, "openenv": f"http://127.0.0.1:{port}", "chance": url}
     finally:
         counting.terminate()
         counting.wait()

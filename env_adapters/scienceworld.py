@@ -9,14 +9,12 @@ same texts here, whatever other episodes there are. That needs three things, see
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
-from agent_r.errors import ConfigError, ExtraMissing, UnknownTask
-from agent_r.jvm import Program, Seat, Simulator, Simulators, require_java, said
+from agent_r.errors import ConfigError, UnknownTask
+from agent_r.jvm.machine import Program, packaged, require_java
+from agent_r.jvm.simulators import Seat, Simulator, Simulators, said
 from agent_r.settings import ScienceWorldEnv
 from env_adapters.scienceworld_expert import Gold
 from env_adapters.scienceworld_tasks import (
@@ -28,6 +26,7 @@ from env_adapters.scienceworld_tasks import (
 )
 
 VERSION = 1  # raised when the same actions could give other observations
+PACKAGE = ("ScienceWorld", "scienceworld")  # as a person calls it, and in the index
 INTERFACE = "scienceworld.runtime.pythonapi.PythonInterface"
 # Things are listed as sets hold them, in the order of their hashes: with hashes drawn at random,
 # `0` picks another cup in every replay. Equal ones leave the order in which things were made.
@@ -110,13 +109,14 @@ class ScienceWorlds:
 
     def __init__(self, spec: ScienceWorldEnv) -> None:
         self.spec = spec
+        jar, package = packaged(*PACKAGE)
         self.simulators = Simulators(
-            Program("ScienceWorld", _jar(), INTERFACE, spec.heap_mb, MACHINE), limit=spec.simulators
+            Program("ScienceWorld", jar, INTERFACE, spec.heap_mb, MACHINE), limit=spec.simulators
         )
         self.gold = Gold(self.simulators, spec.simplifications)
         self.info = EnvInfo(
             name="scienceworld",
-            version=f"{VERSION}-{_package()}-{spec.simplifications or 'none'}-{spec.step_limit}",
+            version=f"{VERSION}-{package}-{spec.simplifications or 'none'}-{spec.step_limit}",
             instruction=INSTRUCTION,
             licence="Apache-2.0",
             source="https://pypi.org/project/scienceworld/",
@@ -131,7 +131,7 @@ class ScienceWorlds:
 
     async def check(self) -> None:
         """Is all installed?"""
-        _jar()
+        packaged(*PACKAGE)
         require_java("ScienceWorld")
 
     async def aclose(self) -> None:
@@ -152,17 +152,3 @@ def scienceworld(spec: ScienceWorldEnv) -> ScienceWorlds:
                 f"ScienceWorld has no simplification '{name}': {', '.join(SIMPLIFICATIONS)}"
             )
     return ScienceWorlds(spec)
-
-
-def _jar() -> Path:
-    found = importlib.util.find_spec("scienceworld")
-    if found is None or not found.origin:
-        raise ExtraMissing("ScienceWorld", "scienceworld")
-    return Path(found.origin).with_name("scienceworld.jar")
-
-
-def _package() -> str:
-    try:
-        return version("scienceworld")
-    except PackageNotFoundError as error:
-        raise ExtraMissing("ScienceWorld", "scienceworld") from error

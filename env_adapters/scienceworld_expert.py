@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from agent_r.jvm import Simulator, Simulators
+from agent_r.jvm.simulators import Simulator, Simulators
 from env_adapters.scienceworld_tasks import variation_of
 
 _USELESS = ("look around", "inventory", "wait1", "task", "focus on air", "open drawer")

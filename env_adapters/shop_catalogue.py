@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from typing import TypeVar
 
 from agent_r.environment import Split, TaskSpec
+from agent_r.splits import split_by_depth
 from env_adapters.shop_goods import SHELVES, Shelf
 from env_adapters.shop_texts import (
     BENEFITS,
@@ -31,9 +32,6 @@ T = TypeVar("T")
 _TITLE = 56  # characters: ten of them fit a results page
 _CENTS = (99, 95, 49, 29)  # never a round sum, so a price is above or below a limit, not on it
 _IDS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
-
-# The paper explores some goals and tests others; a warm start must not see either.
-_SHARES: tuple[tuple[Split, float], ...] = (("warm_start", 0.40), ("train", 0.35), ("test", 0.25))
 
 
 class Draw:
@@ -96,18 +94,8 @@ class Catalogue:
 
     @cached_property
     def splits(self) -> dict[Split, list[TaskSpec]]:
-        """Disjoint splits; goals that ask for equally much fall by the hash of their id."""
-        splits: dict[Split, list[TaskSpec]] = {"warm_start": [], "train": [], "test": []}
-        by_demands: dict[int, list[str]] = {}
-        for goal in self.goals.values():
-            by_demands.setdefault(demands(goal), []).append(goal.id)
-        for depth, goals in sorted(by_demands.items()):
-            ordered, start = sorted(goals, key=_hash), 0.0
-            for split, share in _SHARES:
-                first, last = round(start * len(goals)), round((start + share) * len(goals))
-                splits[split] += [TaskSpec(goal, split, depth) for goal in ordered[first:last]]
-                start += share
-        return {split: sorted(tasks, key=lambda t: _hash(t.id)) for split, tasks in splits.items()}
+        """Disjoint splits, with easy and hard goals in each."""
+        return split_by_depth({goal.id: demands(goal) for goal in self.goals.values()})
 
 
 def demands(goal: Goal) -> int:

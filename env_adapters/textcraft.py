@@ -6,7 +6,6 @@ by its goal (never by an index into a directory listing) and its distractors are
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from agent_r.environment import EnvInfo, Split, StepResult, TaskSpec
 from agent_r.errors import UnknownTask
 from agent_r.settings import TextCraftEnv
+from agent_r.splits import split_by_depth
 from env_adapters.textcraft_recipes import Ingredient, Recipe, RecipeBook, load_recipes
 
 VERSION = 1  # raised when the same actions could give other observations
@@ -30,9 +30,6 @@ _GET = re.compile(r"get ([0-9]{1,9}) (.+)")
 _CRAFT = re.compile(r"craft (?:([0-9]{1,9}) )?(.+?) using (.+)")
 _COUNTED = re.compile(r"([0-9]{1,9}) (.+)")
 _ECHO = 80  # characters of a refused action that an observation repeats
-
-# The paper explores some goals and tests others; a warm start must not see either.
-_SHARES: tuple[tuple[Split, float], ...] = (("warm_start", 0.40), ("train", 0.35), ("test", 0.25))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ class TextCraft:
 
     def tasks(self, split: Split) -> Sequence[TaskSpec]:
         """Goals of a split, each depth divided alike, in an order fixed by their names."""
-        return split_goals(self.book)[split]
+        return split_by_depth(self.book.depths)[split]
 
     async def reset(self, task: str) -> str:
         if task not in self.book.by_output:
@@ -195,22 +192,3 @@ def _needed(book: RecipeBook, goal: str) -> list[Recipe]:
                 found[recipe] = None
                 waiting.extend(name for name, _ in recipe.inputs)
     return list(found)
-
-
-def split_goals(book: RecipeBook) -> dict[Split, list[TaskSpec]]:
-    """Disjoint splits; within a depth, goals fall by the hash of their name."""
-    splits: dict[Split, list[TaskSpec]] = {"warm_start": [], "train": [], "test": []}
-    by_depth: dict[int, list[str]] = {}
-    for goal, depth in book.depths.items():
-        by_depth.setdefault(depth, []).append(goal)
-    for depth, goals in sorted(by_depth.items()):
-        ordered, start = sorted(goals, key=_hash), 0.0
-        for split, share in _SHARES:
-            first, last = round(start * len(goals)), round((start + share) * len(goals))
-            splits[split] += [TaskSpec(goal, split, depth) for goal in ordered[first:last]]
-            start += share
-    return {split: sorted(tasks, key=lambda t: _hash(t.id)) for split, tasks in splits.items()}
-
-
-def _hash(goal: str) -> str:
-    return hashlib.sha256(goal.encode()).hexdigest()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import random
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
-from agent_r.errors import ConfigError, ExtraMissing, UnknownTask
-from agent_r.jvm import Program, Seat, Simulator, Simulators, require_java, said
+from agent_r.errors import ConfigError, UnknownTask
+from agent_r.jvm.machine import Program, packaged, require_java
+from agent_r.jvm.simulators import Seat, Simulator, Simulators, said
 from agent_r.settings import TextWorldExpressEnv
 
 VERSION = 1  # raised when the same actions could give other observations
+PACKAGE = ("TextWorldExpress", "textworld-express")  # as a person calls it, and in the index
 INTERFACE = "textworldexpress.runtime.PythonInterface"
 GAMES = ("cookingworld", "coin", "twc", "mapreader", "arithmetic", "simonsays", "peckingorder")
 MOST_ACTIONS = 60  # that an observation lists
@@ -129,13 +128,14 @@ class TextWorlds:
 
     def __init__(self, spec: TextWorldExpressEnv) -> None:
         self.spec = spec
+        jar, package = packaged(*PACKAGE)
         self.simulators = Simulators(
-            Program("TextWorldExpress", _jar(), INTERFACE, spec.heap_mb), limit=spec.simulators
+            Program("TextWorldExpress", jar, INTERFACE, spec.heap_mb), limit=spec.simulators
         )
         made = f"{spec.game}({spec.parameters})-{spec.step_limit}"
         self.info = EnvInfo(
             name=f"textworld-express-{spec.game}",
-            version=f"{VERSION}-{_package()}-{made}",
+            version=f"{VERSION}-{package}-{made}",
             instruction=INSTRUCTION,
             licence="Apache-2.0",
             source="https://pypi.org/project/textworld-express/",
@@ -184,7 +184,7 @@ class TextWorlds:
 
     async def check(self) -> None:
         """Is all installed?"""
-        _jar()
+        packaged(*PACKAGE)
         require_java("TextWorldExpress")
 
     async def aclose(self) -> None:
@@ -214,17 +214,3 @@ def textworld_express(spec: TextWorldExpressEnv) -> TextWorlds:
     if spec.game not in GAMES:
         raise ConfigError(f"TextWorldExpress has no game '{spec.game}': {', '.join(GAMES)}")
     return TextWorlds(spec)
-
-
-def _jar() -> Path:
-    found = importlib.util.find_spec("textworld_express")
-    if found is None or not found.origin:
-        raise ExtraMissing("TextWorldExpress", "textworld-express")
-    return Path(found.origin).with_name("textworld-express.jar")
-
-
-def _package() -> str:
-    try:
-        return version("textworld-express")
-    except PackageNotFoundError as error:
-        raise ExtraMissing("TextWorldExpress", "textworld-express") from error

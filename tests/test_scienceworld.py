@@ -23,7 +23,7 @@ import pytest
 from agent_r.config import parse
 from agent_r.environment import Environment
 from agent_r.errors import ConfigError, EnvironmentFault, ExtraMissing, UnknownTask
-from agent_r.jvm import Machine
+from agent_r.jvm.machine import Machine
 from agent_r.replay import replay
 from agent_r.settings import ScienceWorldEnv
 from env_adapters import world_of

@@ -1,0 +1,1 @@
+"""Worlds that live in a Java virtual machine."""
