@@ -1,11 +1,11 @@
-"""`agent-r collect` on every kind of world, one run each: what it makes, and how fast.
+"""`agent-r check-env` and `collect` on every kind of world: how fast, and what is made there.
 
     python benchmarks/worlds.py --trees 12 --seed 0
 
 The scripted actor where a world has an expert; the embedded one in AgentGym's TextCraft; elsewhere
 a server that picks one of the actions that the instruction names, and a judgement, by chance: what
 is made there is no better than chance, but every revision is executed. AgentGym is our loopback
-server of `tests/`, OpenEnv a real server.
+server of `tests/`, OpenEnv a real server. Steps a second are those of one episode.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -54,7 +55,7 @@ WORLDS = {
         'kind = "scienceworld"\ntasks = ["find-plant", "find-animal", "find-living-thing"]'
         + GRADED,
     ),
-    "textworld-express, coin": ("scripted", 'kind = "textworld-express"\ngame = "coin"'),
+    "textworld-express, map": ("scripted", 'kind = "textworld-express"\ngame = "mapreader"'),
     "agentgym, textcraft": (
         "embedded",
         'kind = "agentgym"\nserver = "textcraft"\nbase_url = "{agentgym}"',
@@ -89,7 +90,7 @@ def main() -> None:
 
 
 async def measure(options: argparse.Namespace) -> None:
-    print(f"{'world':24} {'actor':9} trees calls env steps revisions good seconds")
+    print(f"{'world':24} {'steps/s':>8} {'actor':9} trees calls env steps revisions good seconds")
     async with servers() as urls:
         for name in options.worlds:
             with tempfile.TemporaryDirectory() as folder:
@@ -105,23 +106,38 @@ async def collect(
     shutil.copy(ROOT / "docs" / "template_world.py", folder / "my_world.py")
     head = f"trees = {options.trees}\nseed = {options.seed}\n[endpoint]\n{ACTORS[actor]}\n[env]\n"
     (folder / "my.toml").write_text((head + env).format(**urls) + "\n")
+    code, checked = await agent_r(folder, "check-env", "my.toml")
+    speeds = re.findall(r"([\d,.]+) steps/s", checked)
+    if code or not speeds:
+        print(f"{name:24} {checked.splitlines()[-1]}")
+        return
     began = time.monotonic()
-    command = [str(Path(sys.executable).with_name("agent-r")), "collect", "--config", "my.toml"]
+    code, said = await agent_r(folder, "collect", "--config", "my.toml")
+    seconds = time.monotonic() - began
+    if code:
+        print(f"{name:24} {said.splitlines()[-1]}")
+        return
+    counts = read_manifest(folder / "datasets_out" / "agent-r" / "v1.1")["counts"]
+    numbers = [counts.get(key, 0) for key in ("trees", "calls", "environment steps", "revisions")]
+    print(
+        f"{name:24} {speeds[0]:>8} {actor:9} {numbers[0]:5} {numbers[1]:5} {numbers[2]:9} "
+        f"{numbers[3]:9} {counts.get('good', 0):4} {seconds:7.1f}",
+        flush=True,
+    )
+
+
+async def agent_r(folder: Path, *words: str) -> tuple[int, str]:
+    """The command in a folder: its exit code, and all that it said."""
     run = await asyncio.create_subprocess_exec(
-        *command,
+        str(Path(sys.executable).with_name("agent-r")),
+        *words,
         cwd=folder,
         env={**os.environ, "OPENAI_API_KEY": "none"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
     said, _ = await run.communicate()
-    if run.returncode:
-        print(f"{name:24} {said.decode().splitlines()[-1]}")
-        return
-    counts = read_manifest(folder / "datasets_out" / "agent-r" / "v1.1")["counts"]
-    numbers = [counts.get(key, 0) for key in ("trees", "calls", "environment steps", "revisions")]
-    print(f"{name:24} {actor:9} {numbers[0]:5} {numbers[1]:5} {numbers[2]:9} {numbers[3]:9} "
-          f"{counts.get('good', 0):4} {time.monotonic() - began:7.1f}", flush=True)  # fmt: skip
+    return run.returncode or 0, said.decode() or "it said nothing"
 
 
 @contextlib.asynccontextmanager
