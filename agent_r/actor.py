@@ -111,6 +111,15 @@ class Metered:
         return replies
 
 
+def encodable(text: str) -> str:
+    """JSON can escape a lone surrogate, and no file can hold one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def parse_action(text: str) -> str:
     """The last `Action:` line of a reply, or "" where there is none; no text can make it fail.
 

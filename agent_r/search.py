@@ -186,7 +186,8 @@ class _Growth:
             if self.full:
                 break
             self.begun += 1
-            self.walk(ROOT)
+            self.walking[ROOT] += 1
+            self.walk_on(ROOT)
         if self.full or not self.walks:
             return False
         frontier = Counter(self.walks)
@@ -199,20 +200,21 @@ class _Growth:
             self.walk_on(index)
         return True
 
-    def walk(self, index: int) -> None:
-        """Enter a node, and go on from there."""
-        self.walking[index] += 1
-        self.walk_on(index)
-
     def walk_on(self, index: int) -> None:
-        """Down to a node that must be expanded first, or to a leaf: there the walk ends."""
+        """Down from a node to one that must be expanded first, or to a leaf: there it ends."""
+        while (chosen := self.step_down(index)) is not None:
+            self.walking[chosen] += 1
+            index = chosen
+
+    def step_down(self, index: int) -> int | None:
+        """Where the walk that stands at a node goes next; None where it ends, or must wait."""
         node = self.tree.nodes[index]
         if node.stop is not None and index not in self.closed:
             self.end(index)
-            return
+            return None
         if node.stop is None and (not node.children or index in self.waiting):
             self.walks.append(index)
-            return
+            return None
         chosen = select(
             self.tree,
             index,
@@ -222,14 +224,13 @@ class _Growth:
             walking=self.walking,
         )
         if chosen is not None:
-            self.walk(chosen)
-        elif index == ROOT:
-            self.leave(ROOT)
+            return chosen
+        self.leave(index)
+        if index == ROOT:
             self.full = True
-        else:  # all below has been seen: this is no simulation, begin it again
-            self.leave(index)
-            self.closed.add(index)
-            self.walk(ROOT)
+            return None
+        self.closed.add(index)  # all below has been seen: this is no simulation, begin it again
+        return ROOT
 
     def end(self, leaf: int) -> None:
         """A simulation is over: what it earned is known to all nodes above."""

@@ -60,7 +60,7 @@ class Received:
     headers: dict[str, str]
 
 
-Script: TypeAlias = Iterable[Fault] | Callable[[Received], Fault | None]
+Script: TypeAlias = Iterable[Fault | None] | Callable[[Received], Fault | None]
 
 HANG = Fault(hang=True)
 DRIP = Fault(drip=True)
@@ -214,7 +214,7 @@ class FaultyEndpoint:
         return Response(json.dumps(page), media_type="application/json", headers=fault.headers)
 
 
-def _in_order(faults: Iterable[Fault]) -> Callable[[Received], Fault | None]:
+def _in_order(faults: Iterable[Fault | None]) -> Callable[[Received], Fault | None]:
     """The faults go to completions alone: a list of models takes none of them."""
     left = iter(faults)
     return lambda received: next(left, None) if received.path.endswith("/completions") else None

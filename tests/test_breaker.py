@@ -8,6 +8,7 @@ import time
 import pytest
 from faulty_endpoint import HELLO, KEY, PARAMS, Fault, FaultyEndpoint, Received, refusal
 
+from agent_r.actor import Message
 from agent_r.errors import EndpointDown, EndpointUnavailable
 from agent_r.services.breaker import SUSPECT, Breaker
 from agent_r.services.endpoint import EndpointActor
@@ -37,6 +38,19 @@ def suspected(clock: Clock, patience_s: float = 60.0) -> Breaker:
     for _ in range(SUSPECT):
         made.failed("refused")
     return made
+
+
+def test_failures_of_one_party_alone_are_its_own() -> None:
+    made = breaker(Clock())
+    for _ in range(5 * SUSPECT):
+        made.failed("HTTP 500", "a tree")
+    assert not made.suspect
+    made.failed("HTTP 500", "another tree")
+    assert made.suspect
+    made.answered()
+    for _ in range(SUSPECT):
+        made.failed("HTTP 500", "a tree")
+    assert not made.suspect
 
 
 async def test_one_asks_for_all_while_the_server_is_suspect() -> None:
@@ -123,9 +137,25 @@ async def test_an_outage_shorter_than_the_patience_fails_no_request() -> None:
 async def test_a_dead_server_is_given_up_once_for_all_requests() -> None:
     with FaultyEndpoint(lambda received: refusal(500)) as server:
         async with actor(server, attempts=50, patience_s=0.3) as asked:
-            calls = [asked.complete(HELLO, n=1, params=PARAMS) for _ in range(30)]
+            calls = [
+                asked.complete([*HELLO, Message("user", str(k))], n=1, params=PARAMS)
+                for k in range(30)
+            ]
             began = time.monotonic()
             replies = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(reply, EndpointDown) for reply in replies)
     assert time.monotonic() - began < 5
     assert len(server.completions) < 100
+
+
+async def test_what_a_server_cannot_answer_ends_that_request_alone() -> None:
+    def poison(received: Received) -> Fault | None:
+        return refusal(500) if "poison" in received.body["messages"][-1]["content"] else None
+
+    with FaultyEndpoint(poison) as server:
+        async with actor(server, attempts=4, patience_s=0.01) as asked:
+            for _ in range(4):  # sixteen tries in a row, and nobody else asks
+                with pytest.raises(EndpointUnavailable, match="after 4 tries") as failure:
+                    await asked.complete([Message("user", "poison")], n=1, params=PARAMS)
+                assert not isinstance(failure.value, EndpointDown)
+            assert await asked.complete(HELLO, n=1, params=PARAMS)

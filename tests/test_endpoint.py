@@ -26,7 +26,7 @@ from faulty_endpoint import (
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams
 from agent_r.errors import ContextOverflow, EndpointRejected
-from agent_r.services.endpoint import DOUBTS, EndpointActor
+from agent_r.services.endpoint import DOUBTS, STUBBORN, EndpointActor
 from agent_r.services.replies import MAX_TEXT_CHARS
 from agent_r.settings import OpenAIEndpoint
 
@@ -186,17 +186,20 @@ async def test_a_call_cancelled_while_it_waits_ends_at_once() -> None:
 
 async def test_a_server_that_ignores_n_is_topped_up_and_remembered() -> None:
     async with bench(serve={"ignores_n": True}, attempts=9) as (client, server):
-        assert texts(await client.ask(n=3)) == ["reply 7", "reply 8", "reply 9"]
+        for _ in range(STUBBORN):
+            assert texts(await client.ask(n=3)) == ["reply 7", "reply 8", "reply 9"]
         assert texts(await client.ask(n=2)) == ["reply 7", "reply 8"]
     asked = [(r.body.get("n"), r.body["seed"]) for r in server.completions]
+    once = DOUBTS + 2
     assert asked[:DOUBTS] == [(3, 7)] * DOUBTS
-    assert sorted(asked[DOUBTS : DOUBTS + 2]) == [(None, 8), (None, 9)]
-    assert sorted(asked[DOUBTS + 2 :]) == [(None, 7), (None, 8)]
+    assert sorted(asked[DOUBTS:once]) == [(None, 8), (None, 9)]
+    assert sorted(asked[STUBBORN * once :]) == [(None, 7), (None, 8)]
 
 
 async def test_single_requests_are_sent_at_once() -> None:
     async with bench([ONE_CHOICE], serve={"ignores_n": True, "delay_s": 0.05}) as (client, server):
-        await client.ask(n=2)
+        for _ in range(STUBBORN):
+            await client.ask(n=2)
         await client.ask(n=4)
     assert server.most_in_flight == 4
 
@@ -267,10 +270,30 @@ async def test_an_odd_reply_is_asked_for_again_and_counted(fault: Fault) -> None
 async def test_a_model_whose_replies_are_always_odd_is_taken_as_it_is(
     fault: Fault, text: str
 ) -> None:
-    async with bench([fault] * (DOUBTS + 1), attempts=9) as (client, server):
-        assert texts(await client.ask()) == [text]
-        assert texts(await client.ask()) == [text]
-    assert len(server.completions) == DOUBTS + 1
+    async with bench([fault] * (STUBBORN * DOUBTS + 1), attempts=9) as (client, server):
+        for _ in range(STUBBORN + 1):
+            assert texts(await client.ask()) == [text]
+    assert len(server.completions) == STUBBORN * DOUBTS + 1
+
+
+async def test_one_request_that_stays_odd_says_nothing_of_the_model() -> None:
+    stubborn = [NULL_CONTENT] * DOUBTS
+    faults = [*stubborn, None, *stubborn, None, *stubborn, None, NULL_CONTENT]
+    async with bench(faults, attempts=9) as (client, _):
+        for _ in range(3):
+            assert texts(await client.ask()) == [""]
+            assert texts(await client.ask()) == ["reply 7"]
+        assert texts(await client.ask()) == ["reply 7"]
+        assert client.actor.faults.total() == 3 * DOUBTS + 1
+
+
+async def test_replies_that_are_asked_for_again_are_paid_for() -> None:
+    async with bench([NULL_CONTENT, None, NULL_CONTENT]) as (client, server):
+        await client.ask()
+        once = client.actor.usage.completion_tokens
+        await client.ask()
+        assert client.actor.usage.completion_tokens == 2 * once > 0
+        assert len(server.completions) == 4
 
 
 async def test_an_empty_text_that_tokens_cut_short_is_not_odd() -> None:

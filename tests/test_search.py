@@ -15,7 +15,7 @@ import pytest
 from planting import leaf, plant
 
 from agent_r.actor import Completion, Message
-from agent_r.environment import Environment
+from agent_r.environment import Environment, StepResult
 from agent_r.errors import ContextOverflow, EndpointUnavailable
 from agent_r.search import Node, SearchTree, backpropagate, search, select, uct
 from agent_r.services.forest import TREE
@@ -290,3 +290,14 @@ async def test_the_golden_tree_is_grown_again() -> None:
         GOLDEN.write_text(json.dumps(grown, indent=1) + "\n", encoding="utf-8")
         pytest.fail(f"{GOLDEN.name} was drawn anew: look at it, and run again")
     assert grown == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+async def test_a_long_way_that_was_seen_to_its_end_ends_the_search_and_no_more() -> None:
+    class Endless(Corridor):
+        async def step(self, action: str) -> StepResult:
+            return StepResult("As before.", 0.0, terminated=False)
+
+    says_the_same = ScriptedActor(lambda messages, k: "Action: east")
+    tree = await grow(Endless(), actor=says_the_same, max_depth=200, simulations=3)
+    assert len(tree.nodes) == 201
+    assert tree.nodes[0].visits == 1

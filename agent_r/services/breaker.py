@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from agent_r.errors import EndpointDown
 
+_log = logging.getLogger("agent_r.progress")
 T = TypeVar("T")
 
-SUSPECT = 10  # tries in a row, of whatever request, that had no answer
+SUSPECT = 10  # tries in a row, of at least two parties, that had no answer
+NOBODY = ""  # the party of a try that failed for no reason of its own: no server was reached, say
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 20.0  # between two tries of a suspect
 
 
@@ -20,7 +23,8 @@ class Breaker:
 
     Ten in a row make it suspect: from then on one request at a time finds out whether it answers,
     after pauses that double, and the others wait. A server that starts again in time costs nothing
-    but that time; one that does not is given up in one line, not once for each request.
+    but that time; one that does not is given up in one line, not once for each request. Where all
+    ten are of one party (one tree), it is that which the server cannot answer, and no outage.
 
     Args:
         where: the server, as messages name it.
@@ -38,27 +42,43 @@ class Breaker:
         self._where, self._patience_s = where, patience_s
         self._sleep, self._clock = sleep, clock
         self._row = 0
+        self._parties: set[str] = set()  # in the row; more than two say no more than two
         self._since = 0.0  # the first failure of the row
         self._given_up = ""  # the line that says so
         self._probe = asyncio.Lock()
 
     @property
     def suspect(self) -> bool:
-        return self._row >= SUSPECT
+        several = len(self._parties) > 1 or NOBODY in self._parties
+        return self._row >= SUSPECT and several
 
     def answered(self) -> None:
         """There is somebody."""
+        if self._row == 0:
+            return
+        if self.suspect:
+            _log.info("%s answers again", self._where)
         self._row = 0
+        self._parties.clear()
 
-    def failed(self, cause: str) -> None:
+    def failed(self, cause: str, party: str = NOBODY) -> None:
         """One try had no answer.
+
+        Args:
+            party: whose try it was; NOBODY where it would have failed for anybody.
 
         Raises:
             EndpointDown: nobody has been answered for too long.
         """
         if self._row == 0:
             self._since = self._clock()
+        was_suspect = self.suspect
         self._row += 1
+        if len(self._parties) < 2 or party == NOBODY:
+            self._parties.add(party)
+        if self.suspect and not was_suspect:
+            _log.info("%s answers nobody (%s): asked now and then, for %.0f s at most",
+                      self._where, cause, self._patience_s)  # fmt: skip
         waited = self._clock() - self._since
         if self.suspect and waited >= self._patience_s:
             tried = f"{self._row} tries; the last: {cause}"

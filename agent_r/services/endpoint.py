@@ -8,15 +8,15 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Self, TypeVar
 
 import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.errors import EndpointRejected, EndpointUnavailable
-from agent_r.services.breaker import Breaker
+from agent_r.services.breaker import NOBODY, Breaker
 from agent_r.services.replies import (
     FEWER,
     MAX_SAID_CHARS,
@@ -26,7 +26,9 @@ from agent_r.services.replies import (
     Reply,
     Server,
     Unanswered,
+    Unreached,
     deepest_cause,
+    never_reached,
     read_names,
     read_reply,
 )
@@ -35,12 +37,23 @@ from agent_r.services.slots import Slots
 from agent_r.settings import OpenAIEndpoint
 from agent_r.together import each
 
-DOUBTS = 4  # tries until an odd reply is taken for the model's way
+DOUBTS = 4  # tries until an odd reply is taken as it is
+STUBBORN = 3  # requests in a row that stay odd in the same way: then it is the model's way
+TOO_MUCH = ("HTTP 429", "HTTP 503")  # what a server says that has enough to do
 FIRST_WAIT_S = 0.5
 MAX_WAIT_S = 60.0
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """Something that a server is asked, as often as it takes."""
+
+    send: Callable[[], Awaitable[str]]
+    read: Callable[[str], T]
+    party: Callable[[], str]  # whose it is, to tell one tree's trouble from everybody's
 
 
 class EndpointActor:
@@ -71,6 +84,7 @@ class EndpointActor:
         self._rng, self._sleep, self._clock = rng or random.Random(), sleep, clock
         self._refused: set[str] = set()  # settings that the model turned out not to take
         self._usual: set[str] = set()  # oddities of its replies that turned out to be its way
+        self._odd: Counter[str] = Counter()  # requests that stayed odd, since the last healthy one
         self._server = Server.of(config, api_key.strip() or NO_KEY)
         self._breaker = Breaker(self._server.url, patience_s=config.patience_s, sleep=sleep)
         self._client = client_of(config, self._server)
@@ -107,8 +121,8 @@ class EndpointActor:
             raise ValueError(f"n is {n}: at least one reply must be asked for")
         body = body_of(self._config.model, messages, params)
         replies = await self._draw(body, n)
-        if len(replies) < min(n, 2):
-            self._refused.add("n")  # it had several tries
+        if len(replies) < min(n, 2) and self._odd[FEWER] >= STUBBORN:
+            self._refused.add("n")
         singles = [{**body, **seed_of(params, k)} for k in range(len(replies), n)]
         drawn = await each(singles, lambda one: self._draw(one, 1), limit=asyncio.Semaphore(n))
         return replies + [reply for single in drawn for reply in single]
@@ -126,6 +140,9 @@ class EndpointActor:
         except EndpointRejected as error:
             if error.status == 401:
                 raise
+        except EndpointUnavailable:
+            if not any(kind.startswith("HTTP") for kind in self.faults):
+                raise  # nobody is there; a server that fails at this alone may do the rest
         # The list is optional, some keys may not read it, and many leave aliases out.
         if not self._is_among(served):
             ask = [Message("user", "Hi")]
@@ -155,9 +172,6 @@ class EndpointActor:
 
     async def _drawn(self, body: dict[str, Any], n: int) -> list[Completion]:
         reply = await self._reply(body, n)
-        self.usage.prompt_tokens += reply.prompt_tokens
-        self.usage.cached_tokens += reply.cached_tokens
-        self.usage.completion_tokens += reply.completion_tokens
         first, *others = [choice.completion() for choice in reply.choices[:n]]
         spent = replace(
             first, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens
@@ -165,23 +179,48 @@ class EndpointActor:
         return [spent, *others]
 
     async def _reply(self, body: dict[str, Any], n: int) -> Reply:
-        """A reply without doubt; one that stays doubtful in all tries is the model's way."""
+        """A reply without doubt; one that stays doubtful in all tries is taken as it is.
+
+        Of several requests in a row it is the model's way, and no other is asked again for it.
+        """
         try:
-            return await self._answer(
+            question = Question(
                 lambda: self._wire.post(body),
-                lambda text: read_reply(text, n=n, usual=self._usual),
-                attempts=self._config.attempts,
+                lambda text: self._paid(text, n),
+                lambda: repr(body["messages"][:2]),  # an episode's opening: one tree's
             )
+            reply = await self._answer(question, attempts=self._config.attempts)
         except Doubtful as doubt:
-            if doubt.kind != FEWER:  # for that the server is asked otherwise
+            self._odd[doubt.kind] += 1
+            # For fewer replies the server is asked otherwise.
+            if doubt.kind != FEWER and self._odd[doubt.kind] >= STUBBORN:
                 self._usual.add(doubt.kind)
                 _log.warning("%s: %s, again and again: taken as it is", self, doubt)
             return doubt.reply
+        for kind in [kind for kind in self._odd if n > 1 or kind != FEWER]:
+            del self._odd[kind]  # one of one says nothing of several
+        return reply
+
+    def _paid(self, text: str, n: int) -> Reply:
+        """Read a reply, and count its tokens: also one that will be asked for again was paid."""
+        try:
+            reply = read_reply(text, n=n, usual=self._usual)
+        except Doubtful as doubt:
+            self._pay(doubt.reply)
+            raise
+        self._pay(reply)
+        return reply
+
+    def _pay(self, reply: Reply) -> None:
+        self.usage.prompt_tokens += reply.prompt_tokens
+        self.usage.cached_tokens += reply.cached_tokens
+        self.usage.completion_tokens += reply.completion_tokens
 
     async def _served(self, *, attempts: int) -> list[str]:
-        return await self._answer(
-            lambda: self._client.get("/models", cast_to=str), read_names, attempts=attempts
+        question = Question(
+            lambda: self._client.get("/models", cast_to=str), read_names, lambda: "the list"
         )
+        return await self._answer(question, attempts=attempts)
 
     def _is_among(self, served: Sequence[str]) -> bool:
         """Ollama and Gemini list longer names than they are called by."""
@@ -205,34 +244,25 @@ class EndpointActor:
         line = self._server.line(f"{line}; it serves {', '.join(served[:5])}{more}")
         return EndpointRejected(line, status=error.status)
 
-    async def _answer(
-        self, send: Callable[[], Awaitable[str]], read: Callable[[str], T], *, attempts: int
-    ) -> T:
+    async def _answer(self, question: Question[T], *, attempts: int) -> T:
         """Send until an answer can be read; a try holds a slot, and a wait between tries none.
 
         While the server answers nobody, a try says nothing of this request, and does not count.
         """
         try:
             # Most are answered at once: tenacity's own work would cost a tenth of the request's.
-            return await self._breaker.ask(lambda: self._try(send, read))
+            return await self._breaker.ask(lambda: self._try(question))
         except Unanswered as failure:
-            return await self._again(failure, send, read, attempts=attempts)
+            return await self._again(failure, question, attempts=attempts)
 
-    async def _again(
-        self,
-        failure: Unanswered,
-        send: Callable[[], Awaitable[str]],
-        read: Callable[[str], T],
-        *,
-        attempts: int,
-    ) -> T:
+    async def _again(self, failure: Unanswered, question: Question[T], *, attempts: int) -> T:
         """Try on after a first failure, which is the first of the attempts."""
         tried, doubts, failures = 0, 0, [failure]
 
         async def attempt() -> T:
             if failures:
                 raise failures.pop()
-            return await self._breaker.ask(lambda: self._try(send, read))
+            return await self._breaker.ask(lambda: self._try(question))
 
         def is_last(state: RetryCallState) -> bool:
             nonlocal tried, doubts
@@ -259,32 +289,32 @@ class EndpointActor:
         line = f"no answer from {self._server.url} after {times}: {cause}"
         raise EndpointUnavailable(self._server.line(line))
 
-    async def _try(self, send: Callable[[], Awaitable[str]], read: Callable[[str], T]) -> T:
+    async def _try(self, question: Question[T]) -> T:
         async with self.slots:
             began = time.monotonic()
-            failure = await self._tried(send, read)
+            failure = await self._tried(question)
             self.busy_s += time.monotonic() - began
         if not isinstance(failure, Exception):
             return failure
         if isinstance(failure, Unanswered):
-            self._count(failure)
+            self._count(failure, question.party())
         else:
             self._breaker.answered()
         raise failure
 
-    def _count(self, failure: Unanswered) -> None:
+    def _count(self, failure: Unanswered, party: str) -> None:
         """What failed is counted by kind; too many in a row, and the server is given up."""
         self.faults[failure.kind] += 1
-        if failure.kind in ("HTTP 429", "HTTP 503"):
+        if failure.kind in TOO_MUCH:
             self.slots.refused(time.monotonic())
         if isinstance(failure, Doubtful):
             self._breaker.answered()
-        else:
-            self._breaker.failed(self._server.line(str(failure))[:MAX_SAID_CHARS])
+            return
+        cause = self._server.line(str(failure))[:MAX_SAID_CHARS]
+        for_all = isinstance(failure, Unreached) or failure.kind in (*TOO_MUCH, "HTTP 502")
+        self._breaker.failed(cause, NOBODY if for_all else party)
 
-    async def _tried(
-        self, send: Callable[[], Awaitable[str]], read: Callable[[str], T]
-    ) -> T | Exception:
+    async def _tried(self, question: Question[T]) -> T | Exception:
         """An answer, or what went wrong.
 
         Returned, so that the client's exception, which may quote the key, is chained to nothing.
@@ -293,13 +323,14 @@ class EndpointActor:
         try:
             # The client's own limit is on silence: a server that drips bytes would never meet it.
             async with asyncio.timeout(self._config.timeout_s):
-                answer = read(await send())
+                answer = question.read(await question.send())
         except Unanswered as failure:
             return failure
         except (TimeoutError, openai.APITimeoutError):
             return Unanswered("timed out")
         except openai.APIConnectionError as error:
-            return Unanswered(deepest_cause(error), kind="connection")
+            how = Unreached if never_reached(error) else Unanswered
+            return how(deepest_cause(error), kind="connection")
         except openai.APIStatusError as error:
             return self._server.judge(error, now=self._clock())
         self._breaker.answered()
@@ -319,4 +350,4 @@ class EndpointActor:
         self.usage.retries += 1
         cause = state.outcome.exception() if state.outcome else None
         line = self._server.line(f"{self._server.url}: try {state.attempt_number}: {cause}")
-        _log.info("%s", line[:MAX_SAID_CHARS])
+        _log.debug("%s", line[:MAX_SAID_CHARS])

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Self
 
+import aiohttp
+import httpx2
 import openai
 from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr, model_validator
 
-from agent_r.actor import Completion
+from agent_r.actor import Completion, encodable
 from agent_r.errors import ContextOverflow, EndpointRejected
 from agent_r.settings import OpenAIEndpoint
 
@@ -51,6 +53,10 @@ class Unanswered(Exception):
         super().__init__(cause)
         self.kind = kind or cause
         self.after_s = after_s
+
+
+class Unreached(Unanswered):
+    """There was no connection: that says nothing of the request."""
 
 
 class Doubtful(Unanswered):
@@ -99,8 +105,7 @@ class Server:
     def of(cls, config: OpenAIEndpoint, key: str) -> Self:
         block = config.api_key_block
         holder = f"the Prefect block '{block}'" if block else f"${config.api_key_env}"
-        url = re.sub(r"//[^/@]*@", "//", config.base_url)
-        return cls(url, config.model, SecretStr(key), holder)
+        return cls(config.base_url, config.model, SecretStr(key), holder)
 
     def line(self, text: str) -> str:
         key = self.key.get_secret_value()
@@ -150,13 +155,10 @@ def deepest_cause(error: BaseException) -> str:
     return said
 
 
-def encodable(text: str) -> str:
-    """JSON can escape a lone surrogate, and no file can hold one."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+def never_reached(error: BaseException) -> bool:
+    """Whether there was no connection at all: nobody listens, or the name does not resolve."""
+    causes = (error.__cause__, error.__context__)
+    return any(isinstance(c, aiohttp.ClientConnectorError | httpx2.ConnectError) for c in causes)
 
 
 def _text(content: object) -> object:

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import openai
 
-from agent_r.actor import Message, SamplingParams
+from agent_r.actor import Message, SamplingParams, encodable
 from agent_r.errors import ConfigError
-from agent_r.services.replies import Server, encodable
+from agent_r.services.replies import Server
 from agent_r.services.wire import Wire
 from agent_r.settings import OpenAIEndpoint
 

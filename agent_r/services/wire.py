@@ -11,7 +11,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -33,18 +33,12 @@ class Wire:
 
     def __init__(self, base_url: str, key: str, *, timeout_s: float, connect_s: float) -> None:
         parts = urlsplit(base_url)
-        self._url = URL(
-            parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
-            + "/chat/completions"
-        )
+        self._url = URL(base_url.rstrip("/") + "/chat/completions")
         self._headers = {
             "Authorization": f"Bearer {key}",
             "Content-Type": "application/json",
             "User-Agent": f"agent-r/{__version__}",
         }
-        if parts.username is not None:  # a proxy in front of the server asks for it
-            user, password = unquote(parts.username), unquote(parts.password or "")
-            self._headers["Authorization"] = aiohttp.encode_basic_auth(user, password)
         self._proxy = _proxy(parts.scheme, parts.hostname or "")
         self._patience = aiohttp.ClientTimeout(sock_connect=connect_s, sock_read=timeout_s)
         self._session: aiohttp.ClientSession | None = None

@@ -134,7 +134,7 @@ def first_problem(error: ValidationError) -> str:
         kinds = dict.fromkeys(e["ctx"]["expected"] for e in errors if e["loc"][-1:] == ("kind",))
         return f"{errors[0]['loc'][0]}.kind: choose one of {', '.join(kinds)}"
     problems = [
-        ".".join(str(part)[:60] for part in e["loc"])
+        ".".join(str(part)[:60] for part in e["loc"] if not str(part)[:1].isupper())  # a class
         + ": "
         + e["msg"].removeprefix("Value error, ")
         for e in chosen

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agent_r.settings.base import Fraction, Positive, Settings
 
@@ -43,6 +44,16 @@ class OpenAIEndpoint(Settings):
     )
     prompt_price: float = Field(0.0, ge=0, description="money for a million prompt tokens")
     completion_price: float = Field(0.0, ge=0, description="money for a million sampled tokens")
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_secret_in_the_address(cls, url: str) -> str:
+        """Settings are shown and stored, by Prefect too."""
+        if re.match(r"(https?://)?[^/?#]*@", url):
+            raise ValueError("no user or password belongs in an address: api_key_env names the key")
+        if not url.isprintable() or " " in url:
+            raise ValueError("white space or control characters in an address")
+        return url
 
 
 class ScriptedEndpoint(Settings):
