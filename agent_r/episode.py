@@ -4,24 +4,68 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent_r.actor import Actor, SamplingParams, parse_action
+from agent_r.actor import Actor, SamplingParams, encodable, parse_action
 from agent_r.environment import Environment, StepResult
-from agent_r.errors import ContextOverflow
+from agent_r.errors import AgentRError, ContextOverflow, EnvironmentFault
 from agent_r.prompts import NO_ACTION, WAIT, WAIT_REPLY, conversation
 from agent_r.trajectory import Step, StopReason, Trajectory
+
+_ROUNDED = 1e-6  # by which a reward may miss the interval it belongs to
+
+
+async def begin(env: Environment, task: str) -> str:
+    """Reset a world to a task; its prompt.
+
+    Raises:
+        EnvironmentFault: whatever it raises that a world should not.
+    """
+    try:
+        return encodable(await env.reset(task))
+    except AgentRError:
+        raise
+    except Exception as error:
+        raise broken(env, error) from error
 
 
 async def act(env: Environment, response: str, *, reward: float) -> tuple[Step, StepResult]:
     """Take the action in a response; what holds none, or only waits, never reaches the world.
 
     `reward` is the reward so far: it stands where the world is not asked.
+
+    Raises:
+        EnvironmentFault: whatever the world raises that it should not, or a reward outside [0, 1].
     """
     action = parse_action(response)
     if action in ("", WAIT):
         reply = NO_ACTION if not action else WAIT_REPLY
         return Step(response, action, reply), StepResult(reply, reward, terminated=False)
-    result = await env.step(action)
+    try:
+        result = sound(await env.step(action))
+    except AgentRError:
+        raise
+    except Exception as error:
+        raise broken(env, error) from error
     return Step(response, action, result.observation), result
+
+
+def sound(result: StepResult) -> StepResult:
+    """A result that can be stored: whole characters, and a reward that is a fraction.
+
+    Raises:
+        ValueError: the reward is none.
+    """
+    if not -_ROUNDED <= result.reward <= 1 + _ROUNDED:  # which NaN is not either
+        raise ValueError(f"a reward of {result.reward} is not in [0, 1]")
+    seen, reward = encodable(result.observation), min(max(result.reward, 0.0), 1.0)
+    if seen is result.observation and reward == result.reward:
+        return result
+    return replace(result, observation=seen, reward=reward)
+
+
+def broken(env: Environment, error: Exception) -> EnvironmentFault:
+    """What a world's own mistake is for us: a fault, and one tree's matter."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return EnvironmentFault(f"the world '{env.info.name}' fails: {said}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +80,7 @@ async def play(
     env: Environment, actor: Actor, opening: Opening, *, max_steps: int, params: SamplingParams
 ) -> Trajectory:
     """Play one episode, one reply a step; `max_steps` counts the opening's responses too."""
-    prompt = await env.reset(opening.task)
+    prompt = await begin(env, opening.task)
     steps: list[Step] = []
     reward, stop = 0.0, StopReason.STEP_LIMIT
     while len(steps) < max_steps:

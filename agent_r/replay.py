@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_r.environment import Environment
-from agent_r.episode import act
+from agent_r.episode import act, begin
 from agent_r.trajectory import Step
 
 
 async def replay(env: Environment, task: str, responses: Sequence[str]) -> tuple[list[Step], float]:
     """Play responses from reset to the episode's end, or to the last one; the final reward."""
-    await env.reset(task)
+    await begin(env, task)
     steps: list[Step] = []
     reward = 0.0
     for response in responses:

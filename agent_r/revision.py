@@ -15,7 +15,7 @@ from enum import StrEnum
 from agent_r.actor import Actor, SamplingParams
 from agent_r.critique import Critique, FirstError
 from agent_r.environment import Environment
-from agent_r.episode import Opening, act, play
+from agent_r.episode import Opening, act, begin, play
 from agent_r.prompts import SIGNALS, signal_response, with_thought
 from agent_r.pruning import prune
 from agent_r.search import SearchTree
@@ -172,7 +172,7 @@ async def verify(
     env: Environment, tree: SearchTree, revision: Revision, *, alpha: float
 ) -> Revision | Drop:
     """Execute a splice from reset; the result carries what the world really answered."""
-    await env.reset(tree.task)
+    await begin(env, tree.task)
     turns: list[Turn] = []
     reward = 0.0
     for number, turn in enumerate(revision.turns):

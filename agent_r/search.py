@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, SamplingParams, parse_action
 from agent_r.environment import Environment, Forkable, Snapshot, StepResult
-from agent_r.episode import act
+from agent_r.episode import act, begin, broken
 from agent_r.errors import ContextOverflow
 from agent_r.prompts import WAIT, conversation
 from agent_r.settings import SearchConfig
@@ -146,7 +146,7 @@ async def search(
     Raises:
         UnknownTask, EnvironmentFault, EndpointError: nothing of the tree is worth keeping then.
     """
-    tree = SearchTree(task, await env.reset(task), seed)
+    tree = SearchTree(task, await begin(env, task), seed)
     growth = _Growth(tree, env, actor, config, random.Random(seed), enough)
     growth.remember(ROOT)
     while await growth.round():
@@ -309,10 +309,13 @@ class _Growth:
         if self.at == index:
             return True
         if self.forkable is not None:
-            self.forkable.restore(self.kept[index])
+            try:
+                self.forkable.restore(self.kept[index])
+            except Exception as error:
+                raise broken(self.env, error) from error
         else:
             self.at = None
-            await self.env.reset(self.tree.task)
+            await begin(self.env, self.tree.task)
             for step in self.tree.steps(index):
                 _, result = await self.take(step.response, reward=0.0)
                 if result.terminated or result.truncated:
@@ -327,5 +330,9 @@ class _Growth:
         return step, result
 
     def remember(self, index: int) -> None:
-        if self.forkable is not None:
+        if self.forkable is None:
+            return
+        try:
             self.kept[index] = self.forkable.snapshot()
+        except Exception as error:
+            raise broken(self.env, error) from error

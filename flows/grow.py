@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,11 +29,13 @@ from agent_r.services.stage import Stage
 from agent_r.services.woods import Woods
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
+from agent_r.together import each
 from flows.actors import acting, first_model
 from flows.results import JSON
 from flows.worlds import worlds_of
 from tasks.grow import grow as grow_shard
 
+_log = logging.getLogger("agent_r.progress")
 IDLE = 0.6  # share of the slots in use, below which a person should know
 WORTH_SAYING_S = 20.0  # that a run takes at least
 
@@ -144,10 +147,12 @@ async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: 
         Progress(f"iteration {iteration}", len(tasks), "trees"),
     )
     stage.progress.details = functools.partial(details, stage, actor)
-    await asyncio.gather(*(grow_shard(shard, stage) for shard in shards(tasks)))
-    if stage.finished == 0 and stage.stopped:
+    await each(shards(tasks), functools.partial(grow_shard, stage=stage))
+    if not tasks:
+        _log.info("this part has no trees: there are fewer than parts")
+    elif stage.finished == 0 and stage.stopped:
         raise BudgetSpent(f"{stage.stopped} is spent before one tree was finished: give it more")
-    if stage.finished == 0:
+    elif stage.finished == 0:
         what = ", ".join(f"{n} {kind}" for kind, n in stage.failed.items())
         raise EndpointUnavailable(f"not one of {len(tasks)} trees was finished ({what})")
     woods.leave()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent_r.actor import SamplingParams
-from agent_r.environment import Environment
+from agent_r.environment import Environment, StepResult
 from agent_r.episode import Opening, act, play
-from agent_r.errors import ContextOverflow
+from agent_r.errors import ContextOverflow, EnvironmentFault
 from agent_r.testing import Corridor, ScriptedActor
 from agent_r.trajectory import StopReason
 
@@ -58,3 +58,39 @@ async def test_every_end_of_an_episode_is_data(
         params=SamplingParams(),
     )
     assert (episode.stop, episode.reward) == (stop, 0.0)
+
+
+class Odd(Corridor):
+    """A world with a mistake in it."""
+
+    result = StepResult("You are in room 1.", 0.0, terminated=False)
+
+    async def step(self, action: str) -> StepResult:
+        if action == "crash":
+            raise KeyError("door")
+        return self.result
+
+
+@pytest.mark.parametrize(
+    ("action", "result", "told"),
+    [
+        ("crash", Odd.result, r"the world 'corridor' fails: KeyError: 'door'"),
+        ("east", StepResult("Here.", float("nan"), False), "reward of nan is not in"),
+        ("east", StepResult("Here.", 2.0, False), "reward of 2.0 is not in"),
+        ("east", StepResult(None, 0.0, False), "AttributeError"),  # type: ignore[arg-type]
+    ],
+)
+async def test_a_worlds_mistake_is_a_fault_in_one_line(
+    action: str, result: StepResult, told: str
+) -> None:
+    env = Odd()
+    env.result = result
+    with pytest.raises(EnvironmentFault, match=told):
+        await act(env, f"Action: {action}", reward=0.0)
+
+
+async def test_what_a_world_says_can_be_written_and_its_reward_is_a_fraction() -> None:
+    env = Odd()
+    env.result = StepResult("a\ud800b", 1.0 + 1e-9, terminated=True)
+    step, result = await act(env, "Action: east", reward=0.0)
+    assert (step.observation, result.observation, result.reward) == ("a\ufffdb", "a\ufffdb", 1.0)

@@ -309,3 +309,30 @@ async def test_many_jobs_are_bounded_ordered_and_end_with_the_first_failure() ->
     with pytest.raises(KeyError, match="three"):
         await each([3, *[0] * 50], functools.partial(job), limit=limit)
     assert len(finished) < 10
+
+
+async def test_a_harvest_of_another_tree_is_made_again(tmp_path: Path) -> None:
+    made = forest(tmp_path)
+    await grown(made)
+    assert await made.finished(TASK)
+    [path] = [p for p in tmp_path.rglob("*.json") if "trees-" in str(p)]
+    path.write_bytes(path.read_bytes() + b"\n")  # another machine's, say
+    assert not await made.finished(TASK)
+    await made.revise(ScriptedActor(answer), TASK)
+    assert await made.finished(TASK)
+    path.unlink()
+    assert not await made.finished(TASK)
+
+
+def test_trees_of_another_model_or_another_world_lie_elsewhere(tmp_path: Path) -> None:
+    def key(**over: Any) -> str:
+        endpoint = {"kind": "openai", "base_url": "http://a/v1", "model": "m", "alias": "hf"}
+        env = {"kind": "python", "factory": "a:b", "arguments": {"size": 1}}
+        settings = {"endpoint": endpoint, "env": env}
+        for name, value in over.items():
+            settings[name] = settings[name] | value
+        return forest(tmp_path, **settings).key
+
+    assert key() == key(endpoint={"base_url": "http://b/v1"})
+    keys = [key(), key(endpoint={"model": "/step-2/hf"}), key(env={"arguments": {"size": 2}})]
+    assert len(set(keys)) == 3

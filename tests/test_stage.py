@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,21 @@ async def test_one_trees_failure_never_stops_the_others(
     assert files(tmp_path) == await whole(tmp_path.parent / "whole", settings)
 
 
+async def test_a_mistake_in_a_world_is_one_trees_failure(tmp_path: Path) -> None:
+    class Odd(ForkableCorridor):
+        async def reset(self, task: str) -> str:
+            opening = await super().reset(task)
+            if "2 rooms" in opening:
+                raise KeyError(task)
+            return opening
+
+    settings = config()
+    stage = stage_of(tmp_path, Known(), settings)
+    stage.trees = Forest.of(tmp_path, Odd, settings, actor="tiny", iteration=1)
+    assert await grown(stage, settings) == 6
+    assert stage.failed == {"EnvironmentFault": 3}
+
+
 async def whole(folder: Path, settings: Config) -> dict[str, bytes]:
     await grown(stage_of(folder, Known(), settings), settings)
     return files(folder)
@@ -272,6 +288,18 @@ async def test_a_budget_of_minutes_begins_no_tree_that_it_cannot_end(tmp_path: P
     finished = await grown(stage, settings)
     assert 1 <= finished < 9
     assert now <= 61
+
+
+async def test_minutes_end_a_request_that_hangs(tmp_path: Path) -> None:
+    class Hanging(Known):
+        async def complete(self, *args: Any, **how: Any) -> Any:
+            await asyncio.sleep(60)
+
+    settings, began = config(budget={"minutes": 0.003}), time.monotonic()
+    stage = stage_of(tmp_path, Hanging(), settings)
+    assert await grown(stage, settings) == 0
+    assert stage.stopped == "budget.minutes = 0.003"
+    assert time.monotonic() - began < 5
 
 
 def test_money_needs_prices() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from agent_r.dataset import Row, name_row
 from agent_r.environment import Environment, World
-from agent_r.episode import act
+from agent_r.episode import act, begin
 from agent_r.errors import UnknownTask
 from agent_r.replay import normalised
 from agent_r.services.manifest import read_manifest
@@ -67,7 +67,7 @@ async def replay(env: Environment, row: Row) -> str:
     if len(answers) != len(replies):
         return "replies and observations do not alternate"
     try:
-        prompt = await env.reset(row["task"])
+        prompt = await begin(env, row["task"])
     except UnknownTask as error:
         return str(error)
     exact = env.info.repeats == "text"

@@ -67,6 +67,13 @@ class Budget:
         self._requests += 1
         self._in_flight += 1
 
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the budget's minutes are over; None where it has no such limit."""
+        if not self._limits.minutes:
+            return None
+        return max(60 * self._limits.minutes - (self._clock() - self._began), 0.0)
+
     def answered(self) -> None:
         """A request has ended, well or not; the actor has counted its tokens."""
         self._in_flight -= 1
@@ -113,8 +120,13 @@ class Budget:
         if limits.money and self._money(prompt, completion) > limits.money:
             return f"budget.money = {limits.money:g}"
         if limits.minutes and minutes > limits.minutes:
-            return f"budget.minutes = {limits.minutes:g}"
+            return self.minutes
         return ""
+
+    @property
+    def minutes(self) -> str:
+        """The limit in time, in words."""
+        return f"budget.minutes = {self._limits.minutes:g}"
 
     def _money(self, prompt: float, completion: float) -> float:
         return (prompt * self._prices[0] + completion * self._prices[1]) / 1e6
@@ -138,8 +150,14 @@ class Budgeted:
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
     ) -> list[Completion]:
         self._budget.ask()
+        limit = asyncio.timeout(self._budget.left_s)  # an endpoint may hang, or be tried again
         try:
-            return await self._actor.complete(messages, n=n, params=params)
+            async with limit:
+                return await self._actor.complete(messages, n=n, params=params)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise BudgetSpent(self._budget.minutes) from None
         finally:
             self._budget.answered()
 

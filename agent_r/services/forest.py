@@ -26,7 +26,14 @@ from agent_r.services import store
 from agent_r.services.harvest import HARVEST, Harvest, most_tried, reap
 from agent_r.services.journal import Journal
 from agent_r.services.shelf import Shelf
-from agent_r.settings import Config, RevisionConfig, singles, told
+from agent_r.settings import (
+    Config,
+    OpenAIEndpoint,
+    PythonEnv,
+    RevisionConfig,
+    singles,
+    told,
+)
 
 MakeEnv = Callable[[], Environment]
 T = TypeVar("T")
@@ -94,6 +101,12 @@ class Forest:
     async def harvest(self, task: TaskSpec) -> Harvest | None:
         found = await _load(self.harvests, _file(task), HARVEST)
         return found[0] if found else None
+
+    async def finished(self, task: TaskSpec) -> bool:
+        """Whether there is a harvest, and of the tree that is there now."""
+        harvest = await self.harvest(task)
+        content = await self.trees.read(_file(task)) if harvest else None
+        return harvest is not None and content is not None and harvest.tree == _digest(content)
 
     async def reaped(self, task: TaskSpec) -> tuple[SearchTree, Harvest] | None:
         """A tree and what was made of it; None where either is missing, or made of another tree."""
@@ -186,9 +199,13 @@ async def _load(shelf: Shelf, name: str, kind: TypeAdapter[T]) -> tuple[T, str] 
     if content is None:
         return None
     try:
-        return kind.validate_json(content), hashlib.sha256(content).hexdigest()[:16]
+        return kind.validate_json(content), _digest(content)
     except ValidationError:
         return None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _name(task: TaskSpec) -> str:
@@ -214,7 +231,22 @@ def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> st
         early,
         config.seed,
         iteration,
+        *unnamed(config).values(),
     )
+
+
+def unnamed(config: Config) -> dict[str, str]:
+    """What neither the actor's name nor the world's version says of a run.
+
+    The name may be an alias, or the last part of a path; a world of one's own may not know what it
+    was called with. What that was may be a secret, so it is a digest.
+    """
+    said = {}
+    if isinstance(config.endpoint, OpenAIEndpoint):
+        said["model"] = config.endpoint.model
+    if isinstance(config.env, PythonEnv):
+        said["arguments"] = digest(repr(sorted(config.env.arguments.items())))
+    return said
 
 
 def enough_key(config: RevisionConfig) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from agent_r.config import dotted
 from agent_r.errors import StoreError
 from agent_r.schema import SCHEMA_VERSION
-from agent_r.services.forest import Forest
+from agent_r.services.forest import Forest, unnamed
 from agent_r.services.shelf import Shelf
 
 FORMAT = 2  # of trees and harvests on a shelf; SCHEMA_VERSION is that of a dataset's rows
@@ -49,6 +49,7 @@ def describe(forest: Forest, *, actor: str, iteration: int) -> dict[str, Any]:
         "actor": actor,
         "iteration": iteration,
         "seed": config.seed,
+        **unnamed(config),
         "world": f"{info.name} {info.version}",
         "search": config.search.model_dump(mode="json"),
         "critique": config.critique.model_dump(mode="json"),

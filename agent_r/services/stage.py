@@ -18,6 +18,7 @@ from agent_r.errors import (
     EndpointError,
     EndpointRejected,
     EnvironmentFault,
+    UnknownTask,
 )
 from agent_r.services.budget import Budget
 from agent_r.services.progress import Progress
@@ -61,7 +62,7 @@ class Stage:
         try:
             async with asyncio.TaskGroup() as group, self._turn:
                 for task in shard:
-                    if await self.trees.harvest(task) is not None:
+                    if await self.trees.finished(task):
                         found += 1
                         self.trees.tidy(task)
                         self._finish()
@@ -74,7 +75,10 @@ class Stage:
     async def _begin(self) -> bool:
         """Take a place, once there is one and the budget lasts for one more tree."""
         await self.places.acquire()
-        self.stopped = self.stopped or await self.budget.room()
+        full = self.stopped or await self.budget.room()
+        if not full and self.stopped:  # meanwhile
+            self.budget.ended(None, 0.0)
+        self.stopped = self.stopped or full
         if self.stopped:
             self.places.release()
             return False
@@ -108,9 +112,9 @@ class Stage:
                 break
             except EndpointDown:
                 raise
-            except (EndpointError, EnvironmentFault) as failure:
+            except (EndpointError, EnvironmentFault, UnknownTask) as failure:
                 # A refusal would come again; of anything else the next try may know nothing.
-                if not left or isinstance(failure, EndpointRejected):
+                if not left or isinstance(failure, EndpointRejected | UnknownTask):
                     self._give_up(task, failure)
                     break
         return None

@@ -27,7 +27,7 @@ class Trees(Protocol):
 
     def info(self, task: TaskSpec) -> EnvInfo: ...
 
-    async def harvest(self, task: TaskSpec) -> Harvest | None: ...
+    async def finished(self, task: TaskSpec) -> bool: ...
 
     async def reaped(self, task: TaskSpec) -> tuple[SearchTree, Harvest] | None: ...
 
@@ -62,8 +62,8 @@ class Woods:
     def info(self, task: TaskSpec) -> EnvInfo:
         return self.of(task).info(task)
 
-    async def harvest(self, task: TaskSpec) -> Harvest | None:
-        return await self.of(task).harvest(task)
+    async def finished(self, task: TaskSpec) -> bool:
+        return await self.of(task).finished(task)
 
     async def reaped(self, task: TaskSpec) -> tuple[SearchTree, Harvest] | None:
         return await self.of(task).reaped(task)
