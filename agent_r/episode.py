@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from agent_r.actor import Actor, SamplingParams, encodable, parse_action
-from agent_r.environment import Environment, StepResult
+from agent_r.environment import EnvInfo, Environment, StepResult
 from agent_r.errors import AgentRError, ContextOverflow, EnvironmentFault
+from agent_r.loading import one_line
 from agent_r.prompts import NO_ACTION, WAIT, WAIT_REPLY, conversation
 from agent_r.trajectory import Step, StopReason, Trajectory
 
@@ -24,7 +25,7 @@ async def begin(env: Environment, task: str) -> str:
     except AgentRError:
         raise
     except Exception as error:
-        raise broken(env, error) from error
+        raise broken(env.info, error) from error
 
 
 async def act(env: Environment, response: str, *, reward: float) -> tuple[Step, StepResult]:
@@ -44,7 +45,7 @@ async def act(env: Environment, response: str, *, reward: float) -> tuple[Step, 
     except AgentRError:
         raise
     except Exception as error:
-        raise broken(env, error) from error
+        raise broken(env.info, error) from error
     return Step(response, action, result.observation), result
 
 
@@ -62,10 +63,9 @@ def sound(result: StepResult) -> StepResult:
     return replace(result, observation=seen, reward=reward)
 
 
-def broken(env: Environment, error: Exception) -> EnvironmentFault:
-    """What a world's own mistake is for us: a fault, and one tree's matter."""
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return EnvironmentFault(f"the world '{env.info.name}' fails: {said}")
+def broken(world: EnvInfo, error: Exception) -> EnvironmentFault:
+    """What a world's own mistake is for us: a fault, in one line, and one tree's matter."""
+    return EnvironmentFault(f"the world '{world.name}' fails: {one_line(error)}")
 
 
 @dataclass(frozen=True, slots=True)

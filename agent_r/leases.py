@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from agent_r.errors import EnvironmentFault
+
 T = TypeVar("T")
 
 
@@ -27,6 +29,7 @@ class Leases(Generic[T]):
         self._places = asyncio.Semaphore(limit)
         self._idle: list[T] = []
         self._lent: list[T] = []
+        self._closed = False
 
     @property
     def held(self) -> int:
@@ -34,9 +37,15 @@ class Leases(Generic[T]):
         return len(self._idle) + len(self._lent)
 
     async def take(self) -> T:
-        """One that nobody else has."""
+        """One that nobody else has.
+
+        Raises:
+            EnvironmentFault: all were ended.
+        """
         await self._places.acquire()
         try:
+            if self._closed:
+                raise EnvironmentFault("this world was closed already")
             thing = self._idle.pop() if self._idle else await self._make()
         except BaseException:
             self._places.release()
@@ -57,7 +66,9 @@ class Leases(Generic[T]):
             self._leave(thing)
 
     async def aclose(self) -> None:
-        """End all, those still lent too."""
+        """End all, those still lent too; who waits for one is told that there is none."""
+        self._closed = True
+        self._places.release()  # each that is told wakes the next
         things, self._idle, self._lent = self._idle + self._lent, [], []
         await asyncio.gather(*(self._end(thing) for thing in things))
 

@@ -64,7 +64,10 @@ def require(made: object, names: Sequence[str], what: str, path: str) -> None:
     Raises:
         ConfigError: it lacks some of these names.
     """
-    missing = [name for name in names if not hasattr(made, name)]
+    try:
+        missing = [name for name in names if not hasattr(made, name)]
+    except Exception as error:  # a property may do anything
+        raise ConfigError(f"'{path}' made {_named(made)} that fails: {one_line(error)}") from error
     if missing:
         raise ConfigError(
             f"'{path}' made {_named(made)}, which is not {what}: it lacks {', '.join(missing)}"

@@ -312,7 +312,7 @@ class _Growth:
             try:
                 self.forkable.restore(self.kept[index])
             except Exception as error:
-                raise broken(self.env, error) from error
+                raise broken(self.env.info, error) from error
         else:
             self.at = None
             await begin(self.env, self.tree.task)
@@ -335,4 +335,4 @@ class _Growth:
         try:
             self.kept[index] = self.forkable.snapshot()
         except Exception as error:
-            raise broken(self.env, error) from error
+            raise broken(self.env.info, error) from error

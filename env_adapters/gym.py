@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from typing import Any
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
 from agent_r.leases import Leases
-from agent_r.loading import call, require
+from agent_r.loading import call, one_line, require
 from agent_r.settings import GymnasiumEnv
 from env_adapters.gym_player import Job, Player
 from env_adapters.gym_texts import Actions, Refused, number, text
@@ -111,7 +112,7 @@ class ForkableGymText(GymText):
     def snapshot(self) -> object:
         if self._player is None:
             raise ValueError("no episode is under way: reset first")
-        state = self._player.ask_now("snapshot()", lambda env: env.snapshot())
+        state = self._ask_now("snapshot()", lambda env: env.snapshot())
         return Kept(state, self._earned, self._running)
 
     def restore(self, snapshot: object) -> None:
@@ -120,8 +121,20 @@ class ForkableGymText(GymText):
         if self._player is None:
             raise ValueError("no episode is under way: reset first")
         state = snapshot.state
-        self._player.ask_now("restore()", lambda env: env.restore(state))
+        self._ask_now("restore()", lambda env: env.restore(state))
         self._earned, self._running = snapshot.earned, snapshot.running
+
+    def _ask_now(self, what: str, job: Job) -> Any:
+        """The same as `_ask`, for what must not be awaited; the player's end is."""
+        player = self._player
+        if player is None:
+            raise ValueError("no episode is under way: reset first")
+        try:
+            return player.ask_now(what, job)
+        except BaseException:
+            self._player, self._running = None, False
+            self._world.drop_later(player)
+            raise
 
 
 class GymWorld:
@@ -133,6 +146,7 @@ class GymWorld:
         self.spec, self.actions, self._forks = spec, actions, forks
         self.players: Leases[Player] = Leases(self._begin, self._end, limit=spec.environments)
         self._ending: list[Future[None]] = []
+        self._dropping: set[asyncio.Future[None]] = set()
         settings = spec.model_dump(mode="json", include={"arguments", "reward", "reward_range"})
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         self.info = EnvInfo(
@@ -151,10 +165,17 @@ class GymWorld:
 
     async def aclose(self) -> None:
         """What still computes is waited for, but not for ever: a thread cannot be stopped."""
+        await asyncio.gather(*self._dropping)
         await self.players.aclose()
         if ending := [asyncio.wrap_future(ended) for ended in self._ending if not ended.done()]:
             await asyncio.wait(ending, timeout=_PATIENCE_S)
         self._ending.clear()
+
+    def drop_later(self, player: Player) -> None:
+        """Where nothing can be awaited: it is used no more, and `aclose` sees to its end."""
+        task = asyncio.ensure_future(self.players.drop(player))
+        self._dropping.add(task)
+        task.add_done_callback(self._dropping.discard)
 
     async def _begin(self) -> Player:
         spec = self.spec
@@ -206,10 +227,16 @@ def gymnasium(spec: GymnasiumEnv) -> GymWorld:
     """
     made = call(spec.factory, spec.arguments)
     require(made, ("reset", "step"), "a gymnasium.Env", spec.factory)
-    forks = all(hasattr(made, name) for name in ("snapshot", "restore"))
-    actions = Actions(made)
-    if hasattr(made, "close"):
-        made.close()
+    try:
+        late = any(inspect.iscoroutinefunction(ask) for ask in (made.reset, made.step))
+        forks = all(hasattr(made, name) for name in ("snapshot", "restore"))
+        actions = Actions(made)
+        if hasattr(made, "close"):
+            made.close()
+    except Exception as error:
+        raise ConfigError(f"'{spec.factory}' made what fails: {one_line(error)}") from error
+    if late:
+        raise ConfigError(f"'{spec.factory}' makes a world that is async: its kind is 'python'")
     if actions.unreadable:
         raise ConfigError(
             f"'{spec.factory}' takes actions of {actions.unreadable}: an actor's are text, or one "

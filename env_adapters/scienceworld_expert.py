@@ -52,7 +52,9 @@ class Gold:
                 if self._own is None or not self._own.machine.alive:
                     self._own = await self._simulators.extra()
                 own = self._own
-                self._known[task] = await self._simulators.call(lambda: self._fetch(own, task))
+                self._known[task] = await self._simulators.call(
+                    lambda: self._fetch(own, task), own.machine
+                )
             return self._known[task]
 
     def _fetch(self, simulator: Simulator, task: str) -> tuple[str, ...]:

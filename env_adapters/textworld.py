@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,9 +28,10 @@ FOLDS: dict[Split, tuple[str, int]] = {
     "test": ("test", 20_000),
 }
 SEEDS = 1000
+_PARAMETER = re.compile(r"\s*\w+\s*=\s*\d{1,6}\s*")
 
 INSTRUCTION = """\
-You play a text game. Each turn, answer with a thought and one action:
+You play a text game ({game}). Each turn, answer with a thought and one action:
 Thought: ...
 Action: one of the actions that are listed."""
 
@@ -106,6 +108,8 @@ def begin(
             raise ConfigError(f"env.parameters of {spec.game}: {refused[:200]}")
         simulator.notes["game"] = spec.game
     seen: dict[str, Any] = json.loads(simulator.server.generateNewGameJSON(seed, fold, gold))
+    if str(seen.get("observation", "")).startswith("ERROR:"):
+        raise ConfigError(f"env.parameters of {spec.game}: no game can be made of them")
     return seen
 
 
@@ -136,7 +140,7 @@ class TextWorlds:
         self.info = EnvInfo(
             name=f"textworld-express-{spec.game}",
             version=f"{VERSION}-{package}-{made}",
-            instruction=INSTRUCTION,
+            instruction=INSTRUCTION.format(game=spec.game),
             licence="Apache-2.0",
             source="https://pypi.org/project/textworld-express/",
         )
@@ -173,7 +177,9 @@ class TextWorlds:
                 if self._own is None or not self._own.machine.alive:
                     self._own = await self.simulators.extra()
                 own = self._own
-                self._gold[task] = await self.simulators.call(lambda: _fetch(own, self.spec, *task))
+                self._gold[task] = await self.simulators.call(
+                    lambda: _fetch(own, self.spec, *task), own.machine
+                )
             return self._gold[task]
 
     async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
@@ -213,4 +219,9 @@ def textworld_express(spec: TextWorldExpressEnv) -> TextWorlds:
         )
     if spec.game not in GAMES:
         raise ConfigError(f"TextWorldExpress has no game '{spec.game}': {', '.join(GAMES)}")
+    for part in filter(None, spec.parameters.split(",")):
+        if not _PARAMETER.fullmatch(part):
+            raise ConfigError(
+                f"env.parameters '{part[:40]}': write them as numLocations=3,numIngredients=2"
+            )
     return TextWorlds(spec)

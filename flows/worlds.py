@@ -26,7 +26,14 @@ def scripted(endpoint: ScriptedEndpoint, worlds: Worlds) -> Actor:
     Raises:
         ConfigError: a world has no expert to follow.
     """
-    actors = {m.info.instruction: _player(endpoint, m) for m in worlds.members.values()}
+    actors: dict[str, Actor] = {}
+    for member in worlds.members.values():
+        if member.info.instruction in actors:
+            raise ConfigError(
+                f"{member.info.name} has the instruction of another world of this run: the "
+                "scripted actor cannot tell them apart"
+            )
+        actors[member.info.instruction] = _player(endpoint, member)
     return ScriptedCast(actors) if len(actors) > 1 else next(iter(actors.values()))
 
 

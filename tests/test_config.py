@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,22 @@ def refusal(values: dict[str, Any]) -> str:
     assert text.startswith("my.toml: ")
     assert len(text) < 300
     return text
+
+
+MIXTURE = {"kind": "mixture", "worlds": [{"kind": "textcraft"}]}
+AGENTGYM = {"kind": "agentgym", "server": "webshop", "base_url": "http://localhost:1"}
+OPENENV = {
+    "kind": "openenv",
+    "name": "a",
+    "base_url": "http://localhost:1",
+    "instruction": "?",
+    "action": {"message": "{action}"},
+    "observation": "text",
+}
+
+
+def mixed(**world: Any) -> dict[str, Any]:
+    return {"kind": "mixture", "worlds": [{"kind": "textcraft"}, world]}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +70,18 @@ def refusal(values: dict[str, Any]) -> str:
         ({"endpoint": OPENAI | {"timeout": 3}}, "endpoint.timeout: "),
         ({"endpoint": {"kind": "scripted", "rate": 1}}, "endpoint.rate: "),
         ({"endpoint": {"kind": "opnai"}}, "choose one of 'embedded', 'openai', 'scripted'"),
-        ({"env": {"kind": "chess"}}, "env.kind: "),
+        ({"env": {"kind": "chess"}}, "env.kind: choose one of 'textcraft', 'shop', "),
+        ({"env": {"kind": "python", "factry": "a:b"}}, "env.factry: Extra inputs"),
+        ({"env": MIXTURE | {"size": 3}}, "env.size: Extra inputs"),
+        ({"env": mixed(kind="chess")}, "env.worlds.1.kind: choose one of 'textcraft', 'shop', "),
+        ({"env": mixed(kind="shop", product=3)}, "env.worlds.1.product: Extra inputs"),
+        ({"env": mixed(kind="shop", weight=0)}, "env.worlds.1.weight: Input should be greater"),
+        ({"env": mixed(factory="a:b")}, "env.worlds: world 2 of 2 does not say its kind"),
+        ({"env": AGENTGYM | {"base_url": "http://localhost:99999"}}, "env.base_url: that is no"),
+        ({"env": AGENTGYM | {"base_url": "http://[bad"}}, "env.base_url: that is no address"),
+        ({"env": AGENTGYM | {"server": "webshp"}}, "env.server: Input should be"),
+        ({"env": OPENENV | {"train": [{"seed": date(2026, 1, 1)}]}}, "env.train: it is sent as"),
+        ({"env": OPENENV | {"name": "A"}}, "env.name: "),
         ({"dataset": {"name": "../up"}}, "dataset.name: "),
         ({"x\ny" * 100: 1}, "x y"),
     ],

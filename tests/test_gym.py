@@ -417,3 +417,45 @@ async def test_a_space_of_texts_says_which_it_takes() -> None:
         assert (await env.step("a bad")).observation == "You said 'a bad'."
         for action in ODD.values():
             assert not (await env.step(action)).terminated
+
+
+class Stuck(Kept):
+    """Its state cannot be kept, and what it does then leaves it in doubt."""
+
+    def snapshot(self) -> tuple[int, int]:
+        raise OSError("no more memory")
+
+
+async def test_an_environment_whose_state_could_not_be_kept_is_used_no_more() -> None:
+    async with world_of_gym("Stuck", environments=1) as world:
+        env = world.environment()
+        await env.reset("seed/3")
+        assert isinstance(env, Forkable)
+        with pytest.raises(EnvironmentFault, match="no more memory"):
+            env.snapshot()
+        with pytest.raises(ValueError, match="reset first"):
+            await env.step("left")
+        await env.close()
+        assert await world.environment().reset("seed/3")
+        assert world.players.held == 1
+
+
+class Later(Doors):
+    """As a world of kind `python` is."""
+
+    async def reset(self, **more: Any) -> Any:  # type: ignore[override]
+        return "", {}
+
+
+class Unclosable(Doors):
+    def close(self) -> None:
+        super().close()
+        raise OSError("stuck")
+
+
+@pytest.mark.parametrize(
+    ("factory", "told"), [("Later", "its kind is 'python'"), ("Unclosable", "OSError: stuck")]
+)
+def test_what_cannot_be_tried_is_one_line(factory: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^[^\n]*{told}$"):
+        gymnasium(spec(factory))

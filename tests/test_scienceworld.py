@@ -189,6 +189,23 @@ async def test_a_machine_that_dies_is_one_line_and_the_next_episode_has_another(
         assert world.simulators.machine is not machine
 
 
+async def test_an_episode_of_a_machine_that_died_does_no_harm_to_the_next_machine() -> None:
+    async with opened() as (world, env):
+        old = world.environment()
+        for one in (env, old):
+            await one.reset("boil/0")
+        assert world.simulators.machine is not None
+        os.kill(world.simulators.machine.pid, signal.SIGKILL)
+        await asyncio.sleep(0.3)
+        await env.reset("boil/0")
+        machine = world.simulators.machine
+        with pytest.raises(EnvironmentFault, match="has ended"):
+            await old.step("look around")
+        assert world.simulators.machine is machine
+        assert (await env.step("look around")).observation
+        await old.close()
+
+
 async def test_a_machine_that_cannot_start_says_why_in_one_line() -> None:
     async with opened() as (world, _):
         program = replace(world.simulators.program, options=("-Xms9g", "-Xmx1g"))

@@ -124,3 +124,7 @@ async def test_a_game_or_parameters_that_there_are_not_are_said_in_one_line() ->
     async with opened("coin", parameters="numDragons=3") as (_, env):
         with pytest.raises(ConfigError, match="numDragons"):
             await env.reset("coin/train/1")
+    for parameters in ("rubbish", "numLocations=abc", "numLocations=3;numIngredients=2"):
+        settings = {"kind": "textworld-express", "parameters": parameters}
+        with pytest.raises(ConfigError, match=r"^env\.parameters '.*': write them as "):
+            textworld_express(TextWorldExpressEnv.model_validate(settings))

@@ -11,8 +11,8 @@ import pytest
 from planting import only
 
 from agent_r.config import parse
-from agent_r.environment import EnvInfo, Environment
-from agent_r.errors import ConfigError, DatasetError
+from agent_r.environment import Embedded, EnvInfo, Environment, StepResult
+from agent_r.errors import ConfigError, DatasetError, EnvironmentFault
 from agent_r.prompts import JUDGE
 from agent_r.services.build import build
 from agent_r.services.evaluation import measure_actor
@@ -21,9 +21,18 @@ from agent_r.services.manifest import read_manifest
 from agent_r.services.shards import read_rows
 from agent_r.services.woods import Woods
 from agent_r.services.worlds import Member, Worlds
-from agent_r.settings import Config, PythonEnv, TextCraftEnv, singles, told
+from agent_r.settings import (
+    Config,
+    PythonEnv,
+    ScriptedEndpoint,
+    TextCraftEnv,
+    singles,
+    told,
+)
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from env_adapters import world_of, world_of_manifest
+from env_adapters.textcraft import TextCraft
+from flows.worlds import scripted
 
 ACTIONS = ("take key", "push", "drop key", "east")
 
@@ -171,6 +180,68 @@ async def test_all_worlds_are_closed_also_when_one_fails() -> None:
         async with worlds:
             raise RuntimeError("on purpose")
     assert [world.closed for world in watched.values()] == [1, 1]
+
+
+async def test_a_world_that_cannot_be_closed_keeps_none_of_the_others_open() -> None:
+    class Stuck(Watched):
+        async def aclose(self) -> None:
+            raise OSError("stuck")
+
+    class Slow(Watched):
+        async def aclose(self) -> None:
+            await asyncio.sleep(0.05)
+            await super().aclose()
+
+    watched = {"a": Stuck(), "b": Slow()}
+    spec, info = PythonEnv(kind="python", factory="a:b"), Corridor().info
+    with pytest.raises(EnvironmentFault, match=r"^the world 'corridor' fails: OSError: stuck$"):
+        async with Worlds({name: Member(spec, world, info) for name, world in watched.items()}):
+            pass
+    assert watched["b"].closed == 1
+
+
+@pytest.mark.parametrize("told", [None, KeyError("name")])
+def test_a_world_that_cannot_say_what_it_is_is_one_line(told: object) -> None:
+    class Mute(Corridor):
+        @property
+        def info(self) -> EnvInfo:
+            if isinstance(told, Exception):
+                raise told
+            return told  # type: ignore[return-value]
+
+    with pytest.raises(ConfigError, match=r"^the world of kind 'python' [^\n]+$"):
+        Worlds.of(PythonEnv(kind="python", factory="a:b"), lambda spec: Embedded(Mute))
+
+
+def test_the_scripted_actor_refuses_worlds_that_it_cannot_tell_apart() -> None:
+    with pytest.raises(ConfigError, match="cannot tell them apart"):
+        scripted(ScriptedEndpoint(), two_alike())
+
+
+def two_alike() -> Worlds:
+    class Twin(TextCraft):
+        @property
+        def info(self) -> EnvInfo:
+            return replace(super().info, name="twin")
+
+    members = Worlds.of(TextCraftEnv(), world_of).members
+    world = Embedded(lambda: Twin(TextCraftEnv()))
+    return Worlds(members | {"twin": Member(TextCraftEnv(), world, Twin(TextCraftEnv()).info)})
+
+
+async def test_a_fault_of_the_world_is_no_reason_to_lose_a_measurement() -> None:
+    faults = iter([EnvironmentFault("a hiccup"), EnvironmentFault("another")])
+
+    class Flaky(ForkableCorridor):
+        async def step(self, action: str) -> StepResult:
+            for fault in faults:
+                raise fault
+            return await super().step(action)
+
+    config = Config.model_validate({"measure": {"tasks": 2, "max_steps": 3}})
+    actor = ScriptedActor(lambda messages, k: "Action: west")
+    measured = await measure_actor(actor, only(Flaky), config, openings=None, parallel=1)
+    assert len(measured.rewards) == 2
 
 
 def test_what_a_manifest_tells_of_a_world_has_no_path_address_or_argument() -> None:

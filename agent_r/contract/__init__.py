@@ -183,11 +183,11 @@ async def _facts(bench: Bench) -> Facts | None:
             await _measure(bench, resets, steps)
         env = bench.made()
         info, sizes = env.info, {split: len(env.tasks(split)) for split in SPLITS}
+        named = f"{info.name}", f"{info.version}"
     except (Exception, SystemExit, Held):  # noqa: BLE001 - told by a check already
         return None
     return Facts(
-        info.name,
-        info.version,
+        *named,
         sizes,
         isinstance(env, Forkable),
         bench.world.expert is not None,

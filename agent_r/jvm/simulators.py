@@ -80,22 +80,29 @@ class Simulators:
         assert machine is not None
         return Simulator(machine, machine.member(self.program.simulator)())
 
-    async def call(self, ask: Callable[[], R]) -> R:
+    async def call(self, ask: Callable[[], R], machine: Machine | None = None) -> R:
         """Make blocking calls in the thread, after those that were asked for before.
+
+        Args:
+            machine: where the calls go; None: to the one that runs by then.
 
         Raises:
             EnvironmentFault: the machine ended, the program failed, or all is closed.
         """
         if self._closed:
             raise EnvironmentFault(f"{self.program.name}: this world is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, ask)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._answer, ask, machine
+        )
 
-    def _answer(self, ask: Callable[[], R]) -> R:
+    def _answer(self, ask: Callable[[], R], machine: Machine | None) -> R:
         from py4j.protocol import Py4JError, Py4JJavaError
 
         name = self.program.name
         if self._closed:
             raise EnvironmentFault(f"{name}: this world is closed")
+        if machine is not None and not machine.alive:
+            raise EnvironmentFault(f"{name}: its Java virtual machine has ended")
         try:
             return ask()
         except Py4JJavaError as error:
@@ -104,8 +111,8 @@ class Simulators:
                 raise EnvironmentFault(f"{name} failed: {said[:200]}") from error
             raise EnvironmentFault(f"{name}: its Java virtual machine has ended") from error
         except (Py4JError, OSError) as error:
-            if self._machine is not None:  # one that does not answer is of no use to anybody
-                self._machine.end()
+            if used := machine or self._machine:  # one that does not answer is of no use to anybody
+                used.end()
             raise EnvironmentFault(f"{name}: its Java virtual machine has ended") from error
 
     async def aclose(self) -> None:
@@ -153,7 +160,7 @@ class Seat:
         if held is None:
             raise EnvironmentFault("the episode was lost with its simulator: reset first")
         try:
-            return await self._simulators.call(lambda: calls(held))
+            return await self._simulators.call(lambda: calls(held), held.machine)
         except BaseException:
             self._held = None
             await self._simulators.drop(held)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic import BaseModel
 
@@ -12,10 +13,15 @@ from agent_r import metrics
 from agent_r.actor import Actor, SamplingParams
 from agent_r.environment import TaskSpec
 from agent_r.episode import Opening, play
+from agent_r.errors import EnvironmentFault
 from agent_r.services.progress import Progress
+from agent_r.services.stage import TRIES
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
+from agent_r.together import each
 from agent_r.trajectory import Trajectory
+
+_log = logging.getLogger("agent_r.progress")
 
 
 class Opened(BaseModel):
@@ -59,32 +65,29 @@ async def measure_actor(
     )
     limit = asyncio.Semaphore(parallel)
 
-    async def run(opening: Opening, world: str, steps: int, progress: Progress) -> Trajectory:
-        async with limit:
-            env = worlds.environment(world)
-            try:
-                episode = await play(env, actor, opening, max_steps=steps, params=params)
-            finally:
-                await env.close()
-            progress.step()
-            return episode
+    async def once(opening: Opening, world: str, steps: int) -> Trajectory:
+        env = worlds.environment(world)
+        try:
+            return await play(env, actor, opening, max_steps=steps, params=params)
+        finally:
+            await env.close()
+
+    async def run(told: tuple[Opening, str, int]) -> Trajectory:
+        episode = await _patiently(lambda: once(*told))
+        progress.step()
+        return episode
 
     progress = Progress("measure", len(tasks), "episodes", actor.usage)
-    played = [run(Opening(t.id), t.world, settings.max_steps, progress) for t in tasks]
-    episodes = await asyncio.gather(*played)
+    whole = [(Opening(t.id), t.world, settings.max_steps) for t in tasks]
+    episodes = await each(whole, run, limit=limit)
     own = cut_failures(tasks, episodes, seed=config.seed, count=settings.recovery_tasks)
     given = own if openings is None else list(openings)
     progress = Progress("recover", len(given), "episodes", actor.usage)
     continued = [
-        run(
-            Opening(o.task, tuple(o.responses)),
-            o.world,
-            settings.max_steps + len(o.responses),
-            progress,
-        )
+        (Opening(o.task, tuple(o.responses)), o.world, settings.max_steps + len(o.responses))
         for o in given
     ]
-    recovered = await asyncio.gather(*continued)
+    recovered = await each(continued, run, limit=limit)
     return Measurement(
         actor=actor.name,
         success=metrics.success(episodes),
@@ -96,6 +99,16 @@ async def measure_actor(
         rewards={_named(t, worlds): e.reward for t, e in zip(tasks, episodes, strict=True)},
         openings=own,
     )
+
+
+async def _patiently(play_it: Callable[[], Awaitable[Trajectory]]) -> Trajectory:
+    """An episode that a fault of the world ends is played again, as a tree is."""
+    for _ in range(TRIES - 1):
+        try:
+            return await play_it()
+        except EnvironmentFault as fault:
+            _log.info("an episode is played again: %s", fault)
+    return await play_it()
 
 
 def _named(task: TaskSpec, worlds: Worlds) -> str:

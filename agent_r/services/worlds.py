@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 
 from agent_r.environment import EnvInfo, Environment, Split, TaskSpec, World
-from agent_r.errors import ConfigError
+from agent_r.episode import broken
+from agent_r.errors import AgentRError, ConfigError
+from agent_r.loading import one_line
 from agent_r.settings import EnvSpec, SingleEnv, singles
-from agent_r.together import each
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,13 @@ class Member:
 
     def tasks(self, split: Split) -> list[TaskSpec]:
         """All of a split, each knowing its world."""
-        tasks = self.world.environment().tasks(split)
-        return [replace(task, world=self.info.name) for task in tasks]
+        try:
+            tasks = self.world.environment().tasks(split)
+            return [replace(task, world=self.info.name) for task in tasks]
+        except AgentRError:
+            raise
+        except Exception as error:
+            raise broken(self.info, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class Worlds:
         members: dict[str, Member] = {}
         for one in singles(spec):
             world = world_of(one)
-            info = world.environment().info
+            info = _info(one, world)
             if info.name in members:
                 raise ConfigError(f"env.worlds has two worlds called '{info.name}'")
             members[info.name] = Member(one, world, info)
@@ -111,7 +118,29 @@ class Worlds:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        await each([member.world for member in self.members.values()], lambda w: w.aclose())
+        """Each is closed, also where another one cannot be; what failed first is told."""
+        worlds = [member.world for member in self.members.values()]
+        ends = await asyncio.gather(*(w.aclose() for w in worlds), return_exceptions=True)
+        for info, failure in zip(self.infos, ends, strict=True):
+            if failure is None or error is not None:
+                continue
+            if isinstance(failure, Exception) and not isinstance(failure, AgentRError):
+                raise broken(info, failure) from failure
+            raise failure
+
+
+def _info(spec: SingleEnv, world: World) -> EnvInfo:
+    """What a world says of itself; one of somebody's own may say it wrong."""
+    try:
+        info = world.environment().info
+    except AgentRError:
+        raise
+    except Exception as error:
+        said = f"the world of kind '{spec.kind}' cannot say what it is: {one_line(error)}"
+        raise ConfigError(said) from error
+    if not isinstance(info, EnvInfo):
+        raise ConfigError(f"the world of kind '{spec.kind}' says what it is by no EnvInfo")
+    return info
 
 
 def _taken(member: Member, split: Split, count: int, turn: int) -> list[TaskSpec]:

@@ -17,6 +17,7 @@ from agent_r.settings.endpoints import (
     ScriptedEndpoint,
 )
 from agent_r.settings.making import BudgetConfig, CritiqueConfig, RevisionConfig, SearchConfig
+from agent_r.settings.problems import first_problem
 from agent_r.settings.using import DatasetConfig, HubConfig, MeasureConfig, TrainConfig
 from agent_r.settings.worlds import (
     AgentGymEnv,
@@ -122,22 +123,3 @@ class Config(Settings):
             return RevisionConfig.model_validate(values)
         except ValidationError as error:
             raise ValueError(f"iteration {iteration}: {first_problem(error)}") from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """One line for a person: where, and what is wrong there."""
-    errors = error.errors(include_url=False, include_input=False)
-    # A union reports every member's complaints: keep those of the member whose kind was given.
-    others = {e["loc"][:2] for e in errors if e["loc"][-1:] == ("kind",)}
-    chosen = [e for e in errors if e["loc"][:2] not in others]
-    if not chosen:  # no member has that kind: then the kinds there are, once each
-        kinds = dict.fromkeys(e["ctx"]["expected"] for e in errors if e["loc"][-1:] == ("kind",))
-        return f"{errors[0]['loc'][0]}.kind: choose one of {', '.join(kinds)}"
-    problems = [
-        ".".join(str(part)[:60] for part in e["loc"] if not str(part)[:1].isupper())  # a class
-        + ": "
-        + e["msg"].removeprefix("Value error, ")
-        for e in chosen
-    ]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return " ".join((problems[0].lstrip(": ") + more).split())

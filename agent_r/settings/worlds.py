@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from agent_r.settings.base import Positive, Settings
 
@@ -13,6 +15,27 @@ from agent_r.settings.base import Positive, Settings
 AgentGymServer = Literal[
     "textcraft", "sciworld", "webshop", "babyai", "alfworld", "searchqa", "sqlgym", "webarena"
 ]
+
+
+def _address(url: str) -> str:
+    """Refuse what no client could call."""
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError("that is no address: like http://localhost:8000")
+    return url
+
+
+def _plain(value: Any) -> Any:
+    """Refuse what JSON has no word for, as TOML's dates."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"it is sent as JSON, which has no such value: {error}") from error
+    return value
 
 
 class WorldSettings(Settings):
@@ -75,6 +98,8 @@ class AgentGymEnv(WorldSettings):
     environments: Positive = Field(8, description="environments held on the server, at most")
     timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
 
+    _calls = field_validator("base_url")(_address)
+
 
 class ScoredWorld(WorldSettings):
     """Worlds whose rewards are numbers of their own, here made the reward so far, in [0, 1]."""
@@ -130,6 +155,9 @@ class OpenEnvEnv(ScoredWorld):
     sessions: Positive = Field(1, description="episodes at once (the server's own limit)")
     timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
 
+    _calls = field_validator("base_url")(_address)
+    _sends = field_validator("action", "train", "test")(_plain)
+
 
 class GymnasiumEnv(ScoredWorld):
     """A Gymnasium-style environment whose observations and actions are text (or numbered)."""
@@ -179,6 +207,14 @@ class MixtureEnv(Settings):
     worlds: Annotated[tuple[SingleEnv, ...], Field(min_length=1)] = Field(
         description="each with its kind and settings, and its weight"
     )
+
+    @field_validator("worlds", mode="before")
+    @classmethod
+    def _each_says_its_kind(cls, worlds: Any) -> Any:
+        for place, world in enumerate(worlds if isinstance(worlds, list | tuple) else ()):
+            if isinstance(world, dict) and "kind" not in world:
+                raise ValueError(f"world {place + 1} of {len(worlds)} does not say its kind")
+        return worlds
 
 
 EnvSpec = SingleEnv | MixtureEnv
