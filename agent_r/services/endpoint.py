@@ -8,27 +8,19 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Self, TypeVar
-
-import openai
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from dataclasses import replace
+from typing import Any, Self
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.errors import EndpointRejected, EndpointUnavailable
-from agent_r.services.breaker import NOBODY, Breaker
+from agent_r.services.asking import Asking, Question
 from agent_r.services.replies import (
     FEWER,
-    MAX_SAID_CHARS,
     NO_KEY,
     Doubtful,
     Refused,
     Reply,
     Server,
-    Unanswered,
-    Unreached,
-    deepest_cause,
-    never_reached,
     read_names,
     read_reply,
 )
@@ -37,23 +29,9 @@ from agent_r.services.slots import Slots
 from agent_r.settings import OpenAIEndpoint
 from agent_r.together import each
 
-DOUBTS = 4  # tries until an odd reply is taken as it is
 STUBBORN = 3  # requests in a row that stay odd in the same way: then it is the model's way
-TOO_MUCH = ("HTTP 429", "HTTP 503")  # what a server says that has enough to do
-FIRST_WAIT_S = 0.5
-MAX_WAIT_S = 60.0
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Question(Generic[T]):
-    """Something that a server is asked, as often as it takes."""
-
-    send: Callable[[], Awaitable[str]]
-    read: Callable[[str], T]
-    party: Callable[[], str]  # whose it is, to tell one tree's trouble from everybody's
 
 
 class EndpointActor:
@@ -77,16 +55,19 @@ class EndpointActor:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.usage = Usage()
-        self.slots = Slots.of(config.concurrency)
-        self.busy_s = 0.0  # that requests were in flight, their sum
-        self.faults: Counter[str] = Counter()  # tries that failed, by kind
         self._config = config
-        self._rng, self._sleep, self._clock = rng or random.Random(), sleep, clock
         self._refused: set[str] = set()  # settings that the model turned out not to take
         self._usual: set[str] = set()  # oddities of its replies that turned out to be its way
         self._odd: Counter[str] = Counter()  # requests that stayed odd, since the last healthy one
         self._server = Server.of(config, api_key.strip() or NO_KEY)
-        self._breaker = Breaker(self._server.url, patience_s=config.patience_s, sleep=sleep)
+        self._asking = Asking(
+            config,
+            self._server,
+            self.usage,
+            rng=rng or random.Random(),
+            sleep=sleep,
+            clock=clock,
+        )
         self._client = client_of(config, self._server)
         self._wire = wire_of(config, self._server)
 
@@ -108,6 +89,20 @@ class EndpointActor:
     def name(self) -> str:
         """What datasets call the model."""
         return self._config.alias or self._config.model
+
+    @property
+    def slots(self) -> Slots:
+        return self._asking.slots
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that requests were in flight, their sum."""
+        return self._asking.busy_s
+
+    @property
+    def faults(self) -> Counter[str]:
+        """Tries that failed, by kind."""
+        return self._asking.faults
 
     async def complete(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
@@ -189,7 +184,7 @@ class EndpointActor:
                 lambda text: self._paid(text, n),
                 lambda: repr(body["messages"][:2]),  # an episode's opening: one tree's
             )
-            reply = await self._answer(question, attempts=self._config.attempts)
+            reply = await self._asking.answer(question, attempts=self._config.attempts)
         except Doubtful as doubt:
             self._odd[doubt.kind] += 1
             # For fewer replies the server is asked otherwise.
@@ -220,7 +215,7 @@ class EndpointActor:
         question = Question(
             lambda: self._client.get("/models", cast_to=str), read_names, lambda: "the list"
         )
-        return await self._answer(question, attempts=attempts)
+        return await self._asking.answer(question, attempts=attempts)
 
     def _is_among(self, served: Sequence[str]) -> bool:
         """Ollama and Gemini list longer names than they are called by."""
@@ -243,111 +238,3 @@ class EndpointActor:
         more = f" and {len(served) - 5} more" if len(served) > 5 else ""
         line = self._server.line(f"{line}; it serves {', '.join(served[:5])}{more}")
         return EndpointRejected(line, status=error.status)
-
-    async def _answer(self, question: Question[T], *, attempts: int) -> T:
-        """Send until an answer can be read; a try holds a slot, and a wait between tries none.
-
-        While the server answers nobody, a try says nothing of this request, and does not count.
-        """
-        try:
-            # Most are answered at once: tenacity's own work would cost a tenth of the request's.
-            return await self._breaker.ask(lambda: self._try(question))
-        except Unanswered as failure:
-            return await self._again(failure, question, attempts=attempts)
-
-    async def _again(self, failure: Unanswered, question: Question[T], *, attempts: int) -> T:
-        """Try on after a first failure, which is the first of the attempts."""
-        tried, doubts, failures = 0, 0, [failure]
-
-        async def attempt() -> T:
-            if failures:
-                raise failures.pop()
-            return await self._breaker.ask(lambda: self._try(question))
-
-        def is_last(state: RetryCallState) -> bool:
-            nonlocal tried, doubts
-            tried += not self._breaker.suspect
-            doubted = state.outcome and isinstance(state.outcome.exception(), Doubtful)
-            doubts += bool(doubted)
-            return tried >= attempts or (bool(doubted) and doubts >= DOUBTS)
-
-        tries = AsyncRetrying(
-            retry=retry_if_exception_type(Unanswered),
-            stop=is_last,
-            wait=self._wait,
-            sleep=self._sleep,
-            before_sleep=self._note,
-            reraise=True,
-        )
-        try:
-            return await tries(attempt)
-        except Doubtful:
-            raise
-        except Unanswered as error:
-            cause = self._server.line(str(error))[:MAX_SAID_CHARS]
-        times = f"{attempts} tries" if attempts > 1 else "1 try"
-        line = f"no answer from {self._server.url} after {times}: {cause}"
-        raise EndpointUnavailable(self._server.line(line))
-
-    async def _try(self, question: Question[T]) -> T:
-        async with self.slots:
-            began = time.monotonic()
-            failure = await self._tried(question)
-            self.busy_s += time.monotonic() - began
-        if not isinstance(failure, Exception):
-            return failure
-        if isinstance(failure, Unanswered):
-            self._count(failure, question.party())
-        else:
-            self._breaker.answered()
-        raise failure
-
-    def _count(self, failure: Unanswered, party: str) -> None:
-        """What failed is counted by kind; too many in a row, and the server is given up."""
-        self.faults[failure.kind] += 1
-        if failure.kind in TOO_MUCH:
-            self.slots.refused(time.monotonic())
-        if isinstance(failure, Doubtful):
-            self._breaker.answered()
-            return
-        cause = self._server.line(str(failure))[:MAX_SAID_CHARS]
-        for_all = isinstance(failure, Unreached) or failure.kind in (*TOO_MUCH, "HTTP 502")
-        self._breaker.failed(cause, NOBODY if for_all else party)
-
-    async def _tried(self, question: Question[T]) -> T | Exception:
-        """An answer, or what went wrong.
-
-        Returned, so that the client's exception, which may quote the key, is chained to nothing.
-        """
-        self.usage.requests += 1
-        try:
-            # The client's own limit is on silence: a server that drips bytes would never meet it.
-            async with asyncio.timeout(self._config.timeout_s):
-                answer = question.read(await question.send())
-        except Unanswered as failure:
-            return failure
-        except (TimeoutError, openai.APITimeoutError):
-            return Unanswered("timed out")
-        except openai.APIConnectionError as error:
-            how = Unreached if never_reached(error) else Unanswered
-            return how(deepest_cause(error), kind="connection")
-        except openai.APIStatusError as error:
-            return self._server.judge(error, now=self._clock())
-        self._breaker.answered()
-        self.slots.answered(time.monotonic())
-        return answer
-
-    def _wait(self, state: RetryCallState) -> float:
-        """Exponential, on top of what the server asks; the jitter parts those who wait together."""
-        failure = state.outcome.exception() if state.outcome else None
-        if isinstance(failure, Doubtful):
-            return 0.0  # the server is well: only this reply was odd
-        asked = failure.after_s if isinstance(failure, Unanswered) else 0.0
-        widest = FIRST_WAIT_S * 2 ** min(state.attempt_number - 1, 10)
-        return min(asked + self._rng.uniform(widest / 2, widest), MAX_WAIT_S)
-
-    def _note(self, state: RetryCallState) -> None:
-        self.usage.retries += 1
-        cause = state.outcome.exception() if state.outcome else None
-        line = self._server.line(f"{self._server.url}: try {state.attempt_number}: {cause}")
-        _log.debug("%s", line[:MAX_SAID_CHARS])
