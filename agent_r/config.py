@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import tomllib
@@ -112,6 +113,8 @@ def quiet_prefect(home: Path) -> None:
         "DO_NOT_TRACK": "1",
     }.items():
         os.environ.setdefault(name, value)
+    # At a run's end it warns of events that it is still sending: that is its work, and no news.
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
