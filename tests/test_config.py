@@ -10,7 +10,7 @@ import pytest
 
 from agent_r.config import PRESETS, digest, load, merge, parse, read_key
 from agent_r.errors import ConfigError
-from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint
+from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, TextCraftEnv
 
 OPENAI = {"kind": "openai", "base_url": "http://localhost:1/v1", "model": "tiny"}
 COMMAND = {"backend": "command", "command": "train {dataset}"}
@@ -178,3 +178,20 @@ def test_equal_settings_have_equal_digests_and_others_do_not() -> None:
     assert digest(Config(), "x", 1) == digest(Config.model_validate({}), "x", 1)
     names = {digest(Config(seed=s), "x") for s in range(3)} | {digest(Config(), "y")}
     assert len(names) == 4
+
+
+def test_every_kind_of_world_and_endpoint_is_filled_in_where_a_form_is_made() -> None:
+    """Prefect's form shows a constant, and does not let a person fill it in."""
+    schema = Config.model_json_schema()
+    kinds = {
+        name: made["properties"]["kind"]
+        for name, made in schema["$defs"].items()
+        if "kind" in made["properties"]
+    }
+    assert {"ScienceWorldEnv", "MixtureEnv", "OpenAIEndpoint"} < set(kinds)
+    assert all(kind["default"] == kind["const"] for kind in kinds.values())
+
+
+def test_a_world_without_a_kind_is_textcraft() -> None:
+    assert parse({"env": {"distractors": 2}}, source="t").env == TextCraftEnv(distractors=2)
+    assert "env.factory: Extra inputs" in refusal({"env": {"factory": "a:b"}})

@@ -6,7 +6,9 @@ reads these settings from files.
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError, model_validator
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from agent_r.errors import ConfigError
 from agent_r.settings.base import Fraction, Positive, Settings
@@ -87,6 +89,12 @@ class Config(Settings):
     hub: HubConfig = HubConfig()
     train: TrainConfig = TrainConfig()
     measure: MeasureConfig = MeasureConfig()
+
+    @field_validator("env", mode="before")
+    @classmethod
+    def _a_world_without_a_kind_is_textcraft(cls, env: Any) -> Any:
+        """Each kind is its own default, for Prefect's form; it is not to be guessed from that."""
+        return {"kind": "textcraft"} | env if isinstance(env, dict) else env
 
     @model_validator(mode="after")
     def _money_needs_prices(self) -> Config:

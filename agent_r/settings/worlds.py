@@ -62,7 +62,7 @@ class ShopEnv(WorldSettings):
     It is not the WebShop benchmark: its products and goals are ours.
     """
 
-    kind: Literal["shop"] = Field(description="which world")
+    kind: Literal["shop"] = Field("shop", description="which world")
     products: int = Field(1000, ge=100, le=20_000, description="size of the catalogue")
     catalogue: int = Field(0, ge=0, description="seed of the catalogue and of the goals")
 
@@ -70,7 +70,7 @@ class ShopEnv(WorldSettings):
 class ScienceWorldEnv(WorldSettings):
     """ScienceWorld (Wang et al. 2022), in process; needs the extra `scienceworld` and Java."""
 
-    kind: Literal["scienceworld"] = Field(description="which world")
+    kind: Literal["scienceworld"] = Field("scienceworld", description="which world")
     tasks: tuple[str, ...] = Field((), description="names of its tasks (`boil`, …); empty: all 30")
     simplifications: str = Field("easy", description="as ScienceWorld names them, comma-separated")
     step_limit: Positive = Field(100, description="actions of an episode, those without cost too")
@@ -81,7 +81,7 @@ class ScienceWorldEnv(WorldSettings):
 class TextWorldExpressEnv(WorldSettings):
     """TextWorldExpress's games, in process; needs the extra `textworld-express` and Java."""
 
-    kind: Literal["textworld-express"] = Field(description="which world")
+    kind: Literal["textworld-express"] = Field("textworld-express", description="which world")
     game: str = Field("cookingworld", description="one of its games")
     parameters: str = Field("", description="of the game, as `numLocations=3,numIngredients=2`")
     step_limit: Positive = Field(50, description="actions of an episode")
@@ -92,7 +92,7 @@ class TextWorldExpressEnv(WorldSettings):
 class AgentGymEnv(WorldSettings):
     """A server of AgentGym (Xi et al. 2024), over HTTP: the only road to the real WebShop."""
 
-    kind: Literal["agentgym"] = Field(description="which world")
+    kind: Literal["agentgym"] = Field("agentgym", description="which world")
     server: AgentGymServer = Field(description="which of AgentGym's servers it is")
     base_url: str = Field(pattern=r"^https?://[^\s@]+$", description="http://localhost:36001")
     environments: Positive = Field(8, description="environments held on the server, at most")
@@ -134,7 +134,7 @@ class ScoredWorld(WorldSettings):
 class OpenEnvEnv(ScoredWorld):
     """An OpenEnv server, over its WebSocket."""
 
-    kind: Literal["openenv"] = Field(description="which world")
+    kind: Literal["openenv"] = Field("openenv", description="which world")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="what datasets call it")
     base_url: str = Field(pattern=r"^(https?|wss?)://[^\s@]+$", description="http://localhost:8000")
     instruction: str = Field(min_length=1, description="the system prompt: what the actor may do")
@@ -162,7 +162,7 @@ class OpenEnvEnv(ScoredWorld):
 class GymnasiumEnv(ScoredWorld):
     """A Gymnasium-style environment whose observations and actions are text (or numbered)."""
 
-    kind: Literal["gymnasium"] = Field(description="which world")
+    kind: Literal["gymnasium"] = Field("gymnasium", description="which world")
     factory: str = Field(
         pattern=r"^[\w.]+:[\w.]+$", description="`module:function` that makes a gymnasium.Env"
     )
@@ -181,7 +181,7 @@ class GymnasiumEnv(ScoredWorld):
 class PythonEnv(WorldSettings):
     """A world of your own: any callable that returns an Environment (docs/worlds.md)."""
 
-    kind: Literal["python"] = Field(description="which world")
+    kind: Literal["python"] = Field("python", description="which world")
     factory: str = Field(
         pattern=r"^[\w.]+:[\w.]+$", description="`module:factory`, importable where this runs"
     )
@@ -203,7 +203,7 @@ SingleEnv = (
 class MixtureEnv(Settings):
     """Several worlds in one run and one dataset; each has its `weight` (the paper's multi-task)."""
 
-    kind: Literal["mixture"] = Field(description="which world")
+    kind: Literal["mixture"] = Field("mixture", description="which world")
     worlds: Annotated[tuple[SingleEnv, ...], Field(min_length=1)] = Field(
         description="each with its kind and settings, and its weight"
     )
