@@ -18,9 +18,9 @@ from typing import Literal
 from agent_r.actor import Actor, SamplingParams
 from agent_r.errors import ContextOverflow
 from agent_r.prompts import judge_request
-from agent_r.search import SearchTree
 from agent_r.settings import CritiqueConfig
 from agent_r.together import each
+from agent_r.tree import SearchTree
 
 # The underscores of Markdown count as no letters, unlike in \b; "misjudgement. Bad…" is no verdict.
 _JUDGEMENT = re.compile(

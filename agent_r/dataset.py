@@ -19,8 +19,8 @@ from agent_r.environment import EnvInfo, TaskSpec
 from agent_r.prompts import conversation, judge_request, prompt_digest
 from agent_r.revision import Part, Revision
 from agent_r.schema import SCHEMAS
-from agent_r.search import Node, SearchTree
 from agent_r.trajectory import Step, Trajectory
+from agent_r.tree import Node, SearchTree
 
 Row = dict[str, Any]
 

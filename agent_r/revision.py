@@ -18,9 +18,9 @@ from agent_r.environment import Environment
 from agent_r.episode import Opening, act, begin, play
 from agent_r.prompts import SIGNALS, signal_response, with_thought
 from agent_r.pruning import prune
-from agent_r.search import SearchTree
 from agent_r.settings import RevisionConfig
 from agent_r.trajectory import Step
+from agent_r.tree import SearchTree
 
 _MAX_REASON = 300  # characters of a reason that a revision signal repeats
 

@@ -3,8 +3,7 @@
 A simulation walks from the root to a leaf, expanding every node it reaches; only a leaf's final
 reward is propagated back. Several walk at once, in rounds: all ask the actor together, and go on
 when the last reply is there. So the order in which replies come changes nothing: the same seed,
-world and replies give the same tree. It is a list of nodes with indices: it compares, prints and
-serialises.
+world and replies give the same tree.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, SamplingParams, parse_action
@@ -22,63 +21,8 @@ from agent_r.errors import ContextOverflow
 from agent_r.prompts import WAIT, conversation
 from agent_r.settings import SearchConfig
 from agent_r.together import each
-from agent_r.trajectory import Step, StopReason, Trajectory
-
-ROOT = 0
-
-
-@dataclass(slots=True)
-class Node:
-    """A state reached by one response; `parent` and `children` are indices into the tree."""
-
-    parent: int | None = None
-    step: Step | None = None  # None at the root alone
-    reward: float = 0.0  # the world's reward so far
-    stop: StopReason | None = None  # set at a leaf: nothing follows
-    children: list[int] = field(default_factory=list)
-    visits: int = 0
-    total_return: float = 0.0
-
-    @property
-    def value(self) -> float:
-        """Mean return of the simulations through this node; 0 before the first."""
-        return self.total_return / self.visits if self.visits else 0.0
-
-
-@dataclass(slots=True)
-class SearchTree:
-    """All that was tried for one task."""
-
-    task: str
-    prompt: str
-    seed: int
-    nodes: list[Node] = field(default_factory=lambda: [Node()])
-    calls: int = 0  # completion requests
-    env_steps: int = 0  # actions the world answered, replays included
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def path(self, index: int) -> list[int]:
-        """Indices from the root's child down to `index`; empty for the root."""
-        found: list[int] = []
-        while (parent := self.nodes[index].parent) is not None:
-            found.append(index)
-            index = parent
-        return found[::-1]
-
-    def steps(self, index: int) -> list[Step]:
-        """The steps that lead to a node."""
-        return [step for i in self.path(index) if (step := self.nodes[i].step) is not None]
-
-    def leaves(self) -> Iterator[int]:
-        """Nodes where an episode ended, in the order they were found."""
-        return (i for i, node in enumerate(self.nodes) if node.stop is not None and i != ROOT)
-
-    def trajectory(self, leaf: int) -> Trajectory:
-        """The episode that ended at a leaf."""
-        node = self.nodes[leaf]
-        stop = node.stop or StopReason.STEP_LIMIT
-        return Trajectory(self.task, self.prompt, tuple(self.steps(leaf)), node.reward, stop)
+from agent_r.trajectory import Step, StopReason
+from agent_r.tree import ROOT, Node, SearchTree
 
 
 def uct(node: Node, parent_visits: int, *, c: float, walking: int = 0) -> float:

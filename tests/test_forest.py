@@ -18,7 +18,6 @@ from agent_r.environment import TaskSpec
 from agent_r.errors import EndpointUnavailable
 from agent_r.prompts import JUDGE
 from agent_r.revision import Drop
-from agent_r.search import SearchTree
 from agent_r.services import store
 from agent_r.services.build import build
 from agent_r.services.forest import TREE, Forest
@@ -26,6 +25,7 @@ from agent_r.services.harvest import why_no_error
 from agent_r.settings import Config
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from agent_r.together import each
+from agent_r.tree import SearchTree
 
 TASK = TaskSpec("corridor 0", "train", 0)
 WALKS = 4

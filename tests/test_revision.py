@@ -29,10 +29,10 @@ from agent_r.revision import (
     splice,
     verify,
 )
-from agent_r.search import SearchTree
 from agent_r.settings import RevisionConfig
 from agent_r.testing import Corridor, ScriptedActor
 from agent_r.trajectory import Step
+from agent_r.tree import SearchTree
 
 
 def config(**over: Any) -> RevisionConfig:

@@ -17,11 +17,12 @@ from planting import leaf, plant
 from agent_r.actor import Completion, Message
 from agent_r.environment import Environment, StepResult
 from agent_r.errors import ContextOverflow, EndpointUnavailable
-from agent_r.search import Node, SearchTree, backpropagate, search, select, uct
+from agent_r.search import backpropagate, search, select, uct
 from agent_r.services.forest import TREE
 from agent_r.settings import ScriptedEndpoint, SearchConfig, TextCraftEnv
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from agent_r.trajectory import StopReason
+from agent_r.tree import Node, SearchTree
 from env_adapters.textcraft import TextCraft
 from env_adapters.textcraft_scripted import ScriptedCrafter
 

@@ -25,7 +25,6 @@ from agent_r.dataset import (
 from agent_r.environment import TaskSpec
 from agent_r.prompts import prompt_digest
 from agent_r.revision import Part
-from agent_r.search import SearchTree
 from agent_r.services.budget import prices
 from agent_r.services.export import DatasetRef, export
 from agent_r.services.harvest import Harvest
@@ -33,6 +32,7 @@ from agent_r.services.manifest import Manifest
 from agent_r.services.woods import Trees
 from agent_r.settings import Endpoint, singles, told
 from agent_r.together import each
+from agent_r.tree import SearchTree
 
 READ_AHEAD = 16  # trees
 

@@ -21,7 +21,7 @@ from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.prompts import prompt_digest
 from agent_r.revision import pair_trajectories
 from agent_r.schema import SCHEMA_VERSION
-from agent_r.search import ROOT, SearchTree, search
+from agent_r.search import search
 from agent_r.services import store
 from agent_r.services.harvest import HARVEST, Harvest, most_tried, reap
 from agent_r.services.journal import Journal
@@ -34,6 +34,7 @@ from agent_r.settings import (
     singles,
     told,
 )
+from agent_r.tree import ROOT, SearchTree
 
 MakeEnv = Callable[[], Environment]
 T = TypeVar("T")

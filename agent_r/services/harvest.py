@@ -26,9 +26,9 @@ from agent_r.revision import (
     tighten,
     verify,
 )
-from agent_r.search import SearchTree
 from agent_r.settings import Config, RevisionConfig
 from agent_r.trajectory import Trajectory
+from agent_r.tree import SearchTree
 
 
 @dataclass(frozen=True, slots=True)

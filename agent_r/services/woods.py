@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from agent_r.actor import Actor
 from agent_r.config import digest
 from agent_r.environment import EnvInfo, TaskSpec
-from agent_r.search import SearchTree
 from agent_r.services.forest import Forest
 from agent_r.services.harvest import Harvest
 from agent_r.settings import Config
+from agent_r.tree import SearchTree
 
 
 class Trees(Protocol):
