@@ -19,6 +19,7 @@ from agent_r.services.manifest import read_manifest
 from agent_r.settings import Config
 from env_adapters import world_of_manifest
 from flows.collect import Collected, collect
+from flows.grow import grow
 from flows.measure import measure
 from flows.self_train import self_train
 
@@ -61,6 +62,23 @@ async def test_collecting_writes_a_version_that_verifies(first: tuple[Path, Coll
     assert (result.rows > 0, result.problems) == (True, [])
     assert read_manifest(version)["counts"]["trees"] == 10
     assert collected.built.counts["revisions"] > 0
+
+
+async def test_machines_that_share_a_shelf_make_the_dataset_of_one(
+    first: tuple[Path, Collected], tmp_path: Path
+) -> None:
+    """Each has its own work folder, and the trees lie on the shelf; the last writes the version."""
+
+    def machine(name: str) -> Config:
+        shared = {"out": str(tmp_path / name), "name": "demo", "store": str(tmp_path / "shelf")}
+        return config(tmp_path, dataset=shared)
+
+    parts = [await grow(machine(f"m{n}"), part=f"{n}/3") for n in (1, 2, 3)]
+    assert [(part.finished, part.trees) for part in parts] == [(4, 4), (3, 3), (3, 3)]
+    collected = await collect(machine("m1"))
+    assert collected.built.dataset.digest == first[1].built.dataset.digest
+    idle = await grow(machine("m4"), part="11/11")
+    assert (idle.finished, idle.trees) == (0, 0)
 
 
 async def test_collecting_again_searches_nothing_and_finds_the_version(
