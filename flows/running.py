@@ -9,6 +9,8 @@ import sys
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+from flows import tether
+
 INTERRUPTED = 130
 GRACE_S = 5.0  # for Prefect to note that a run was cancelled
 
@@ -23,6 +25,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
                 loop.add_signal_handler(number, stop, loop, task)
         return await work
 
+    tether.hold()
     try:
         return asyncio.run(watched())
     except asyncio.CancelledError:
@@ -40,8 +43,7 @@ def leave() -> NoReturn:
 
     A Ctrl-C reaches the embedded server too. The model's server and the trainer end with us.
     """
-    embedded = sys.modules.get("prefect.server.api.server")
-    for server in list(embedded.SubprocessASGIServer._instances.values()) if embedded else ():
+    for server in tether.servers():
         server.stop()
     print("agent-r: stopped. What is finished is kept: the same command goes on from here.",
           file=sys.stderr, flush=True)  # fmt: skip
