@@ -18,7 +18,7 @@ _held: list[subprocess.Popen[bytes]] = []  # the shells; their pipes close when 
 
 @cache
 def hold() -> None:
-    """Wait, in a thread, until a server was started; then tie it to this process. Once is enough."""
+    """Wait, in a thread, until a server was started; then tie it to this process; once."""
     if os.name == "posix":
         threading.Thread(target=_tie_first, name="tether", daemon=True).start()
 
