@@ -44,13 +44,22 @@ class Leases(Generic[T]):
         """
         await self._places.acquire()
         try:
-            if self._closed:
-                raise EnvironmentFault("this world was closed already")
-            thing = self._idle.pop() if self._idle else await self._make()
+            thing = await self._whole()
         except BaseException:
             self._places.release()
             raise
         self._lent.append(thing)
+        return thing
+
+    async def _whole(self) -> T:
+        if self._closed:
+            raise EnvironmentFault("this world was closed already")
+        if self._idle:
+            return self._idle.pop()
+        thing = await self._make()
+        if self._closed:  # meanwhile: nobody would end it
+            await self._end(thing)
+            raise EnvironmentFault("this world was closed already")
         return thing
 
     def give_back(self, thing: T) -> None:

@@ -110,16 +110,12 @@ class ForkableGymText(GymText):
     """The same, where the environment keeps and restores its own state."""
 
     def snapshot(self) -> object:
-        if self._player is None:
-            raise ValueError("no episode is under way: reset first")
         state = self._ask_now("snapshot()", lambda env: env.snapshot())
         return Kept(state, self._earned, self._running)
 
     def restore(self, snapshot: object) -> None:
         if not isinstance(snapshot, Kept):
             raise ValueError(f"not a snapshot of this world: {type(snapshot).__name__}")
-        if self._player is None:
-            raise ValueError("no episode is under way: reset first")
         state = snapshot.state
         self._ask_now("restore()", lambda env: env.restore(state))
         self._earned, self._running = snapshot.earned, snapshot.running

@@ -40,13 +40,19 @@ def suspected(clock: Clock, patience_s: float = 60.0) -> Breaker:
     return made
 
 
-def test_failures_of_one_party_alone_are_its_own() -> None:
-    made = breaker(Clock())
+def test_failures_of_one_party_alone_are_its_own_and_begin_no_outage() -> None:
+    clock = Clock()
+    made = breaker(clock, patience_s=60)
     for _ in range(5 * SUSPECT):
+        clock.now += 10
         made.failed("HTTP 500", "a tree")
     assert not made.suspect
-    made.failed("HTTP 500", "another tree")
+    clock.now += 1
+    made.failed("HTTP 500", "another tree")  # now it is one, of a second so far
     assert made.suspect
+    clock.now += 60
+    with pytest.raises(EndpointDown, match="answered nobody for 61 s"):
+        made.failed("HTTP 500", "a tree")
     made.answered()
     for _ in range(SUSPECT):
         made.failed("HTTP 500", "a tree")

@@ -49,8 +49,7 @@ class Breaker:
 
     @property
     def suspect(self) -> bool:
-        several = len(self._parties) > 1 or NOBODY in self._parties
-        return self._row >= SUSPECT and several
+        return self._row >= SUSPECT
 
     def answered(self) -> None:
         """There is somebody."""
@@ -70,12 +69,8 @@ class Breaker:
         Raises:
             EndpointDown: nobody has been answered for too long.
         """
-        if self._row == 0:
-            self._since = self._clock()
         was_suspect = self.suspect
-        self._row += 1
-        if len(self._parties) < 2 or party == NOBODY:
-            self._parties.add(party)
+        self._note(party)
         if self.suspect and not was_suspect:
             _log.info("%s answers nobody (%s): asked now and then, for %.0f s at most",
                       self._where, cause, self._patience_s)  # fmt: skip
@@ -84,6 +79,17 @@ class Breaker:
             tried = f"{self._row} tries; the last: {cause}"
             self._given_up = f"{self._where} has answered nobody for {waited:.0f} s ({tried})"
             raise EndpointDown(self._given_up)
+
+    def _note(self, party: str) -> None:
+        """What one party suffers alone is no outage yet, however long: that begins with another."""
+        if len(self._parties) < 2 or party == NOBODY:
+            self._parties.add(party)
+        alone = len(self._parties) < 2 and NOBODY not in self._parties
+        if self._row == 0 or alone:
+            self._since = self._clock()
+        self._row += 1
+        if alone:
+            self._row = min(self._row, SUSPECT - 1)
 
     async def ask(self, send: Callable[[], Awaitable[T]]) -> T:
         """Send at once; where the server is suspect, when it is this request's turn to find out.
