@@ -89,6 +89,22 @@ async def test_pauses_double_and_end_at_a_limit() -> None:
     assert clock.pauses == [1, 2, 4, 8, 16, 20, 20]
 
 
+async def test_many_failures_at_once_are_one_and_the_last_pause_ends_with_the_patience() -> None:
+    clock = Clock()
+    made = suspected(clock, patience_s=5)
+    for _ in range(50):
+        made.failed("refused")
+
+    async def fail() -> None:
+        made.failed("refused")
+
+    for _ in range(2):
+        await made.ask(fail)
+    with pytest.raises(EndpointDown, match="for 5 s"):
+        await made.ask(fail)
+    assert clock.pauses == [1, 2, 2]
+
+
 async def test_one_answer_makes_all_well_again() -> None:
     made = suspected(Clock())
     assert made.suspect

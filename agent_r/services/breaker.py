@@ -44,6 +44,7 @@ class Breaker:
         self._row = 0
         self._parties: set[str] = set()  # in the row; more than two say no more than two
         self._since = 0.0  # the first failure of the row
+        self._probes = 0  # of this outage
         self._given_up = ""  # the line that says so
         self._probe = asyncio.Lock()
 
@@ -57,7 +58,7 @@ class Breaker:
             return
         if self.suspect:
             _log.info("%s answers again", self._where)
-        self._row = 0
+        self._row = self._probes = 0
         self._parties.clear()
 
     def failed(self, cause: str, party: str = NOBODY) -> None:
@@ -79,6 +80,13 @@ class Breaker:
             tried = f"{self._row} tries; the last: {cause}"
             self._given_up = f"{self._where} has answered nobody for {waited:.0f} s ({tried})"
             raise EndpointDown(self._given_up)
+
+    def _pause(self) -> float:
+        """Before the next probe: twice the last one's, and no longer than the patience lasts."""
+        pause = min(FIRST_PAUSE_S * 2.0 ** min(self._probes, 10), LONGEST_PAUSE_S)
+        self._probes += 1
+        left = self._since + self._patience_s - self._clock()
+        return max(min(pause, left), 0.0)
 
     def _note(self, party: str) -> None:
         """What one party suffers alone is no outage yet, however long: that begins with another."""
@@ -103,7 +111,6 @@ class Breaker:
             if self._given_up:
                 raise EndpointDown(self._given_up)
             if self.suspect:
-                over = min(self._row - SUSPECT, 10)
-                await self._sleep(min(FIRST_PAUSE_S * 2**over, LONGEST_PAUSE_S))
+                await self._sleep(self._pause())
                 return await send()
         return await send()
