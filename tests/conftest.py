@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from browser import page as page  # a fixture, for every test
 from hub_server import LoopbackHub
 
 from agent_r.services.build import Built, build
