@@ -26,6 +26,7 @@ from agent_r.services.replies import (
 )
 from agent_r.services.requests import body_of, client_of, seed_of, wire_of, without
 from agent_r.services.slots import Slots
+from agent_r.services.wire import Sent
 from agent_r.settings import OpenAIEndpoint
 from agent_r.together import each
 
@@ -100,6 +101,18 @@ class EndpointActor:
         return self._asking.busy_s
 
     @property
+    def refused(self) -> list[str]:
+        """Settings that the model turned out not to take: they are not sent again."""
+        return sorted(self._refused)
+
+    @property
+    def sent(self) -> Sent | None:
+        """The last request for a completion as it went out, but for its key."""
+        key = self._server.key.get_secret_value()
+        sent = self._wire.sent
+        return sent.hidden(key) if sent and key != NO_KEY else sent
+
+    @property
     def faults(self) -> Counter[str]:
         """Tries that failed, by kind."""
         return self._asking.faults
@@ -122,6 +135,15 @@ class EndpointActor:
         drawn = await each(singles, lambda one: self._draw(one, 1), limit=asyncio.Semaphore(n))
         return replies + [reply for single in drawn for reply in single]
 
+    async def once(
+        self, messages: Sequence[Message], *, n: int, params: SamplingParams
+    ) -> list[Completion]:
+        """All that one request brings, be it odd, or fewer or more than `n`: to try a server out.
+
+        Nothing comes back where the server does not take `n`; `complete` says what is raised.
+        """
+        return await self._draw(body_of(self._config.model, messages, params), n, as_it_is=True)
+
     async def check(self) -> None:
         """Find out, before a run begins, whether the model answers; a good run calls this once.
 
@@ -143,7 +165,9 @@ class EndpointActor:
             ask = [Message("user", "Hi")]
             await self.complete(ask, n=1, params=SamplingParams(max_tokens=1))
 
-    async def _draw(self, body: dict[str, Any], n: int) -> list[Completion]:
+    async def _draw(
+        self, body: dict[str, Any], n: int, *, as_it_is: bool = False
+    ) -> list[Completion]:
         """At most `n` replies by one request; none where the server draws one a request.
 
         A setting that the model does not take is left out from then on.
@@ -153,7 +177,7 @@ class EndpointActor:
             if n > 1:  # some servers do not know `n` at all
                 wanted["n"] = n
             try:
-                return await self._drawn(wanted, n)
+                return await (self._taken(wanted) if as_it_is else self._drawn(wanted, n))
             except Refused as error:
                 setting = error.setting(wanted)
                 if error.spent_thinking:
@@ -166,12 +190,18 @@ class EndpointActor:
         return []
 
     async def _drawn(self, body: dict[str, Any], n: int) -> list[Completion]:
-        reply = await self._reply(body, n)
-        first, *others = [choice.completion() for choice in reply.choices[:n]]
-        spent = replace(
-            first, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens
-        )
-        return [spent, *others]
+        return _completions(await self._reply(body, n), n)
+
+    async def _taken(self, body: dict[str, Any]) -> list[Completion]:
+        def read(text: str) -> Reply:
+            try:
+                return self._paid(text, 1)
+            except Doubtful as doubt:
+                return doubt.reply
+
+        question = Question(lambda: self._wire.post(body), read, lambda: "a trial")
+        reply = await self._asking.answer(question, attempts=self._config.attempts)
+        return _completions(reply, len(reply.choices))
 
     async def _reply(self, body: dict[str, Any], n: int) -> Reply:
         """A reply without doubt; one that stays doubtful in all tries is taken as it is.
@@ -238,3 +268,12 @@ class EndpointActor:
         more = f" and {len(served) - 5} more" if len(served) > 5 else ""
         line = self._server.line(f"{line}; it serves {', '.join(served[:5])}{more}")
         return EndpointRejected(line, status=error.status)
+
+
+def _completions(reply: Reply, n: int) -> list[Completion]:
+    """The first `n` choices; the first tells the tokens of them all."""
+    first, *others = [choice.completion() for choice in reply.choices[:n]]
+    spent = replace(
+        first, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens
+    )
+    return [spent, *others]

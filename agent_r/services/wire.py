@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,6 +25,20 @@ from agent_r import __version__
 IDLE_S = 4.5  # after which a connection is not used again: most servers close it at 5
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request as it goes out, its key included: `hidden` is for people."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+
+    def hidden(self, key: str) -> Sent:
+        """The same without the key."""
+        shown = {name: value.replace(key, "***") for name, value in self.headers.items()}
+        return replace(self, headers=shown)
+
+
 class Wire:
     """Connections to one server, opened when the first request is made.
 
@@ -34,6 +49,7 @@ class Wire:
     def __init__(self, base_url: str, key: str, *, timeout_s: float, connect_s: float) -> None:
         parts = urlsplit(base_url)
         self._url = URL(base_url.rstrip("/") + "/chat/completions")
+        self.sent: Sent | None = None  # the last request, as it went out
         self._headers = {
             "Authorization": f"Bearer {key}",
             "Content-Type": "application/json",
@@ -52,6 +68,7 @@ class Wire:
             TimeoutError: none in time.
         """
         session = self._session or self._open()
+        self.sent = Sent(str(self._url), self._headers, body)
         try:
             async with session.post(
                 self._url,
