@@ -83,7 +83,8 @@ class Actor(Protocol):
         """Sample `n` replies to one conversation; fewer come back only if the server fails to.
 
         Raises:
-            ContextOverflow: the conversation does not fit; an episode ends there.
+            ConversationRefused: this one alone is refused, or does not fit (ContextOverflow): an
+                episode ends there.
             EndpointRejected: the request is wrong and will stay so.
             EndpointUnavailable: retries are used up.
         """

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Literal
 
 from agent_r.actor import Actor, SamplingParams
-from agent_r.errors import ContextOverflow
+from agent_r.errors import ConversationRefused
 from agent_r.prompts import judge_request
 from agent_r.settings import CritiqueConfig
 from agent_r.together import each
@@ -94,7 +94,7 @@ async def judge_step(
     messages = judge_request(instruction, tree.prompt, tree.steps(index))
     try:
         replies = await actor.complete(messages, n=votes, params=params)
-    except ContextOverflow as error:
+    except ConversationRefused as error:
         return Critique(None, "", f"judge failed: {type(error).__name__}")
     if not replies:
         return Critique(None, "", "judge failed: no reply")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from agent_r.actor import Actor, SamplingParams, encodable, parse_action
 from agent_r.environment import EnvInfo, Environment, StepResult
-from agent_r.errors import AgentRError, ContextOverflow, EnvironmentFault
+from agent_r.errors import AgentRError, ContextOverflow, ConversationRefused, EnvironmentFault
 from agent_r.loading import one_line
 from agent_r.prompts import NO_ACTION, WAIT, WAIT_REPLY, conversation
 from agent_r.trajectory import Step, StopReason, Trajectory
@@ -92,6 +92,9 @@ async def play(
                 replies = await actor.complete(messages, n=1, params=seeded(params, len(steps)))
             except ContextOverflow:
                 stop = StopReason.CONTEXT_OVERFLOW
+                break
+            except ConversationRefused:
+                stop = StopReason.REFUSED
                 break
             if not replies:
                 stop = StopReason.NO_REPLY

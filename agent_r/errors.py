@@ -11,7 +11,8 @@
     │   ├── EndpointUnavailable no answer after all retries: transport, time-out, 429, 5xx
     │   │   └── EndpointDown    nobody is answered any more: the run stops
     │   ├── EndpointRejected    the server refuses the request (4xx): retrying cannot help
-    │   └── ContextOverflow     the prompt is longer than the context: ends an episode, as data
+    │       └── ConversationRefused  this one alone (a policy, say): ends an episode, as data
+    │           └── ContextOverflow  the prompt is longer than the context
     ├── BudgetSpent             a limit that the user set is reached: a run ends there, cleanly
     ├── StoreError              a path cannot be read or written, or holds something else
     ├── DatasetError            a dataset is damaged, not what it claims, or must not go out
@@ -69,7 +70,11 @@ class EndpointRejected(EndpointError):
         self.status = status
 
 
-class ContextOverflow(EndpointRejected):
+class ConversationRefused(EndpointRejected):
+    """The server answers others, and will not answer this conversation: its content policy, say."""
+
+
+class ContextOverflow(ConversationRefused):
     """The prompt is longer than the model's context."""
 
 

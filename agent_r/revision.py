@@ -19,7 +19,7 @@ from agent_r.episode import Opening, act, begin, play
 from agent_r.prompts import SIGNALS, signal_response, with_thought
 from agent_r.pruning import prune
 from agent_r.settings import RevisionConfig
-from agent_r.trajectory import Step
+from agent_r.trajectory import Step, StopReason
 from agent_r.tree import SearchTree
 
 _MAX_REASON = 300  # characters of a reason that a revision signal repeats
@@ -83,6 +83,8 @@ def pair_trajectories(tree: SearchTree, config: RevisionConfig) -> list[Trajecto
     good = good_leaves(tree, config)
     pairs = []
     for bad in tree.leaves():
+        if tree.nodes[bad].stop is StopReason.REFUSED:
+            continue  # what a server's policy ended is no failure of the actor's
         reward = tree.nodes[bad].reward
         better = [leaf for leaf in good if is_bad(reward, tree.nodes[leaf].reward, config)]
         if better:

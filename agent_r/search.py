@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from agent_r.actor import Actor, SamplingParams, parse_action
 from agent_r.environment import Environment, Forkable, Snapshot, StepResult
 from agent_r.episode import act, begin, broken
-from agent_r.errors import ContextOverflow
+from agent_r.errors import ContextOverflow, ConversationRefused
 from agent_r.prompts import WAIT, conversation
 from agent_r.settings import SearchConfig
 from agent_r.together import each
@@ -237,6 +237,11 @@ class _Growth:
             replies = await self.actor.complete(messages, n=self.config.candidates, params=params)
         except ContextOverflow:
             node.stop = StopReason.CONTEXT_OVERFLOW
+            return []
+        except ConversationRefused:
+            if index == ROOT:
+                raise  # nothing can be said of this task: it is the tree's matter
+            node.stop = StopReason.REFUSED
             return []
         if not replies:
             node.stop = StopReason.NO_REPLY

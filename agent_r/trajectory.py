@@ -12,6 +12,7 @@ class StopReason(StrEnum):
     TERMINATED = "terminated"  # the world says so
     STEP_LIMIT = "step_limit"  # the depth we allow is used up
     CONTEXT_OVERFLOW = "context_overflow"  # the conversation no longer fits the model
+    REFUSED = "refused"  # the server will not answer this conversation: its content policy, say
     NO_REPLY = "no_reply"  # the endpoint gave no usable completion
     FAULT = "fault"  # the world did not come back to this state: it does not quite repeat itself
 

@@ -24,6 +24,12 @@ class Collected(Grown):
 
     built: Built
 
+    def notes(self) -> list[str]:
+        said = super().notes()
+        if refused := self.built.counts.get("refused conversations"):
+            said.append(f"the server refused {refused} conversations: their episodes end there")
+        return said
+
 
 @flow(
     name="collect",

@@ -21,7 +21,7 @@ from agent_r.critique import (
     largest_fall,
     parse_verdict,
 )
-from agent_r.errors import ContextOverflow, EndpointRejected, EndpointUnavailable
+from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
 from agent_r.prompts import JUDGE
 from agent_r.settings import CritiqueConfig
 from agent_r.testing import ScriptedActor
@@ -75,7 +75,7 @@ def test_a_judge_that_runs_on_is_cut_and_none_can_break_the_parser() -> None:
         parse_verdict("".join(rng.choices(parts, k=rng.randrange(40))))
 
 
-@pytest.mark.parametrize("reply", [ContextOverflow("full", status=400), "", "Hm."])
+@pytest.mark.parametrize("reply", [ConversationRefused("risk", status=400), "", "Hm."])
 async def test_a_judge_that_fails_is_never_a_verdict(reply: str | Exception) -> None:
     tree = plant(("a/b", 0.0))
     critique = await judge_step(ScriptedActor([reply]), tree, 1, instruction="i", config=config())

@@ -20,7 +20,12 @@ from faulty_endpoint import (
     texts,
 )
 
-from agent_r.errors import ContextOverflow, EndpointRejected, EndpointUnavailable
+from agent_r.errors import (
+    ContextOverflow,
+    ConversationRefused,
+    EndpointRejected,
+    EndpointUnavailable,
+)
 
 RETRIED = [
     *[pytest.param(refusal(code), id=str(code)) for code in (408, 409, 429, 500, 502, 503, 529)],
@@ -148,14 +153,27 @@ async def test_a_quota_that_is_used_up_is_not_asked_for_again(fault: Fault) -> N
     assert len(server.completions) == 1
 
 
+@pytest.mark.parametrize("status", [400, 403, 413, 422, 451])
+async def test_a_refusal_while_others_are_answered_is_one_conversations(status: int) -> None:
+    async with bench([refusal(status, "Content Exists Risk")]) as (client, server):
+        with pytest.raises(ConversationRefused, match="Content Exists Risk") as caught:
+            await client.ask(n=3)
+        assert texts(await client.ask()) == ["reply 7"]
+    assert caught.value.status == status
+    asked, harmless = server.completions[:2]
+    assert harmless.body["messages"] == [{"role": "user", "content": "Hi"}]
+    settings = {name: value for name, value in asked.body.items() if name not in ("messages", "n")}
+    assert settings.items() <= harmless.body.items()
+
+
 @pytest.mark.parametrize("status", [400, 402, 403, 405, 413, 422])
-async def test_other_refusals_are_not_retried(status: int) -> None:
-    async with bench([refusal(status, "no such\nthing")]) as (client, server):
+async def test_what_everybody_is_refused_is_not_retried(status: int) -> None:
+    async with bench(lambda _: refusal(status, "no such\nthing")) as (client, server):
         with pytest.raises(EndpointRejected, match="no such thing") as caught:
             await client.ask()
-    assert not isinstance(caught.value, ContextOverflow)
+    assert not isinstance(caught.value, ConversationRefused)
     assert caught.value.status == status
-    assert len(server.completions) == 1
+    assert len(server.completions) <= 2  # and a harmless one, to tell whose matter it is
     assert client.waits == []
 
 
@@ -203,11 +221,12 @@ async def test_a_prompt_that_does_not_fit_is_an_overflow_in_any_wording(fault: F
     ],
 )
 async def test_another_bad_request_is_no_overflow_and_teaches_nothing(message: str) -> None:
-    async with bench([refusal(400, message)]) as (client, server):
+    async with bench([refusal(400, message)] * 2) as (client, server):
         with pytest.raises(EndpointRejected) as caught:
             await client.ask()
     assert not isinstance(caught.value, ContextOverflow)
-    assert len(server.completions) == 1
+    first, harmless = (received.body for received in server.completions)
+    assert first.keys() == harmless.keys()
 
 
 async def test_a_message_carries_no_terminal_codes() -> None:
@@ -215,3 +234,14 @@ async def test_a_message_carries_no_terminal_codes() -> None:
         with pytest.raises(EndpointRejected) as caught:
             await client.ask()
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("key", ["token", "x", "length", "maximum context"])
+async def test_a_key_that_is_a_common_word_hides_no_meaning_and_is_not_shown(key: str) -> None:
+    said = "This model's maximum context length is 2048 tokens: your token x is too much."
+    async with bench([refusal(400, said)], api_key=key) as (client, _):
+        with pytest.raises(ContextOverflow) as caught:
+            await client.ask()
+    assert "***" in str(caught.value)
+    assert f" {key} " not in str(caught.value)
+    assert "This model's" in str(caught.value)

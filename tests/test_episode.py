@@ -7,7 +7,7 @@ import pytest
 from agent_r.actor import SamplingParams
 from agent_r.environment import Environment, StepResult
 from agent_r.episode import Opening, act, play
-from agent_r.errors import ContextOverflow, EnvironmentFault
+from agent_r.errors import ContextOverflow, ConversationRefused, EnvironmentFault
 from agent_r.testing import Corridor, ScriptedActor
 from agent_r.trajectory import StopReason
 
@@ -44,6 +44,7 @@ async def test_an_episode_plays_its_opening_and_then_the_actor() -> None:
         (["Action: east"] * 9, StopReason.STEP_LIMIT),
         ([], StopReason.NO_REPLY),
         ([ContextOverflow("full", status=400)], StopReason.CONTEXT_OVERFLOW),
+        ([ConversationRefused("risk", status=400)], StopReason.REFUSED),
         (["Action: jump"], StopReason.TERMINATED),
     ],
 )

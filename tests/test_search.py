@@ -16,10 +16,11 @@ from planting import leaf, plant
 
 from agent_r.actor import Completion, Message
 from agent_r.environment import Environment, StepResult
-from agent_r.errors import ContextOverflow, EndpointUnavailable
+from agent_r.errors import ContextOverflow, ConversationRefused, EndpointUnavailable
+from agent_r.revision import pair_trajectories
 from agent_r.search import backpropagate, search, select, uct
 from agent_r.services.forest import TREE
-from agent_r.settings import ScriptedEndpoint, SearchConfig, TextCraftEnv
+from agent_r.settings import RevisionConfig, ScriptedEndpoint, SearchConfig, TextCraftEnv
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from agent_r.trajectory import StopReason
 from agent_r.tree import Node, SearchTree
@@ -165,6 +166,24 @@ async def test_a_goal_that_does_not_fit_the_context_is_a_tree_without_leaves() -
     tree = await grow(Corridor(), actor=actor)
     assert (len(tree.nodes), actor.calls, list(tree.leaves())) == (1, 1, [])
     assert tree.nodes[0].stop is StopReason.CONTEXT_OVERFLOW
+
+
+async def test_a_refused_conversation_ends_its_episode_and_is_nobodys_error() -> None:
+    def script(messages: Sequence[Message], k: int) -> str | Exception:
+        risky = len(messages) > 4 and "give" not in messages[-1].content
+        return ConversationRefused("risk", status=400) if risky else wander(messages, k)
+
+    tree = await grow(ForkableCorridor(), actor=ScriptedActor(script))
+    refused = [i for i in tree.leaves() if tree.nodes[i].stop is StopReason.REFUSED]
+    assert refused
+    pairs = pair_trajectories(tree, RevisionConfig(alpha=0.2, beta=0.1))
+    assert not {pair.bad for pair in pairs} & set(refused)
+
+
+async def test_a_task_whose_first_conversation_is_refused_is_no_tree() -> None:
+    actor = ScriptedActor(lambda messages, k: ConversationRefused("risk", status=400))
+    with pytest.raises(ConversationRefused):
+        await grow(Corridor(), actor=actor)
 
 
 async def test_no_reply_ends_an_episode_as_data() -> None:

@@ -31,6 +31,7 @@ from planting import only
 from agent_r.actor import Actor, Completion, Message
 from agent_r.environment import TaskSpec
 from agent_r.errors import (
+    ConversationRefused,
     EndpointDown,
     EndpointRejected,
     EndpointUnavailable,
@@ -167,6 +168,29 @@ async def test_faults_of_all_kinds_at_once_leave_no_trace(tmp_path: Path) -> Non
     )
     assert len(stage.failed) >= 6
     assert files(tmp_path / "ill") == files(tmp_path / "well")
+
+
+async def test_refused_conversations_lose_no_tree(tmp_path: Path) -> None:
+    def risky(received: Received) -> Fault | None:
+        texts = [m["content"] for m in received.body.get("messages", ())]
+        told = "|".join(texts[2:])
+        risk = len(texts) > 4 and random.Random(told).random() < 0.3
+        return refusal(400, "Content Exists Risk", code="invalid_request_error") if risk else None
+
+    stage = await through_endpoint(tmp_path, risky)
+    assert not stage.failed
+    kept = [path.read_text() for path in tmp_path.glob("trees-*/*.json")]
+    assert len(kept) == 9
+    assert any('"refused"' in tree for tree in kept)
+    harvests = [path.read_text() for path in tmp_path.glob("harvest-*/*.json")]
+    assert any("judge failed: ConversationRefused" in harvest for harvest in harvests)
+
+
+async def test_a_policy_that_forbids_every_task_ends_the_run(tmp_path: Path) -> None:
+    settings = config(trees=100)
+    actor = Known({"room": ConversationRefused("no games", status=403)})
+    with pytest.raises(ConversationRefused):
+        await grown(stage_of(tmp_path, actor, settings), settings)
 
 
 @pytest.mark.parametrize(

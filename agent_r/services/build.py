@@ -32,6 +32,7 @@ from agent_r.services.manifest import Manifest
 from agent_r.services.woods import Trees
 from agent_r.settings import Endpoint, singles, told
 from agent_r.together import each
+from agent_r.trajectory import StopReason
 from agent_r.tree import SearchTree
 
 READ_AHEAD = 16  # trees
@@ -151,6 +152,8 @@ def count(counts: Counter[str], tree: SearchTree, harvest: Harvest) -> None:
     counts["completion tokens"] += tree.completion_tokens + harvest.completion_tokens
     counts["environment steps"] += tree.env_steps
     counts["leaves"] += sum(1 for _ in tree.leaves())
+    if refused := sum(node.stop is StopReason.REFUSED for node in tree.nodes):
+        counts["refused conversations"] += refused
     counts["pairs"] += harvest.pairs
     counts["judged steps"] += len(harvest.critiques)
     counts["judge failed"] += sum(_failed(c) for c in harvest.critiques.values())

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
-from agent_r.errors import EndpointRejected, EndpointUnavailable
+from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
 from agent_r.services.asking import Asking, Question
 from agent_r.services.replies import (
     FEWER,
@@ -30,6 +30,7 @@ from agent_r.services.wire import Sent
 from agent_r.settings import OpenAIEndpoint
 from agent_r.together import each
 
+OF_ONE = (400, 403, 413, 422, 451)  # refusals that may be one conversation's matter
 STUBBORN = 3  # requests in a row that stay odd in the same way: then it is the model's way
 
 _log = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ class EndpointActor:
                 if error.spent_thinking:
                     return [Completion("", "length")] * n
                 if not setting:
-                    raise (await self._explained(error)) from None
+                    raise (await self._explained(error, wanted)) from None
             if setting not in self._refused | {"n"}:
                 _log.warning("%s does not take `%s`: it is not sent again", self, setting)
             self._refused.add(setting)
@@ -252,16 +253,31 @@ class EndpointActor:
         model = self._config.model
         return not {model, f"{model}:latest", f"models/{model}"}.isdisjoint(served)
 
-    async def _explained(self, error: Refused) -> EndpointRejected:
-        """A 404, or a router's 400, is mostly a name misspelt: then say which names there are."""
-        if error.status not in (400, 404):
-            return error
+    async def _explained(self, error: Refused, asked: dict[str, Any]) -> EndpointRejected:
+        """Whether it is the model's name (a 404, or a router's 400), or this conversation alone."""
+        named = await self._misnamed(error) if error.status in (400, 404) else None
+        if named is None and error.status in OF_ONE and await self._answers_others(asked):
+            return ConversationRefused(str(error), status=error.status)
+        return named or error
+
+    async def _answers_others(self, asked: dict[str, Any]) -> bool:
+        """Whether a harmless conversation is answered with the settings of one that was refused."""
+        harmless = [{"role": "user", "content": "Hi"}]
+        settings = {name: value for name, value in asked.items() if name != "n"}
+        try:
+            await self._reply(settings | {"messages": harmless}, 1)
+        except (EndpointRejected, EndpointUnavailable):
+            return False
+        return True
+
+    async def _misnamed(self, error: Refused) -> EndpointRejected | None:
+        """Where the model is not among those served: which there are."""
         try:
             served = await self._served(attempts=1)
         except (EndpointRejected, EndpointUnavailable):
-            return error
+            return None
         if not served or self._is_among(served):
-            return error
+            return None
         line = str(error)
         if error.status == 404:
             line = f"{self._server.url} does not serve the model '{self._config.model}'"

@@ -23,6 +23,7 @@ MAX_TEXT_CHARS = 100_000  # of one reply; a longer one is a server gone wrong
 MAX_SAID_CHARS = 400  # of a server's own words in an error message
 MAX_SEARCHED_CHARS = 4000  # of them, for what they mean: a router quotes its router's router
 FEWER = "fewer replies than asked for"
+SHORTEST_KEY = 8  # characters; a shorter one is a word that a server may say as well
 NO_KEY = "none"  # sent where a server wants no key; no secret, so never scrubbed
 
 # vLLM, llama.cpp, SGLang, TGI, OpenAI. A bare "too long" is not enough: a stop string can be that.
@@ -68,11 +69,15 @@ class Doubtful(Unanswered):
 
 
 class Refused(EndpointRejected):
-    """The request is refused; `told` is all that the server says of it, to be searched."""
+    """The request is refused; `told` is all that the server says of it: searched, never shown."""
 
-    def __init__(self, message: str, *, status: int, told: str) -> None:
+    def __init__(self, message: str, *, status: int, told: SecretStr) -> None:
         super().__init__(message, status=status)
-        self.told = told
+        self._told = told
+
+    @property
+    def told(self) -> str:
+        return self._told.get_secret_value()
 
     def setting(self, sent: Mapping[str, object]) -> str:
         """Which setting of the body sent the server cannot take; "" where it is none."""
@@ -109,14 +114,15 @@ class Server:
 
     def line(self, text: str) -> str:
         key = self.key.get_secret_value()
-        scrubbed = text if key == NO_KEY else text.replace(key, "***")
+        scrubbed = text if key == NO_KEY else _scrubbed(text, key)
         return " ".join("".join(c if c.isprintable() else " " for c in scrubbed).split())
 
     def judge(self, error: openai.APIStatusError, *, now: float) -> Exception:
         """What a failing status means: another try, the end of an episode, or that of a run."""
         status, said = error.status_code, self._said(error)
+        # As the server said it: a key that is a word of it must not hide what it means.
         words = f"{error.param} {error.code} {error.type} {_words(error.body)}"
-        told = self.line(words)[:MAX_SEARCHED_CHARS]
+        told = " ".join(words[:MAX_SEARCHED_CHARS].split())
         if status == 429 and _NO_QUOTA.search(told) and not _COME_BACK.search(told):
             line = f"{self.url}: the account has no quota left (HTTP {status}): {said}"
             return EndpointRejected(self.line(line), status=status)
@@ -131,13 +137,24 @@ class Server:
             line += " (does base_url lack its /v1?)"
         if status in (400, 413, 422) and _OVERFLOW.search(told):
             return ContextOverflow(self.line(line), status=status)
-        return Refused(self.line(line), status=status, told=told)
+        return Refused(self.line(line), status=status, told=SecretStr(told))
 
     def _said(self, error: openai.APIStatusError) -> str:
         """The server's own words; a proxy's are an HTML page."""
         words = self.line(_words(error.body))[:MAX_SAID_CHARS]  # scrubbed first: half a key is one
         plain = " ".join(re.sub(r"<[^>]*>", " ", words).split())
         return plain or error.response.reason_phrase
+
+
+def _scrubbed(text: str, key: str) -> str:
+    """Without the key; one as short as a word is none where it is part of another word.
+
+    >>> _scrubbed("expected x", "x")
+    'expected ***'
+    """
+    if len(key) >= SHORTEST_KEY:
+        return text.replace(key, "***")
+    return re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "***", text)
 
 
 def deepest_cause(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from agent_r.environment import TaskSpec
 from agent_r.errors import (
     AgentRError,
     BudgetSpent,
+    ConversationRefused,
     EndpointDown,
     EndpointError,
     EndpointRejected,
@@ -133,9 +134,16 @@ class Stage:
         self.failed[type(failure).__name__] += 1
         _log.warning("the tree of '%s' is left for the next run: %s", task.id[:80], failure)
         hopeless = self.finished == 0 and self.failed.total() >= HOPELESS
-        if hopeless or (isinstance(failure, EndpointRejected) and failure.status in FOR_ALL):
+        if hopeless or _is_for_all(failure):
             raise failure
 
     def _finish(self) -> None:
         self.finished += 1
         self.progress.step()
+
+
+def _is_for_all(failure: AgentRError) -> bool:
+    """Whether any other tree would be refused as well."""
+    if isinstance(failure, ConversationRefused) or not isinstance(failure, EndpointRejected):
+        return False
+    return failure.status in FOR_ALL
