@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from agent_r.actor import Message
 from agent_r.environment import TaskSpec
 from agent_r.errors import EndpointUnavailable
 from agent_r.prompts import JUDGE
-from agent_r.revision import Drop
+from agent_r.revision import Drop, pair_trajectories
 from agent_r.services import store
 from agent_r.services.build import build
 from agent_r.services.forest import TREE, Forest
-from agent_r.services.harvest import why_no_error
+from agent_r.services.harvest import HARVEST, why_no_error
 from agent_r.settings import Config
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from agent_r.together import each
@@ -92,6 +93,22 @@ async def test_two_pairs_with_one_splice_are_one_revision_and_one_counted_twin(
     harvest = await made.harvest(TASK)
     assert harvest is not None
     assert harvest.drops[Drop.DUPLICATE.value] > 0
+
+
+async def test_every_dropped_pair_is_kept_with_its_reason(tmp_path: Path) -> None:
+    made = forest(tmp_path)
+    await grown(made)
+    tree, harvest = await made.tree(TASK), await made.harvest(TASK)
+    assert tree is not None and harvest is not None and harvest.dropped
+    assert Counter(one.reason.value for one in harvest.dropped) == harvest.drops
+    assert len(harvest.dropped) + len(harvest.revisions) <= harvest.pairs
+    pairs = pair_trajectories(tree, made.revision)
+    assert all(one.pair in pairs for one in harvest.dropped)
+
+
+def test_a_harvest_of_an_older_file_has_counts_alone() -> None:
+    old = HARVEST.validate_json('{"drops": {"duplicate": 2}, "pairs": 2, "tree": "x"}')
+    assert (old.drops, old.dropped) == ({"duplicate": 2}, [])
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"task": "corr', b"[]", b"\xff\xfe"])

@@ -32,13 +32,22 @@ from agent_r.tree import SearchTree
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """A pair that gave no revision, and why."""
+
+    pair: TrajectoryPair
+    reason: Drop
+
+
+@dataclass(frozen=True, slots=True)
 class Harvest:
     """What one tree gave: its judgements, its revisions, its good ways, and what was dropped."""
 
     critiques: dict[int, Critique] = field(default_factory=dict)
     revisions: list[Revision] = field(default_factory=list)
     good: list[Trajectory] = field(default_factory=list)
-    drops: dict[str, int] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)  # counted by reason
+    dropped: list[Dropped] = field(default_factory=list)  # the same, each; older files have none
     pairs: int = 0
     calls: int = 0  # completion requests of judging, and of recovery
     prompt_tokens: int = 0
@@ -78,7 +87,7 @@ class _Reaper:
         pairs = pair_trajectories(self.tree, self.revision)[: most_tried(self.revision)]
         rng = random.Random(self.tree.seed)
         found: dict[tuple[str, ...], Revision] = {}
-        drops: Counter[str] = Counter()
+        dropped: list[Dropped] = []
         cap, tried = self.revision.pairs_per_task, 0
         while tried < len(pairs) and len(found) < cap:
             some = pairs[tried : tried + cap - len(found)]
@@ -90,14 +99,15 @@ class _Reaper:
                 )  # replays take milliseconds: other trees' replies may be here
                 made = await self._revise(pair, rng)
                 if isinstance(made, Drop):
-                    drops[made.value] += 1
+                    dropped.append(Dropped(pair, made))
                 elif (key := tuple(turn.step.response for turn in made.turns)) in found:
-                    drops[Drop.DUPLICATE.value] += 1
+                    dropped.append(Dropped(pair, Drop.DUPLICATE))
                 else:
                     found[key] = made
         kept = list(diverse(list(found.values()), cap))
         judged = dict(sorted(self.critiques.items()))  # they came in any order
-        return Harvest(judged, kept, await self._good(), dict(sorted(drops.items())), tried)
+        drops = dict(sorted(Counter(one.reason.value for one in dropped).items()))
+        return Harvest(judged, kept, await self._good(), drops, dropped, tried)
 
     async def _judge(self, pairs: Sequence[TrajectoryPair]) -> None:
         await judge_paths(
