@@ -127,7 +127,9 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 }
 
 
-async def through_endpoint(folder: Path, script: Callable[[Received], Fault | None]) -> Stage:
+async def through_endpoint(
+    folder: Path, script: Callable[[Received], Fault | None], **over: Any
+) -> Stage:
     def says(body: dict[str, Any], k: int) -> str:
         return say([m["content"] for m in body["messages"]], body["seed"], k)
 
@@ -138,7 +140,7 @@ async def through_endpoint(folder: Path, script: Callable[[Received], Fault | No
         endpoint = OpenAIEndpoint(
             base_url=server.base_url, model="tiny", timeout_s=0.5, concurrency=8, attempts=8
         )
-        settings = config(endpoint=endpoint.model_dump())
+        settings = config(endpoint=endpoint.model_dump(), **over)
         async with EndpointActor(endpoint, api_key=KEY, sleep=soon) as actor:
             stage = stage_of(folder, actor, settings)
             assert await grown(stage, settings) == settings.trees
@@ -173,11 +175,11 @@ async def test_faults_of_all_kinds_at_once_leave_no_trace(tmp_path: Path) -> Non
 async def test_refused_conversations_lose_no_tree(tmp_path: Path) -> None:
     def risky(received: Received) -> Fault | None:
         texts = [m["content"] for m in received.body.get("messages", ())]
-        told = "|".join(texts[2:])
-        risk = len(texts) > 4 and random.Random(told).random() < 0.3
+        longer = len(texts) > 4 or any(text.endswith(JUDGE) for text in texts)
+        risk = longer and random.Random("|".join(texts[1:])).random() < 0.3
         return refusal(400, "Content Exists Risk", code="invalid_request_error") if risk else None
 
-    stage = await through_endpoint(tmp_path, risky)
+    stage = await through_endpoint(tmp_path, risky, revision={"alpha": 0.3, "beta": 0.1})
     assert not stage.failed
     kept = [path.read_text() for path in tmp_path.glob("trees-*/*.json")]
     assert len(kept) == 9
