@@ -1,18 +1,12 @@
-"""The second seam: a language model that answers conversations, and how its text is read."""
+"""The second seam: a language model that answers conversations."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
-
-MAX_ACTION_CHARS = 400  # a longer "action" is a model running on; no world of ours has one
-
-_ACTION = re.compile(r"^[ \t>*_`#]*action[ \t*_`]*:[ \t*_`]*(.*)$", re.IGNORECASE | re.MULTILINE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +36,7 @@ class Completion:
     # What the server counted; a request's tokens are told once, by its first reply.
     prompt_tokens: int = field(default=0, compare=False)
     completion_tokens: int = field(default=0, compare=False)
+    reasoning: str = ""  # what the server gave apart; reasoning in the text is not yet told apart
 
 
 @dataclass(slots=True)
@@ -119,18 +114,3 @@ def encodable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def parse_action(text: str) -> str:
-    """The last `Action:` line of a reply, or "" where there is none; no text can make it fail.
-
-    >>> parse_action("Thought: I need planks.\\nAction: get 1 oak log")
-    'get 1 oak log'
-    >>> parse_action("I would rather not.")
-    ''
-    """
-    found = _ACTION.findall(text[-20_000:])
-    if not found:
-        return ""
-    action = _UNPRINTABLE.sub(" ", found[-1]).strip().strip("`*\"'").strip()
-    return action[:MAX_ACTION_CHARS]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from agent_r.grammar import DEFAULT, Grammar
+
 Split: TypeAlias = Literal["warm_start", "train", "test"]
 
 
@@ -34,6 +36,7 @@ class EnvInfo:
     licence: str
     source: str
     repeats: Literal["text", "score"] = "text"  # what the same actions give again, each time
+    grammar: Grammar = DEFAULT  # how an action is found in a reply
 
 
 @dataclass(frozen=True, slots=True)

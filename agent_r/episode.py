@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent_r.actor import Actor, SamplingParams, encodable, parse_action
+from agent_r.actor import Actor, SamplingParams, encodable
 from agent_r.environment import EnvInfo, Environment, StepResult
 from agent_r.errors import AgentRError, ContextOverflow, ConversationRefused, EnvironmentFault
 from agent_r.loading import one_line
 from agent_r.prompts import NO_ACTION, WAIT, WAIT_REPLY, conversation
+from agent_r.reading import parse_action
 from agent_r.trajectory import Step, StopReason, Trajectory
 
 _ROUNDED = 1e-6  # by which a reward may miss the interval it belongs to

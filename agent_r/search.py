@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
-from agent_r.actor import Actor, SamplingParams, parse_action
+from agent_r.actor import Actor, SamplingParams
 from agent_r.environment import Environment, Forkable, Snapshot, StepResult
 from agent_r.episode import act, begin, broken
 from agent_r.errors import ContextOverflow, ConversationRefused
 from agent_r.prompts import WAIT, conversation
+from agent_r.reading import parse_action
 from agent_r.settings import SearchConfig
 from agent_r.together import each
 from agent_r.trajectory import Step, StopReason

@@ -21,9 +21,10 @@ class StopReason(StrEnum):
 class Step:
     """One turn: what the actor wrote, what it did, and what came back."""
 
-    response: str  # verbatim completion; training text is never re-rendered from `action`
+    response: str  # the reply as it was meant; training text is never re-rendered from `action`
     action: str  # what was sent to the world; empty where the response held no action
     observation: str
+    reasoning: str = ""  # what was thought before the reply, told apart from it
 
 
 @dataclass(frozen=True, slots=True)

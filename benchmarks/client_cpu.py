@@ -26,8 +26,9 @@ from typing import Any
 
 import openai
 
-from agent_r.actor import Message, SamplingParams, parse_action
+from agent_r.actor import Message, SamplingParams
 from agent_r.prompts import conversation
+from agent_r.reading import parse_action
 from agent_r.services.endpoint import EndpointActor
 from agent_r.settings import OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
 from agent_r.trajectory import Step

@@ -11,9 +11,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage, parse_action
+from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage
 from agent_r.environment import Expert
 from agent_r.prompts import JUDGE, WAIT
+from agent_r.reading import parse_action
 from agent_r.settings import ScriptedEndpoint
 
 

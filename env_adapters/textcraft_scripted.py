@@ -11,8 +11,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent_r.actor import Completion, Message, SamplingParams, Usage, parse_action
+from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.prompts import JUDGE
+from agent_r.reading import parse_action
 from agent_r.settings import ScriptedEndpoint, TextCraftEnv
 from env_adapters.textcraft import TextCraft, TextCraftState
 from env_adapters.textcraft_demos import mistake, say, verdict

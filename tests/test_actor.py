@@ -1,68 +1,14 @@
-"""How a reply is read: no text of a model can do harm."""
+"""Usage, the scripted actor, and the toy worlds."""
 
 from __future__ import annotations
 
-import random
-import time
-
 import pytest
 
-from agent_r.actor import MAX_ACTION_CHARS, Message, SamplingParams, Usage, parse_action
+from agent_r.actor import Message, SamplingParams, Usage
 from agent_r.environment import Environment, Forkable
 from agent_r.errors import ContextOverflow, UnknownTask
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from agent_r.trajectory import StopReason
-
-
-@pytest.mark.parametrize(
-    ("text", "action"),
-    [
-        ("", ""),
-        ("Action:", ""),
-        ("Action: ", ""),
-        ("Actions speak louder: than words", ""),
-        ("My action: none of this is at the start of a line... or is it", ""),
-        ("Thought: go.\nAction: get 1 oak log", "get 1 oak log"),
-        ("Action: one\nAction: two", "two"),
-        ("Action: one\nThought: no\naction : two\n", "two"),
-        ("ACTION:get 1 coal", "get 1 coal"),
-        ("**Action:** `get 1 coal`", "get 1 coal"),
-        ("> Action: get 1 coal", "get 1 coal"),
-        ("### Action: 'get 1 coal'", "get 1 coal"),
-        ("Thought: x\r\nAction: get 1 coal\r\n", "get 1 coal"),
-        ("Action: get\x001\u2028coal\x7f", "get 1 coal"),
-        ("Action: \ud800craft\udfff", "craft"),
-        ("Action: Action: nested", "Action: nested"),
-        ("Action: naïve 漢字 🪵", "naïve 漢字 🪵"),
-        ("Action: " + "x" * 5000, "x" * MAX_ACTION_CHARS),
-    ],
-)
-def test_the_last_action_line_is_the_action(text: str, action: str) -> None:
-    assert parse_action(text) == action
-
-
-def test_no_random_text_makes_parsing_fail_or_gives_what_cannot_be_written() -> None:
-    rng = random.Random(0)
-    alphabet = "Action: \n\r\t*`_#>\"'\x00\u2028\ud800\udfff漢é🪵a1"
-    for _ in range(3000):
-        odd = [chr(rng.randrange(0x110000)) for _ in range(5)]
-        text = "".join(rng.choices([*alphabet, *odd, "Action: ", "\nAction:"], k=rng.randrange(60)))
-        action = parse_action(text)
-        assert len(action) <= MAX_ACTION_CHARS
-        assert "\n" not in action
-        action.encode()  # a lone surrogate could not be written to any file
-
-
-@pytest.mark.parametrize("unit", ["a", " ", "\n", "*", "Action:", "Action: x\n", "action ", "\t:"])
-def test_a_megabyte_is_read_at_once(unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
-    began = time.perf_counter()
-    parse_action(text)
-    assert time.perf_counter() - began < 0.5
-
-
-def test_an_action_before_a_long_tail_of_noise_is_not_looked_for() -> None:
-    assert parse_action("Action: old\n" + "x" * 30_000) == ""
 
 
 def test_usage_adds_up() -> None:

@@ -1,0 +1,42 @@
+"""How a world's actors write: what names an action, what ends a reply, what is reasoning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# `think` is Qwen's, DeepSeek's and most others'; a pair of marks is written with a space between.
+REASONING = (
+    "think",
+    "thinking",
+    "reasoning",
+    "seed:think",
+    "[THINK] [/THINK]",
+    "◁think▷ ◁/think▷",
+    "<|START_THINKING|> <|END_THINKING|>",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What a world takes for an action in a reply; the first one counts, and the reply ends there.
+
+    Args:
+        labels: words that name an action: `Action: …`, `### Action`, `<action>…</action>`, JSON's
+            `"action"`; in any case, numbered, bold, and so on (docs/replies.md).
+        ends: labels of what the actor does not say: from such a line on a reply is invented.
+        reasoning: tags, as `think`, or pairs of marks, as `[THINK] [/THINK]`.
+        pattern: a regular expression that finds an action, instead of the labels: its group
+            `action`, else its first group, else all of it.
+        whole: the whole answer is the action; where a label or the pattern is there, what it names.
+        reminder: what is answered to a reply that holds no action; empty: the usual sentence.
+    """
+
+    labels: tuple[str, ...] = ("action", "动作", "行动")
+    ends: tuple[str, ...] = ("observation", "observations", "obs", "user", "human")
+    reasoning: tuple[str, ...] = REASONING
+    pattern: str = ""
+    whole: bool = False
+    reminder: str = ""
+
+
+DEFAULT = Grammar()
