@@ -50,6 +50,17 @@ def after(endpoint: OpenAIEndpoint, trained: int) -> OpenAIEndpoint:
     return endpoint.model_copy(update={"model": model, "alias": alias})
 
 
+def as_trained(config: Config, *, model: Path | None, trained: int) -> Config:
+    """The settings with the endpoint that really acts: what is stored is named by that."""
+    endpoint = config.endpoint
+    if isinstance(endpoint, OpenAIEndpoint):
+        return config.model_copy(update={"endpoint": after(endpoint, trained)})
+    if isinstance(endpoint, EmbeddedEndpoint) and model is not None:
+        chosen = endpoint.model_copy(update={"checkpoint": str(model)})
+        return config.model_copy(update={"endpoint": chosen})
+    return config
+
+
 def served_name(config: Config, *, trained: int) -> str:
     """What a `command` trainer is told of a model that is no folder of ours."""
     endpoint = config.endpoint

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from agent_r import closing
 from agent_r.config import load, parse, quiet_prefect
 from agent_r.config import merge as merge_settings
 from agent_r.errors import ConfigError
@@ -99,6 +100,7 @@ def run_measure(arguments: argparse.Namespace) -> int:
     from flows.measure import measure
 
     measured = run(measure(config, arguments.model))
+    say(measured.notes())
     print(f"{measured.actor}: success {measured.success} of {measured.success.n}, "
           f"recovery {measured.recovery} of {measured.recovery.n}")  # fmt: skip
     return 0
@@ -189,6 +191,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     given = singles(load(arguments.config).env) if arguments.config else ()
     world_of = functools.partial(world_of_manifest, given=given)
     result = asyncio.run(audit(arguments.path, world_of))
+    say(closing.notes(result.unclosed))
     for line in result.problems[:20]:
         print(line, file=sys.stderr)
     unverified = f", {result.unverified} were published unverified" if result.unverified else ""

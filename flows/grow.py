@@ -8,12 +8,14 @@ import functools
 import gc
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from prefect import flow
 from pydantic import BaseModel
 
+from agent_r import closing
 from agent_r.actor import Actor
 from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
@@ -30,7 +32,7 @@ from agent_r.services.woods import Woods
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
 from agent_r.together import each
-from flows.actors import acting, first_model
+from flows.actors import acting, as_trained, first_model
 from flows.results import JSON
 from flows.worlds import worlds_of
 from tasks.grow import grow as grow_shard
@@ -49,6 +51,7 @@ class Grown(BaseModel):
     finished: int  # with a harvest, those of earlier runs among them
     failed: dict[str, int]  # trees left for the next run, by what went wrong
     faults: dict[str, int]  # tries of requests that failed in this run, by kind
+    unclosed: dict[str, int]  # closings of a world that failed
     stopped: str  # the limit of the budget that ended the run, if one did
     slots_used: float  # share of the endpoint's slots, over this run
     spent: dict[str, float]  # tokens and seconds of this run
@@ -67,6 +70,7 @@ class Grown(BaseModel):
         if self.faults:
             what = ", ".join(f"{n} × {kind}" for kind, n in self.faults.items())
             said.append(f"requests were tried again after: {what}")
+        said += closing.notes(Counter(self.unclosed))
         if self.slots_used < IDLE and self.spent["seconds"] > WORTH_SAYING_S:
             said.append(f"{self.slots_used:.0%} of the endpoint's slots were in use: more "
                         "search.walks, or more trees in one run, would use the others")  # fmt: skip
@@ -104,11 +108,12 @@ async def ready(
     shelf = Shelf.at(config.dataset.store or work_folder(config))
     await shelf.require_writable()
     folder = Path(model) if model else first_model(config)
+    now = as_trained(config, model=folder, trained=trained)
     async with (
         worlds_of(config) as worlds,
-        acting(config, model=folder, trained=trained, worlds=worlds) as actor,
+        acting(now, model=folder, trained=trained, worlds=worlds) as actor,
     ):
-        woods = plant(config, worlds, shelf, actor=actor.name, iteration=iteration)
+        woods = plant(now, worlds, shelf, actor=actor.name, iteration=iteration)
         for forest in woods.forests.values():
             await enter(shelf, forest, actor=actor.name, iteration=iteration)
         yield woods, actor
@@ -167,6 +172,7 @@ async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: 
         finished=stage.finished,
         failed=dict(stage.failed),
         faults=dict(faults_of(actor)),
+        unclosed=dict(woods.unclosed),
         stopped=stage.stopped,
         slots_used=slots_used(actor, seconds),
         spent={"prompt_tokens": prompt, "completion_tokens": completion, "seconds": seconds},

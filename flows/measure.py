@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import flow
 from pydantic import TypeAdapter
 
 from agent_r.config import digest
+from agent_r.prompts import prompt_digest
 from agent_r.services import store
 from agent_r.services.evaluation import Measurement, Opened
+from agent_r.services.identity import unnamed
 from agent_r.services.plan import work_folder
+from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
-from flows.actors import acting, actor_name, first_model
+from flows.actors import acting, actor_name, as_trained, first_model
 from flows.results import JSON
 from flows.worlds import worlds_of
 from tasks.score import score
@@ -42,15 +46,33 @@ async def measure(
     """
     folder = Path(model) if model else first_model(config)
     worlds = worlds_of(config)
+    now = as_trained(config, model=folder, trained=trained)
     name = actor_name(config, model=folder, trained=trained)
-    given = [o.model_dump_json() for o in openings] if openings is not None else ["own"]
-    known = [f"{info.name} {info.version}" for info in worlds.infos]
-    key = digest(name, *known, config.measure, config.search, config.seed, *given)
+    key = measurement_key(now, worlds, openings, actor=name)
     path = work_folder(config) / f"measure-{trained}-{key}.json"
-    if (found := store.load(path, MEASUREMENT)) is not None:
+    if (found := store.load(path, MEASUREMENT)) is not None and not found.can_go_on:
         return found
     store.require_writable(work_folder(config))
-    async with worlds, acting(config, model=folder, trained=trained, worlds=worlds) as actor:
-        measured = await score(actor, worlds, config, openings)
+    episodes = work_folder(config) / f"episodes-{trained}-{key}"
+    async with worlds, acting(now, model=folder, trained=trained, worlds=worlds) as actor:
+        measured = await score(actor, worlds, config, openings, episodes)
     store.save(path, MEASUREMENT, measured)
     return measured
+
+
+def measurement_key(
+    config: Config, worlds: Worlds, openings: Sequence[Opened] | None, *, actor: str
+) -> str:
+    """Names all that a measurement depends on; the endpoint in `config` is the one that acts."""
+    given = [o.model_dump_json() for o in openings] if openings is not None else ["own"]
+    known = [f"{info.name} {info.version} {info.instruction}" for info in worlds.infos]
+    return digest(
+        actor,
+        *unnamed(config).values(),
+        *known,
+        prompt_digest(),
+        config.measure,
+        config.search,
+        config.seed,
+        *given,
+    )

@@ -7,14 +7,16 @@ from pathlib import Path
 from prefect import flow
 from pydantic import BaseModel
 
+from agent_r.config import digest
 from agent_r.errors import ConfigError
+from agent_r.services.identity import unnamed
 from agent_r.services.mixture import mixture_key, training_rows
 from agent_r.services.plan import work_folder
 from agent_r.services.progress import training_line
 from agent_r.services.store import write_jsonl
 from agent_r.services.trainer import Source, TrainJob, make_trainer
 from agent_r.settings import Config
-from flows.actors import actor_name, first_model, served_name
+from flows.actors import actor_name, as_trained, first_model, served_name
 from flows.general import general_rows
 from flows.results import JSON
 from flows.versions import local_version
@@ -51,12 +53,13 @@ async def train(
     start = Path(model) if model else first_model(config)
     if start is None and config.train.backend == "local":
         raise ConfigError("train.backend = 'local' needs a model folder to start from: --model")
+    before = as_trained(config, model=start, trained=iteration - 1)
     name = actor_name(config, model=start, trained=iteration - 1)
     seed = config.seed + iteration
     general = await general_rows(config, seed=seed)
     folders = [await local_version(version, config) for version in versions]
     rows, counts = training_rows(folders, general, config, seed=seed)
-    key = mixture_key(rows, config, actor=name)
+    key = mixture_key(rows, config, actor=digest(name, *unnamed(before).values()))
     path = work_folder(config) / f"mixture-{iteration}-{key}.jsonl"
     write_jsonl(path, rows)
     job = TrainJob(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -16,9 +17,14 @@ from agent_r.settings import Config
 
 @task(name="score", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])
 async def score(
-    actor: Actor, worlds: Worlds, config: Config, openings: Sequence[Opened] | None
+    actor: Actor, worlds: Worlds, config: Config, openings: Sequence[Opened] | None, folder: Path
 ) -> Measurement:
-    """Play the held-out tasks, and continue the failures given."""
+    """Play the held-out tasks, and continue the failures given; finished episodes are kept."""
     return await measure_actor(
-        actor, worlds, config, openings=openings, parallel=at_once(config.endpoint.concurrency)
+        actor,
+        worlds,
+        config,
+        openings=openings,
+        parallel=at_once(config.endpoint.concurrency),
+        folder=folder,
     )

@@ -11,7 +11,7 @@ from conftest import Made
 
 from agent_r.dataset import Row
 from agent_r.environment import Environment, World
-from agent_r.errors import ConfigError, DatasetError
+from agent_r.errors import ConfigError, DatasetError, EnvironmentFault
 from agent_r.replay import normalised
 from agent_r.schema import SCHEMAS
 from agent_r.services.audit import audit, replay
@@ -115,3 +115,42 @@ async def test_a_damaged_file_or_another_world_is_an_error_and_not_a_finding(
 def test_an_order_of_lines_or_spaces_is_no_difference() -> None:
     assert normalised("a  b\n c") == normalised("c\na b ")
     assert normalised("a b") != normalised("a c")
+
+
+class Stuck:
+    """A world that breaks at every second beginning, and when it is closed."""
+
+    expert = None
+
+    def __init__(self, made: Environment) -> None:
+        self.made = made
+        self.begun = 0
+
+    def environment(self) -> Environment:
+        reset = self.made.reset
+
+        async def broken(task: str) -> str:
+            self.begun += 1
+            if self.begun % 2:
+                raise EnvironmentFault("a hiccup")
+            return await reset(task)
+
+        async def close() -> None:
+            raise RuntimeError("stuck")
+
+        self.made.reset, self.made.close = broken, close  # type: ignore[method-assign]
+        return self.made
+
+    async def check(self) -> None:
+        return None
+
+    async def aclose(self) -> None:
+        raise OSError("stuck as well")
+
+
+async def test_a_worlds_fault_is_one_rows_and_its_closing_loses_no_result(made: Made) -> None:
+    result = await audit(made.version, lambda entry: Stuck(make_env(made.config.env)))
+    assert result.rows == made.built.dataset.rows["sft"]
+    assert len(result.problems) == (result.rows + 1) // 2
+    assert all(problem.endswith("a hiccup") for problem in result.problems)
+    assert result.unclosed == {"textcraft": 2}

@@ -108,7 +108,7 @@ def stage(at: str) -> str:
         r"/harvest-": "critique and revise",
         r"/\.?v1\.": "build",
         r"/model|Popen": "train",
-        r"/\.?measure-|/\.?spent-|report|curve": "measure",
+        r"/\.?measure-|/episodes-|/\.?spent-|report|curve": "measure",
     }
     return next((name for pattern, name in names.items() if re.search(pattern, at)), at)
 

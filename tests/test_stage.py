@@ -231,6 +231,20 @@ async def test_a_mistake_in_a_world_is_one_trees_failure(tmp_path: Path) -> None
     assert stage.failed == {"EnvironmentFault": 3}
 
 
+async def test_a_world_that_cannot_be_closed_loses_no_tree(tmp_path: Path) -> None:
+    class Stuck(ForkableCorridor):
+        async def close(self) -> None:
+            raise RuntimeError("stuck")
+
+    settings = config()
+    stage = stage_of(tmp_path, Known(), settings)
+    forest = Forest.of(tmp_path, Stuck, settings, actor="tiny", iteration=1)
+    stage.trees = forest
+    assert await grown(stage, settings) == 9
+    assert not stage.failed
+    assert forest.unclosed == {"corridor": 18}  # a tree and its harvest, nine times
+
+
 async def whole(folder: Path, settings: Config) -> dict[str, bytes]:
     await grown(stage_of(folder, Known(), settings), settings)
     return files(folder)

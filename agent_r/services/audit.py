@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent_r.closing import close
 from agent_r.dataset import Row, name_row
 from agent_r.environment import Environment, World
 from agent_r.episode import act, begin
-from agent_r.errors import UnknownTask
+from agent_r.errors import EnvironmentFault, UnknownTask
 from agent_r.replay import normalised
 from agent_r.services.manifest import read_manifest
 from agent_r.services.shards import read_rows
@@ -24,6 +26,7 @@ class Audit:
     # Rows whose maker never executed them, and says so: they are not executed here either.
     unverified: int = 0
     problems: list[str] = field(default_factory=list)
+    unclosed: Counter[str] = field(default_factory=Counter)  # closings that failed, by world
 
 
 async def audit(version: Path, world_of: Callable[[dict[str, Any]], World]) -> Audit:
@@ -36,27 +39,30 @@ async def audit(version: Path, world_of: Callable[[dict[str, Any]], World]) -> A
         ConfigError: its world is not to be had here.
     """
     manifest = read_manifest(version)
-    worlds: list[World] = []
+    worlds: list[tuple[str, World]] = []
     envs: dict[tuple[str, str], Environment] = {}
     result = Audit()
     try:
         for world in manifest.get("environments", []):
-            worlds.append(world_of(world))
-            envs[world["name"], world["version"]] = worlds[-1].environment()
+            worlds.append((world["name"], world_of(world)))
+            envs[world["name"], world["version"]] = worlds[-1][1].environment()
         for row in read_rows(version, "sft"):
             if not row["verified"]:
                 result.unverified += 1
                 continue
             result.rows += 1
             env = envs.get((row["env"], row["env_version"]))
-            problem = await replay(env, row) if env else "its world is not in the manifest"
+            try:
+                problem = await replay(env, row) if env else "its world is not in the manifest"
+            except EnvironmentFault as fault:  # one row's: the others are looked at as well
+                problem = str(fault)
             if problem:
                 result.problems.append(f"{row['id']}: {problem}")
     finally:
-        for env in envs.values():
-            await env.close()
-        for one in worlds:
-            await one.aclose()
+        for (name, _), env in envs.items():
+            await close(env.close, name, result.unclosed)
+        for name, one in worlds:
+            await close(one.aclose, name, result.unclosed)
     return result
 
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import BaseModel
 
 from agent_r import metrics
 from agent_r.actor import Actor, SamplingParams
 from agent_r.environment import TaskSpec
-from agent_r.episode import Opening, play
-from agent_r.errors import EnvironmentFault
-from agent_r.services.progress import Progress
-from agent_r.services.stage import TRIES
+from agent_r.episode import Opening
+from agent_r.errors import EndpointUnavailable
+from agent_r.services.episodes import REFUSED, Player, Told
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
-from agent_r.together import each
 from agent_r.trajectory import Trajectory
-
-_log = logging.getLogger("agent_r.progress")
 
 
 class Opened(BaseModel):
@@ -44,6 +40,21 @@ class Measurement(BaseModel):
     recovery_loops: float
     rewards: dict[str, float]  # by task: what a paired comparison needs
     openings: list[Opened]  # failures of this actor, cut: the recovery test of the actors to come
+    unplayed: dict[str, int] = {}  # episodes of both kinds that are in no rate, by what ended them
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another run may play what this one could not; a refusal would come again."""
+        return any(kind != REFUSED for kind in self.unplayed)
+
+    def notes(self) -> list[str]:
+        """What a person should know beside the rates."""
+        if not self.unplayed:
+            return []
+        what = ", ".join(f"{n} {kind}" for kind, n in self.unplayed.items())
+        more = "; the same command tries them again" if self.can_go_on else ""
+        return [f"{sum(self.unplayed.values())} episodes of {self.actor} could not be played "
+                f"({what}), and are in no rate{more}"]  # fmt: skip
 
 
 async def measure_actor(
@@ -53,41 +64,38 @@ async def measure_actor(
     *,
     openings: Sequence[Opened] | None,
     parallel: int,
+    folder: Path | None = None,
 ) -> Measurement:
     """Play the held-out tasks, then continue failures (paper section 4.4).
 
-    `openings` are the first actor's cut failures; None: cut this actor's own.
+    `openings` are the first actor's cut failures; None: cut this actor's own. Episodes are kept in
+    `folder` as they are finished: a measurement that was killed goes on from there.
+
+    Raises:
+        EndpointError: no episode could be played, or nobody is answered any more.
     """
     settings = config.measure
     tasks = worlds.tasks("test", settings.tasks, again=False)
     params = SamplingParams(
         temperature=settings.temperature, max_tokens=config.search.max_tokens, seed=config.seed
     )
-    limit = asyncio.Semaphore(parallel)
-
-    async def once(opening: Opening, world: str, steps: int) -> Trajectory:
-        env = worlds.environment(world)
-        try:
-            return await play(env, actor, opening, max_steps=steps, params=params)
-        finally:
-            await env.close()
-
-    async def run(told: tuple[Opening, str, int]) -> Trajectory:
-        episode = await _patiently(lambda: once(*told))
-        progress.step()
-        return episode
-
-    progress = Progress("measure", len(tasks), "episodes", actor.usage)
-    whole = [(Opening(t.id), t.world, settings.max_steps) for t in tasks]
-    episodes = await each(whole, run, limit=limit)
-    own = cut_failures(tasks, episodes, seed=config.seed, count=settings.recovery_tasks)
+    player = Player(actor, worlds, params, asyncio.Semaphore(parallel), folder)
+    whole = [Told(Opening(t.id), t.world, settings.max_steps) for t in tasks]
+    ends = await player.all(whole, "measure")
+    played = [(task, end) for task, end in zip(tasks, ends, strict=True) if end is not None]
+    if tasks and not played:
+        what = ", ".join(f"{n} {kind}" for kind, n in player.unplayed.items())
+        raise EndpointUnavailable(f"not one of {len(tasks)} episodes could be played ({what})")
+    episodes = [end for _, end in played]
+    own = cut_failures(
+        [task for task, _ in played], episodes, seed=config.seed, count=settings.recovery_tasks
+    )
     given = own if openings is None else list(openings)
-    progress = Progress("recover", len(given), "episodes", actor.usage)
     continued = [
-        (Opening(o.task, tuple(o.responses)), o.world, settings.max_steps + len(o.responses))
+        Told(Opening(o.task, tuple(o.responses)), o.world, settings.max_steps + len(o.responses))
         for o in given
     ]
-    recovered = await each(continued, run, limit=limit)
+    recovered = [end for end in await player.all(continued, "recover") if end is not None]
     return Measurement(
         actor=actor.name,
         success=metrics.success(episodes),
@@ -96,19 +104,10 @@ async def measure_actor(
         mean_steps=sum(len(e.steps) for e in episodes) / max(len(episodes), 1),
         recovery=metrics.success(recovered),
         recovery_loops=metrics.loop_rate(recovered),
-        rewards={_named(t, worlds): e.reward for t, e in zip(tasks, episodes, strict=True)},
+        rewards={_named(task, worlds): end.reward for task, end in played},
         openings=own,
+        unplayed=dict(sorted(player.unplayed.items())),
     )
-
-
-async def _patiently(play_it: Callable[[], Awaitable[Trajectory]]) -> Trajectory:
-    """An episode that a fault of the world ends is played again, as a tree is."""
-    for _ in range(TRIES - 1):
-        try:
-            return await play_it()
-        except EnvironmentFault as fault:
-            _log.info("an episode is played again: %s", fault)
-    return await play_it()
 
 
 def _named(task: TaskSpec, worlds: Worlds) -> str:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from agent_r.actor import Actor, Metered
+from agent_r.closing import lent
 from agent_r.config import digest
 from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.prompts import prompt_digest
@@ -24,12 +27,11 @@ from agent_r.schema import SCHEMA_VERSION
 from agent_r.search import search
 from agent_r.services import store
 from agent_r.services.harvest import HARVEST, Harvest, most_tried, reap
+from agent_r.services.identity import unnamed
 from agent_r.services.journal import Journal
 from agent_r.services.shelf import Shelf
 from agent_r.settings import (
     Config,
-    OpenAIEndpoint,
-    PythonEnv,
     RevisionConfig,
     singles,
     told,
@@ -53,6 +55,7 @@ class Forest:
     world: EnvInfo
     config: Config
     revision: RevisionConfig  # with this iteration's alpha
+    unclosed: Counter[str] = field(default_factory=Counter)  # closings that failed, by world
 
     @classmethod
     def of(
@@ -121,8 +124,7 @@ class Forest:
         """Search one tree, or read the one that is there."""
         if (found := await self.tree(task)) is not None:
             return found
-        env = self.make_env()
-        try:
+        async with self._env() as env:
             with Journal(actor, self._journal(task, "tree")) as journal:
                 metered = Metered(journal)
                 tree = await search(
@@ -137,8 +139,6 @@ class Forest:
                 tree.completion_tokens = metered.usage.completion_tokens
                 await self.trees.write(_file(task), TREE.dump_json(tree))
                 journal.forget()
-        finally:
-            await env.close()
         return tree
 
     async def revise(self, actor: Actor, task: TaskSpec) -> Harvest:
@@ -149,8 +149,7 @@ class Forest:
         found = await _load(self.trees, _file(task), TREE)
         if found is None:
             raise ValueError(f"no tree of {task.id}: explore it first")
-        env = self.make_env()
-        try:
+        async with self._env() as env:
             with Journal(actor, self._journal(task, "harvest")) as journal:
                 metered = Metered(journal)
                 harvest = replace(
@@ -162,9 +161,10 @@ class Forest:
                 )
                 await self.harvests.write(_file(task), HARVEST.dump_json(harvest))
                 journal.forget()
-        finally:
-            await env.close()
         return harvest
+
+    def _env(self) -> AbstractAsyncContextManager[Environment]:
+        return lent(self.make_env(), self.world.name, self.unclosed)
 
     def tidy(self, task: TaskSpec) -> None:
         """Journals that a kill left behind although the tree was saved."""
@@ -234,20 +234,6 @@ def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> st
         iteration,
         *unnamed(config).values(),
     )
-
-
-def unnamed(config: Config) -> dict[str, str]:
-    """What neither the actor's name nor the world's version says of a run.
-
-    The name may be an alias, or the last part of a path; a world of one's own may not know what it
-    was called with. What that was may be a secret, so it is a digest.
-    """
-    said = {}
-    if isinstance(config.endpoint, OpenAIEndpoint):
-        said["model"] = config.endpoint.model
-    if isinstance(config.env, PythonEnv):
-        said["arguments"] = digest(repr(sorted(config.env.arguments.items())))
-    return said
 
 
 def enough_key(config: RevisionConfig) -> str:

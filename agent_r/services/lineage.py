@@ -9,7 +9,8 @@ from typing import Any
 from agent_r.config import dotted
 from agent_r.errors import StoreError
 from agent_r.schema import SCHEMA_VERSION
-from agent_r.services.forest import Forest, unnamed
+from agent_r.services.forest import Forest
+from agent_r.services.identity import unnamed
 from agent_r.services.shelf import Shelf
 
 FORMAT = 2  # of trees and harvests on a shelf; SCHEMA_VERSION is that of a dataset's rows

@@ -49,8 +49,9 @@ class RunReport(BaseModel):
     ) -> RunReport:
         """Compare the last actor with the first on the same tasks."""
         last = iterations[-1].measured
-        before = [start.rewards[task] for task in sorted(start.rewards)]
-        after = [last.rewards[task] for task in sorted(start.rewards)]
+        both = sorted(start.rewards.keys() & last.rewards.keys())
+        before = [start.rewards[task] for task in both]
+        after = [last.rewards[task] for task in both]
         gain, half = metrics.paired_gain(before, after)
         return cls(
             dataset=config.dataset.name,
@@ -105,7 +106,9 @@ def notes(report: RunReport) -> list[str]:
         f"success of {report.start.success.n} held-out tasks; "
         f"recovery of {report.start.recovery.n} failures of the first actor, continued"
     ]
+    lines += report.start.notes()
     for it in report.iterations:
+        lines += it.measured.notes()
         why = ", ".join(f"{n} {reason}" for reason, n in it.built.drops.items()) or "nothing"
         lines.append(f"iteration {it.iteration} dropped: {why}")
     return lines

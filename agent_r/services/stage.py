@@ -134,7 +134,7 @@ class Stage:
         self.failed[type(failure).__name__] += 1
         _log.warning("the tree of '%s' is left for the next run: %s", task.id[:80], failure)
         hopeless = self.finished == 0 and self.failed.total() >= HOPELESS
-        if hopeless or _is_for_all(failure):
+        if hopeless or is_for_all(failure):
             raise failure
 
     def _finish(self) -> None:
@@ -142,7 +142,7 @@ class Stage:
         self.progress.step()
 
 
-def _is_for_all(failure: AgentRError) -> bool:
+def is_for_all(failure: AgentRError) -> bool:
     """Whether any other tree would be refused as well."""
     if isinstance(failure, ConversationRefused) or not isinstance(failure, EndpointRejected):
         return False

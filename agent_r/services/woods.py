@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,6 +55,11 @@ class Woods:
     @property
     def worlds(self) -> list[dict[str, Any]]:
         return [world for forest in self.forests.values() for world in forest.worlds]
+
+    @property
+    def unclosed(self) -> Counter[str]:
+        """Closings that failed, by world."""
+        return sum((forest.unclosed for forest in self.forests.values()), Counter())
 
     def of(self, task: TaskSpec) -> Forest:
         """The forest in which a tree of this task stands."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
+from agent_r.closing import close
 from agent_r.environment import EnvInfo, Environment, Split, TaskSpec, World
 from agent_r.episode import broken
 from agent_r.errors import AgentRError, ConfigError
@@ -38,6 +40,7 @@ class Worlds:
     """All worlds of a run, by name; as a context it closes them at its end."""
 
     members: dict[str, Member]
+    unclosed: Counter[str] = field(default_factory=Counter)  # closings that failed, by world
 
     @classmethod
     def of(cls, spec: EnvSpec, world_of: Callable[[SingleEnv], World]) -> Worlds:
@@ -118,15 +121,11 @@ class Worlds:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Each is closed, also where another one cannot be; what failed first is told."""
-        worlds = [member.world for member in self.members.values()]
-        ends = await asyncio.gather(*(w.aclose() for w in worlds), return_exceptions=True)
-        for info, failure in zip(self.infos, ends, strict=True):
-            if failure is None or error is not None:
-                continue
-            if isinstance(failure, Exception) and not isinstance(failure, AgentRError):
-                raise broken(info, failure) from failure
-            raise failure
+        """Each is closed, also where another one cannot be; that is said, and loses no work."""
+        ends = (close(m.world.aclose, name, self.unclosed) for name, m in self.members.items())
+        failures = await asyncio.gather(*ends, return_exceptions=True)
+        if error is None and (ended := next(filter(None, failures), None)):
+            raise ended  # a cancelled closing, and no mistake of a world's
 
 
 def _info(spec: SingleEnv, world: World) -> EnvInfo:
