@@ -15,6 +15,7 @@ class Message:
 
     role: Role
     content: str
+    reasoning: str = ""  # of the actor's own turn: sent back only to servers that demand it
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from agent_r.actor import Actor, SamplingParams
+from agent_r.actor import Actor, Completion, SamplingParams
 from agent_r.errors import ConversationRefused
 from agent_r.prompts import judge_request
+from agent_r.reading import answer
 from agent_r.settings import CritiqueConfig
 from agent_r.together import each
 from agent_r.tree import SearchTree
@@ -43,7 +44,7 @@ class Critique:
 
     verdict: Verdict | None
     reason: str
-    text: str  # verbatim: the critique rows train on it
+    text: str  # its answer: the critique rows train on it
 
 
 Critiques = Mapping[int, Critique]  # by node index
@@ -59,14 +60,14 @@ class FirstError:
 
 
 def parse_verdict(text: str) -> Critique:
-    """The last judgement in a reply, with the reason before it.
+    """The last judgement in a reply, with the reason before it; reasoning is not looked at.
 
     >>> parse_verdict("I need sand.\\nJudgement: Good").verdict
     <Verdict.GOOD: 'Good'>
     >>> parse_verdict("Looks fine to me").verdict is None
     True
     """
-    text = text[:100_000]
+    text = answer(Completion(text)).text
     found = list(_JUDGEMENT.finditer(text))
     if not found:
         return Critique(None, "", text)

@@ -40,7 +40,7 @@ def conversation(instruction: str, prompt: str, steps: Sequence[Step]) -> list[M
     """The conversation an actor sees; a longer episode's begins with a shorter one's."""
     messages = [Message("system", instruction), Message("user", prompt)]
     for step in steps:
-        messages.append(Message("assistant", step.response))
+        messages.append(Message("assistant", step.response, step.reasoning))
         messages.append(Message("user", step.observation))
     return messages
 

@@ -22,6 +22,7 @@ __all__ = [
     "Grammar",
     "Outcome",
     "Reading",
+    "answer",
     "parse_action",
     "read",
     "split_reasoning",
@@ -38,11 +39,12 @@ _OWN_TURN = re.compile(
     r"|<start_of_turn>\s*model\b|<s>|<bos>|\[/INST\]|<\|(?:assistant|begin_of_text)\|>"
     r"|<｜(?:Assistant|begin▁of▁sentence)｜>|<\|start\|>\s*assistant)\s*"
 )
-_CUT = {"length", "max_tokens", "max_length", "max_output_tokens", "model_length", "incomplete"}
-_FILTERED = {"content_filter", "content-filter", "safety", "recitation", "prohibited_content"}
-_FILTERED |= {"blocklist", "spii", "refusal", "sensitive"}
-_FAILED = {"error", "failed", "abort", "aborted", "cancelled", "network_error", "timeout"}
-_FAILED |= {"insufficient_system_resource", "malformed_function_call"}
+# What servers call the end of a reply (`finish_reason`), where it is not the actor's own.
+CUT = {"length", "max_tokens", "max_length", "max_output_tokens", "model_length", "incomplete"}
+FILTERED = {"content_filter", "content-filter", "safety", "recitation", "prohibited_content"}
+FILTERED |= {"blocklist", "spii", "refusal", "sensitive"}
+FAILED = {"error", "failed", "abort", "aborted", "cancelled", "network_error", "timeout"}
+FAILED |= {"insufficient_system_resource", "malformed_function_call"}
 
 
 _AGAIN = 4  # what is left after a cut may be garbage that reads otherwise: until it does not
@@ -95,23 +97,28 @@ def read(completion: Completion, grammar: Grammar = DEFAULT) -> Reading:
 def _once(completion: Completion, grammar: Grammar) -> Reading:
     long = len(completion.text) > MAX_TEXT_CHARS
     finish = "length" if long else completion.finish_reason.lower()
-    split = split_of(completion.text[:MAX_TEXT_CHARS], grammar.reasoning, cut=finish in _CUT)
+    split = split_of(completion.text[:MAX_TEXT_CHARS], grammar.reasoning, cut=finish in CUT)
     said = _said(split.answer, grammar)
     more = len(said) < len(split.answer) or split.open
     reasoning = _joined(completion.reasoning, split.reasoning)
-    if finish in _FILTERED | _FAILED:
-        outcome = Outcome.FILTERED if finish in _FILTERED else Outcome.FAILED
+    if finish in FILTERED | FAILED:
+        outcome = Outcome.FILTERED if finish in FILTERED else Outcome.FAILED
         return Reading(outcome, said.rstrip(), "", reasoning)
     found = find(said, grammar)
     if found is None:
-        outcome = Outcome.CUT if finish in _CUT or split.open else _unsaid(said)
+        outcome = Outcome.CUT if finish in CUT or split.open else _unsaid(said)
         return Reading(outcome, said.rstrip(), "", reasoning)
     text, in_fence = whole(said, found)
     rest = said[found.end :]
     ended = found.closed or more or bool(rest.strip()) or ("\n" in rest and not in_fence)
-    if finish in _CUT and (found.open or not ended):
+    if finish in CUT and (found.open or not ended):
         return Reading(Outcome.CUT, said.rstrip(), "", reasoning)
     return Reading(Outcome.ACTION, text, found.action, reasoning)
+
+
+def answer(completion: Completion, grammar: Grammar = DEFAULT) -> Reading:
+    """Read a reply that answers a question, and holds no action: a judgement, say."""
+    return read(completion, Grammar(labels=(), ends=(), reasoning=grammar.reasoning))
 
 
 def parse_action(text: str, grammar: Grammar = DEFAULT) -> str:

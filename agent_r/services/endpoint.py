@@ -128,7 +128,7 @@ class EndpointActor:
         """
         if n < 1:
             raise ValueError(f"n is {n}: at least one reply must be asked for")
-        body = body_of(self._config.model, messages, params)
+        body = body_of(self._config, messages, params)
         replies = await self._draw(body, n)
         if len(replies) < min(n, 2) and self._odd[FEWER] >= STUBBORN:
             self._refused.add("n")
@@ -143,7 +143,7 @@ class EndpointActor:
 
         Nothing comes back where the server does not take `n`; `complete` says what is raised.
         """
-        return await self._draw(body_of(self._config.model, messages, params), n, as_it_is=True)
+        return await self._draw(body_of(self._config, messages, params), n, as_it_is=True)
 
     async def check(self) -> None:
         """Find out, before a run begins, whether the model answers; a good run calls this once.
@@ -191,7 +191,7 @@ class EndpointActor:
         return []
 
     async def _drawn(self, body: dict[str, Any], n: int) -> list[Completion]:
-        return _completions(await self._reply(body, n), n)
+        return self._completions(await self._reply(body, n), n)
 
     async def _taken(self, body: dict[str, Any]) -> list[Completion]:
         def read(text: str) -> Reply:
@@ -202,7 +202,16 @@ class EndpointActor:
 
         question = Question(lambda: self._wire.post(body), read, lambda: "a trial")
         reply = await self._asking.answer(question, attempts=self._config.attempts)
-        return _completions(reply, len(reply.choices))
+        return self._completions(reply, len(reply.choices))
+
+    def _completions(self, reply: Reply, n: int) -> list[Completion]:
+        """The first `n` choices; the first tells the tokens of them all."""
+        tags = self._config.reasoning_tags
+        first, *others = [choice.completion(tags) for choice in reply.choices[:n]]
+        spent = replace(
+            first, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens
+        )
+        return [spent, *others]
 
     async def _reply(self, body: dict[str, Any], n: int) -> Reply:
         """A reply without doubt; one that stays doubtful in all tries is taken as it is.
@@ -284,12 +293,3 @@ class EndpointActor:
         more = f" and {len(served) - 5} more" if len(served) > 5 else ""
         line = self._server.line(f"{line}; it serves {', '.join(served[:5])}{more}")
         return EndpointRejected(line, status=error.status)
-
-
-def _completions(reply: Reply, n: int) -> list[Completion]:
-    """The first `n` choices; the first tells the tokens of them all."""
-    first, *others = [choice.completion() for choice in reply.choices[:n]]
-    spent = replace(
-        first, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens
-    )
-    return [spent, *others]

@@ -13,13 +13,12 @@ from typing import Annotated, Any, Self
 import aiohttp
 import httpx2
 import openai
-from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr
 
-from agent_r.actor import Completion, encodable
 from agent_r.errors import ContextOverflow, EndpointRejected
+from agent_r.services.choices import Choice
 from agent_r.settings import OpenAIEndpoint
 
-MAX_TEXT_CHARS = 100_000  # of one reply; a longer one is a server gone wrong
 MAX_SAID_CHARS = 400  # of a server's own words in an error message
 MAX_SEARCHED_CHARS = 4000  # of them, for what they mean: a router quotes its router's router
 FEWER = "fewer replies than asked for"
@@ -178,57 +177,18 @@ def never_reached(error: BaseException) -> bool:
     return any(isinstance(c, aiohttp.ClientConnectorError | httpx2.ConnectError) for c in causes)
 
 
-def _text(content: object) -> object:
-    return encodable(content) if isinstance(content, str) else "" if content is None else content
-
-
 def _count(value: object) -> int:
     """A reply is never lost because its bookkeeping is odd."""
     return value if isinstance(value, int) and value >= 0 else 0
 
 
-_Text = Annotated[str, BeforeValidator(_text)]
 _Count = Annotated[int, BeforeValidator(_count)]
-
-
-class _Said(BaseModel):
-    content: _Text = ""
-    broken: bool = False  # half characters were in it
-
-    @model_validator(mode="before")
-    @classmethod
-    def _mend(cls, said: Any) -> Any:
-        content = said.get("content") if isinstance(said, dict) else None
-        if not isinstance(content, str):
-            return said
-        whole = encodable(content)
-        return {"content": whole, "broken": whole != content}
-
-
-class _Choice(BaseModel):
-    message: _Said
-    finish_reason: _Text = ""
-
-    @property
-    def doubt(self) -> str:
-        """What is odd about it; a text that tokens or a filter cut short is not."""
-        text = self.message.content
-        if not text and self.finish_reason in ("", "stop"):
-            return "a reply without text"
-        if len(text) > MAX_TEXT_CHARS:
-            return f"a reply of more than {MAX_TEXT_CHARS:,} characters"
-        return "a reply with broken characters" if self.message.broken else ""
-
-    def completion(self) -> Completion:
-        text = self.message.content
-        cut = len(text) > MAX_TEXT_CHARS
-        return Completion(text[:MAX_TEXT_CHARS], "length" if cut else self.finish_reason or "stop")
 
 
 class Reply(BaseModel):
     """What we read of a chat completion; the rest differs from server to server."""
 
-    choices: list[_Choice] = Field(min_length=1)
+    choices: list[Choice] = Field(min_length=1)
     prompt_tokens: _Count = Field(default=0, validation_alias=AliasPath("usage", "prompt_tokens"))
     completion_tokens: _Count = Field(
         default=0, validation_alias=AliasPath("usage", "completion_tokens")

@@ -60,16 +60,25 @@ def _is_web_address(url: str) -> bool:
         return False
 
 
-def body_of(model: str, messages: Sequence[Message], params: SamplingParams) -> dict[str, Any]:
+def body_of(
+    config: OpenAIEndpoint, messages: Sequence[Message], params: SamplingParams
+) -> dict[str, Any]:
     """A request for a chat completion."""
     body: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": m.role, "content": encodable(m.content)} for m in messages],
+        "model": config.model,
+        "messages": [_turn(message, config.send_reasoning) for message in messages],
         "temperature": params.temperature,
         "max_tokens": params.max_tokens,
         **seed_of(params, 0),
     }
     return body | ({"stop": list(params.stop)} if params.stop else {})
+
+
+def _turn(message: Message, reasoning: bool) -> dict[str, str]:
+    turn = {"role": message.role, "content": encodable(message.content)}
+    if not (reasoning and message.role == "assistant"):
+        return turn
+    return turn | {"reasoning_content": encodable(message.reasoning)}
 
 
 def seed_of(params: SamplingParams, k: int) -> dict[str, int]:

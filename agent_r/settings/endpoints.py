@@ -42,8 +42,29 @@ class OpenAIEndpoint(Settings):
     patience_s: float = Field(
         180.0, gt=0, description="seconds in which nobody is answered, until the run is stopped"
     )
+    reasoning_tags: tuple[str, ...] = Field(
+        (),
+        description="tags that the model reasons in, besides `think` and the other usual ones: "
+        "`mull` for <mull>…</mull>, or two marks with a space between, `[MULL] [/MULL]`",
+    )
+    send_reasoning: bool = Field(
+        False,
+        description="send the actor's reasoning back with each of its turns, as "
+        "`reasoning_content`: only for servers that demand it",
+    )
     prompt_price: float = Field(0.0, ge=0, description="money for a million prompt tokens")
     completion_price: float = Field(0.0, ge=0, description="money for a million sampled tokens")
+
+    @field_validator("reasoning_tags")
+    @classmethod
+    def _tags_can_be_found(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        for tag in tags:
+            if len(tag.split(" ")) > 2 or not all(tag.split(" ")) or not tag.isprintable():
+                raise ValueError(
+                    f"{tag!r} is neither a tag's name, like 'think', nor two marks with a space "
+                    "between, like '[THINK] [/THINK]'"
+                )
+        return tags
 
     @field_validator("base_url")
     @classmethod
