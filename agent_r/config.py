@@ -111,6 +111,8 @@ def quiet_prefect(home: Path) -> None:
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # A server of the user's may have an automation that waits for a sign of life as often.
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     }.items():
         os.environ.setdefault(name, value)
     # At a run's end it warns of events that it is still sending: that is its work, and no news.

@@ -22,7 +22,7 @@ class TaskSpec:
     id: str
     split: Split
     depth: int = 0  # how many crafts (or rooms, or subgoals) deep; 0 where the world cannot say
-    again: int = 0  # explored more than once in an iteration: which of its trees, each has a seed
+    again: int = 0  # how often it was explored before: each of its trees has a seed of its own
     world: str = ""  # in a run of several worlds: the name of its own
 
 

@@ -6,16 +6,19 @@ import asyncio
 
 from prefect import flow
 
+from agent_r.errors import ConfigError
 from agent_r.services.build import Built
+from agent_r.services.export import versions
 from agent_r.services.hub.pull import newest_published
 from agent_r.services.manifest import Manifest
-from agent_r.services.plan import dataset_folder, work_folder
-from agent_r.services.store import require_writable
+from agent_r.services.nights import Ground
+from agent_r.services.plan import dataset_folder
 from agent_r.settings import Config
 from flows.artifacts import announce_folder, announce_written, show_version
 from flows.grow import Grown, growing, planned, ready
 from flows.hub_access import hub_of
-from flows.results import JSON
+from flows.preflight import Needs, preflight
+from flows.states import fails_in_one_line, nothing_new, run_id
 from tasks.build import build
 
 
@@ -23,6 +26,7 @@ class Collected(Grown):
     """A dataset version, what went into it, and what it cost."""
 
     built: Built
+    new: bool  # no version had these rows before
 
     def notes(self) -> list[str]:
         said = super().notes()
@@ -34,9 +38,9 @@ class Collected(Grown):
 @flow(
     name="collect",
     flow_run_name="collect-{config.dataset.name}-{iteration}",
-    persist_result=True,
-    result_serializer=JSON,
+    persist_result=False,
 )
+@fails_in_one_line
 async def collect(
     config: Config = Config(), iteration: int = 1, model: str = "", trained: int = 0
 ) -> Collected:
@@ -45,20 +49,34 @@ async def collect(
     Args:
         config: All settings; the defaults need nothing but Python.
         iteration: Which iteration of Agent-R this is, from 1: it chooses the tasks and alpha.
+            A continual run counts for itself.
         model: Folder of the embedded model to use; empty means the endpoint's own.
         trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
     """
-    require_writable(work_folder(config))
+    await preflight(config, Needs(acts=True, model=model, trained=trained))
+    ground = _ground(config, iteration)
+    iteration = ground.first if config.continual else iteration
     name, tasks = config.dataset.name, planned(config, iteration)
     async with ready(config, iteration, model, trained) as (woods, actor):
         grown = await growing(woods, tasks, actor, iteration)
     on_hub = await _newest_on_hub(config)
+    known = {path.name for path in versions(dataset_folder(config))}
     built = await build(woods, tasks, dataset_folder(config), grown.actor, iteration, on_hub)
     await show_version(built, name=name, actor=grown.actor, iteration=iteration)
     announce_written(built, name=name, iteration=iteration)
     if not config.hub.repo:
         announce_folder(built, name=name, iteration=iteration)
-    return Collected(built=built, **grown.model_dump())
+    if not grown.stopped:
+        ground.finish(last=iteration, versions=[built.dataset.path])
+    new = built.dataset.version not in known
+    collected = Collected(built=built, new=new, **grown.model_dump())
+    return collected if new else nothing_new(collected, [built.dataset.version])
+
+
+def _ground(config: Config, iteration: int) -> Ground:
+    if config.continual and iteration != 1:
+        raise ConfigError("a continual run counts its iterations itself: it takes no iteration")
+    return Ground.of(config, "collect", run_id())
 
 
 async def _newest_on_hub(config: Config) -> Manifest | None:

@@ -32,7 +32,7 @@ def settings(arguments: argparse.Namespace) -> Config:
 def run_self_train(arguments: argparse.Namespace) -> int:
     """Measure, collect, train, again: then a table."""
     config = settings(arguments)
-    flow_ready(config, trains=True)
+    flow_ready(config, loops=True)
     from flows.self_train import self_train
     from flows.show import show_report
 
@@ -43,8 +43,7 @@ def run_self_train(arguments: argparse.Namespace) -> int:
 def run_collect(arguments: argparse.Namespace) -> int:
     """Write one dataset version."""
     config = settings(arguments)
-    config.revision_at(arguments.iteration)  # a schedule that is too short is found out now
-    flow_ready(config)
+    flow_ready(config, acts=True, model=arguments.model, trained=arguments.iteration - 1)
     where = (config, arguments.iteration, arguments.model, arguments.iteration - 1)
     if arguments.dry_run:
         from flows.forecast import forecast
@@ -52,9 +51,12 @@ def run_collect(arguments: argparse.Namespace) -> int:
         print("\n".join(run(forecast(*where, arguments.sample))))
         return 0
     from flows.collect import collect
+    from flows.states import nothing_new_line
 
     collected = run(collect(*where))
     say(collected.notes())
+    if not collected.new:
+        print(nothing_new_line([collected.built.dataset.version]))
     built = collected.built
     print(f"{built.dataset.path}: {built.counts.get('revisions', 0)} revisions, "
           f"{built.counts.get('good', 0)} good, dropped {built.drops or 'none'}")  # fmt: skip
@@ -64,12 +66,11 @@ def run_collect(arguments: argparse.Namespace) -> int:
 def run_grow(arguments: argparse.Namespace) -> int:
     """Explore and revise this machine's share of the trees."""
     config = settings(arguments)
-    config.revision_at(arguments.iteration)
     part_of([], arguments.part)
-    flow_ready(config)
+    iteration = arguments.iteration
+    flow_ready(config, acts=True, model=arguments.model, trained=iteration - 1)
     from flows.grow import grow
 
-    iteration = arguments.iteration
     grown = run(grow(config, iteration, arguments.model, iteration - 1, arguments.part))
     say(grown.notes())
     print(f"{grown.finished} of {grown.trees} trees are finished")
@@ -85,7 +86,7 @@ def say(notes: list[str]) -> None:
 def run_train(arguments: argparse.Namespace) -> int:
     """Fine-tune on dataset versions."""
     config = settings(arguments)
-    flow_ready(config, trains=True)
+    flow_ready(config, trains=True, model=arguments.model, versions=arguments.versions)
     from flows.train import train
 
     trained = run(train(arguments.versions, config, arguments.iteration, arguments.model))
@@ -96,7 +97,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 def run_measure(arguments: argparse.Namespace) -> int:
     """Print success and recovery."""
     config = settings(arguments)
-    flow_ready(config)
+    flow_ready(config, acts=True, model=arguments.model)
     from flows.measure import measure
 
     measured = run(measure(config, arguments.model))
@@ -113,12 +114,9 @@ def run_publish(arguments: argparse.Namespace) -> int:
     asked |= {"private": False} if arguments.public else {}
     asked |= {"accept_licence": True} if arguments.accept_licence else {}
     config = parse(merge_settings(config.model_dump(), {"hub": asked}), source="command line")
-    from agent_r.services.manifest import read_manifest
-    from flows.hub_access import hub_of
-
-    read_manifest(Path(arguments.version))
-    asyncio.run(hub_of(config.hub))
-    quiet_prefect(Path(".prefect"))
+    if not config.hub.repo:
+        raise ConfigError("no repository is named: --repo owner/name, or set hub.repo")
+    flow_ready(config, publishes=True, versions=[arguments.version])
     from flows.publish import publish
 
     published = run(publish(arguments.version, config))
@@ -234,9 +232,9 @@ def run_warm_start(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def flow_ready(config: Config, *, trains: bool = False) -> None:
+def flow_ready(config: Config, *, loops: bool = False, **needs: Any) -> None:
     """All that can be known to be wrong, before Prefect is started."""
-    from flows.preflight import preflight
+    from flows import preflight
 
-    preflight(config, trains=trains)
+    preflight.look_ahead(config, preflight.loops(config) if loops else preflight.Needs(**needs))
     quiet_prefect(Path(".prefect"))

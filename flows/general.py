@@ -24,9 +24,25 @@ async def general_rows(config: Config, *, seed: int) -> list[Row]:
     if config.train.general != "demonstrations":
         return read_general(Path(config.train.general))
     episodes = -(-config.train.general_rows // ROWS_PER_EPISODE)
+    return await demonstrations(_textcraft(config), episodes=episodes, seed=seed)
+
+
+def check_general(config: Config) -> None:
+    """Find out before hours of work whether they can be had.
+
+    Raises:
+        ConfigError: the file cannot be read, or no world has an expert for them.
+    """
+    if config.train.general == "demonstrations":
+        _textcraft(config)
+    elif config.train.general:
+        read_general(Path(config.train.general))
+
+
+def _textcraft(config: Config) -> TextCraftEnv:
     crafted = [world for world in singles(config.env) if isinstance(world, TextCraftEnv)]
     if not crafted:
         raise ConfigError(
             "train.general = 'demonstrations' is TextCraft's own: name a JSONL file instead"
         )
-    return await demonstrations(crafted[0], episodes=episodes, seed=seed)
+    return crafted[0]

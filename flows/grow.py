@@ -33,7 +33,8 @@ from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
 from agent_r.together import each
 from flows.actors import acting, as_trained, first_model
-from flows.results import JSON
+from flows.preflight import Needs, preflight
+from flows.states import fails_in_one_line
 from flows.worlds import worlds_of
 from tasks.grow import grow as grow_shard
 
@@ -77,7 +78,8 @@ class Grown(BaseModel):
         return said
 
 
-@flow(name="grow", persist_result=True, result_serializer=JSON)
+@flow(name="grow", persist_result=False)
+@fails_in_one_line
 async def grow(
     config: Config = Config(), iteration: int = 1, model: str = "", trained: int = 0, part: str = ""
 ) -> Grown:
@@ -90,8 +92,9 @@ async def grow(
         trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
         part: This machine's share of the trees, as 3/16; empty means all of them.
     """
+    await preflight(config, Needs(acts=True, model=model, trained=trained))
+    tasks = part_of(planned(config, iteration), part)
     async with ready(config, iteration, model, trained) as (woods, actor):
-        tasks = part_of(planned(config, iteration), part)
         return await growing(woods, tasks, actor, iteration)
 
 

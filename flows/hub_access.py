@@ -26,7 +26,7 @@ async def hub_of(settings: HubConfig, repo: str = "") -> Hub:
     """
     name = repo or settings.repo
     if not name:
-        raise ConfigError("no repository is named: --repo owner/name, or set hub.repo")
+        raise ConfigError("no repository is named: set hub.repo = 'owner/name'")
     token = await _token(settings)
     return Hub(repo=name, endpoint=settings.endpoint, token=SecretStr(token))
 

@@ -17,7 +17,8 @@ from agent_r.services.plan import work_folder
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
 from flows.actors import acting, actor_name, as_trained, first_model
-from flows.results import JSON
+from flows.preflight import Needs, preflight
+from flows.states import fails_in_one_line
 from flows.worlds import worlds_of
 from tasks.score import score
 
@@ -27,9 +28,9 @@ MEASUREMENT = TypeAdapter(Measurement)
 @flow(
     name="measure",
     flow_run_name="measure-{config.dataset.name}-{trained}",
-    persist_result=True,
-    result_serializer=JSON,
+    persist_result=False,
 )
+@fails_in_one_line
 async def measure(
     config: Config = Config(),
     model: str = "",
@@ -44,6 +45,7 @@ async def measure(
         trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
         openings: Failures to continue, from an earlier measurement; empty: this actor's own.
     """
+    await preflight(config, Needs(acts=True, model=model, trained=trained))
     folder = Path(model) if model else first_model(config)
     worlds = worlds_of(config)
     now = as_trained(config, model=folder, trained=trained)
@@ -52,7 +54,6 @@ async def measure(
     path = work_folder(config) / f"measure-{trained}-{key}.json"
     if (found := store.load(path, MEASUREMENT)) is not None and not found.can_go_on:
         return found
-    store.require_writable(work_folder(config))
     episodes = work_folder(config) / f"episodes-{trained}-{key}"
     async with worlds, acting(now, model=folder, trained=trained, worlds=worlds) as actor:
         measured = await score(actor, worlds, config, openings, episodes)

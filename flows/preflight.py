@@ -4,52 +4,136 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
 
 from agent_r.errors import ConfigError, ExtraMissing
 from agent_r.services.local_model.process import model_name
+from agent_r.services.manifest import read_manifest
 from agent_r.services.plan import tasks_of_iteration, work_folder
 from agent_r.services.store import require_writable
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
 from flows.actors import acting, first_model
+from flows.general import check_general
 from flows.hub_access import ask_hub, hub_of
+from flows.versions import published_address
 from flows.worlds import scripted, worlds_of
 
 
-def preflight(config: Config, *, trains: bool = False) -> None:
-    """World, tasks, folder, extras, endpoint and Hub; the last two are really asked.
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a flow is going to do, and with what beside its settings."""
+
+    acts: bool = False
+    trains: bool = False
+    publishes: bool = False
+    model: str = ""  # of the actor, or to train: a folder instead of the endpoint's own
+    trained: int = 0
+    versions: Sequence[str] = ()  # of datasets, that it reads
+
+
+def loops(config: Config) -> Needs:
+    """What the whole loop needs."""
+    return Needs(acts=True, trains=True, publishes=bool(config.hub.repo))
+
+
+# A flow's subflows, and the flow of a command that has looked already, do not look again.
+_looked: ContextVar[bool] = ContextVar("looked", default=False)
+
+
+async def preflight(config: Config, needs: Needs) -> None:
+    """Look before anything is done: every flow begins with it; inside another it does nothing.
 
     Raises:
         AgentRError: the first thing found wrong.
     """
-    if trains and config.train.backend == "local" and first_model(config) is None:
-        raise ConfigError(
-            f"train.backend = 'local' trains the embedded model, not a {config.endpoint.kind} "
-            "endpoint's: set train.backend = 'command' and train.command"
-        )
-    worlds = worlds_of(config)
-    tasks_of_iteration(worlds, config, 1)
-    asyncio.run(_check(worlds))
-    if isinstance(config.endpoint, ScriptedEndpoint):
-        scripted(config.endpoint, worlds)
-    require_writable(work_folder(config))
-    if isinstance(config.endpoint, EmbeddedEndpoint):
+    if not _looked.get():
+        await look(config, needs)
+        _looked.set(True)
+
+
+def look_ahead(config: Config, needs: Needs) -> None:
+    """The same before Prefect is started; a key in one of its blocks leaves the rest to the flow.
+
+    Raises:
+        AgentRError: the first thing found wrong.
+    """
+    asyncio.run(look(config, needs, blocks=False))
+    held = config.hub.token_block or getattr(config.endpoint, "api_key_block", "")
+    _looked.set(not held)
+
+
+@contextmanager
+def looking_once() -> Iterator[None]:
+    """Within, one look is enough; what comes after it looks for itself."""
+    before = _looked.get()
+    try:
+        yield
+    finally:
+        _looked.set(before)
+
+
+async def look(config: Config, needs: Needs, *, blocks: bool = True) -> None:
+    """Trainer, folder, datasets, worlds, endpoint and Hub; the last two are really asked.
+
+    Raises:
+        AgentRError: the first thing found wrong.
+    """
+    if needs.trains:
+        check_trainer(config, needs)
+    if needs.trains or needs.acts:
+        require_writable(work_folder(config))
+    for version in needs.versions:
+        check_version(version, here=needs.publishes)
+    if needs.acts:
+        await check_worlds(config)
+        await check_actor(config, needs, blocks=blocks)
+    if needs.publishes and (blocks or not config.hub.token_block):
+        ask_hub(await hub_of(config.hub))
+
+
+def check_trainer(config: Config, needs: Needs) -> None:
+    """The training back end, the model that it starts from, and its general rows."""
+    if config.train.backend == "local":
+        if not needs.model and first_model(config) is None:
+            raise ConfigError(
+                f"train.backend = 'local' trains the embedded model, not a {config.endpoint.kind} "
+                "endpoint's: set train.backend = 'command' and train.command"
+            )
         if importlib.util.find_spec("torch") is None:
-            raise ExtraMissing("the embedded actor", "local")
-        folder = first_model(config)
-        if folder is not None:
-            model_name(folder)
-    if isinstance(config.endpoint, OpenAIEndpoint) and not config.endpoint.api_key_block:
-        asyncio.run(_ask(config))
-    if trains and config.hub.repo and not config.hub.token_block:
-        ask_hub(asyncio.run(hub_of(config.hub)))
+            raise ExtraMissing("fine-tuning on this machine", "local")
+    check_general(config)
 
 
-async def _check(worlds: Worlds) -> None:
+def check_version(version: str, *, here: bool) -> None:
+    """A version's folder; where it may be an address on the Hub, that is read when it is needed."""
+    if here or published_address(version) is None:
+        read_manifest(Path(version))
+
+
+async def check_worlds(config: Config) -> None:
+    """Each world can be had, and has tasks; the scripted actor can follow its expert."""
+    worlds: Worlds = worlds_of(config)
+    tasks_of_iteration(worlds, config, 1)
     async with worlds:
         await worlds.check()
+    if isinstance(config.endpoint, ScriptedEndpoint):
+        scripted(config.endpoint, worlds)
 
 
-async def _ask(config: Config) -> None:
-    async with acting(config, model=None):
-        pass
+async def check_actor(config: Config, needs: Needs, *, blocks: bool = True) -> None:
+    """The embedded model is there, or the endpoint answers."""
+    endpoint = config.endpoint
+    if isinstance(endpoint, EmbeddedEndpoint):
+        if importlib.util.find_spec("torch") is None:
+            raise ExtraMissing("the embedded actor", "local")
+        folder = Path(needs.model) if needs.model else first_model(config)
+        if folder is not None:
+            model_name(folder)
+    if isinstance(endpoint, OpenAIEndpoint) and (blocks or not endpoint.api_key_block):
+        async with acting(config, model=None, trained=needs.trained):
+            pass

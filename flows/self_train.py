@@ -3,56 +3,99 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from prefect import flow
 
 from agent_r.errors import BudgetSpent
 from agent_r.services.budget import prices
+from agent_r.services.evaluation import Opened
+from agent_r.services.nights import Ground
 from agent_r.services.plan import dataset_folder
-from agent_r.services.report import IterationReport, RunReport, draw_curve
+from agent_r.services.report import IterationReport, RunReport, draw_curve, newest_model
 from agent_r.services.store import write_json
 from agent_r.settings import Config
 from flows.artifacts import show_report
 from flows.collect import Collected, collect
 from flows.measure import measure
+from flows.preflight import loops, preflight
 from flows.publish import publish
-from flows.results import JSON
+from flows.states import fails_in_one_line, nothing_new, run_id
 from flows.train import train
 
 
-@flow(
-    name="self-train",
-    flow_run_name="self-train-{config.dataset.name}",
-    persist_result=True,
-    result_serializer=JSON,
-)
+@flow(name="self-train", flow_run_name="self-train-{config.dataset.name}", persist_result=False)
+@fails_in_one_line
 async def self_train(config: Config = Config()) -> RunReport:
     """Agent-R (arXiv 2501.11425): an actor explores, finds its errors, is trained, and again.
 
     Args:
         config: All settings; the defaults need nothing but Python.
     """
+    await preflight(config, loops(config))
     began = time.monotonic()
-    start = await measure(config)
-    model, versions, left = "", [], config
-    reports: list[IterationReport] = []
-    for iteration in range(1, config.iterations + 1):
-        try:
-            collected = await collect(left, iteration, model, iteration - 1)
-        except BudgetSpent:
-            if not reports:
-                raise
-            break
-        left = after(collected, left)
-        published = None
-        if config.hub.repo:
-            published = await publish(collected.built.dataset.path, config)
-        versions.append(published.address if published else collected.built.dataset.path)
-        chosen = versions if config.train.accumulate else versions[-1:]
-        base = "" if config.train.restart else model
-        trained = await train(chosen, config, iteration, base)
-        model = trained.model
-        reports.append(
+    ground = Ground.of(config, "self-train", run_id())
+    loop = Loop(config.model_copy(update={"continual": False}), ground)
+    start = await measure(loop.config)  # of the very first actor, whose failures all continue
+    loop.openings = start.openings
+    if ground.model:
+        start = await measure(loop.config, ground.model, ground.first - 1, loop.openings)
+    await loop.run(ground)
+    report = RunReport.of(loop.config, start, loop.reports, time.monotonic() - began)
+    was = newest_model(dataset_folder(config))
+    await _leave(report, dataset_folder(config))
+    if loop.made or was != loop.model:
+        return report
+    written = [it.built.dataset.version for it in report.iterations]
+    return nothing_new(report.model_copy(update={"new": False}), written)
+
+
+class Loop:
+    """What one iteration leaves for the next."""
+
+    def __init__(self, config: Config, ground: Ground) -> None:
+        self.config, self.left = config, config  # the settings, and those with what is unspent
+        self.model, self.versions = ground.model, list(ground.versions)
+        self.openings: list[Opened] = []
+        self.reports: list[IterationReport] = []
+        self.made = False  # a version or a model that was not there before
+        self.stopped = ""  # by which limit of the budget
+
+    async def run(self, ground: Ground) -> None:
+        """All iterations of this ground; where the budget ends sooner, it is not finished.
+
+        Raises:
+            BudgetSpent: it was before one tree was finished.
+        """
+        last = ground.first + self.config.iterations - 1
+        for iteration in range(ground.first, last + 1):
+            try:
+                await self.iterate(iteration)
+            except BudgetSpent:
+                if not self.reports:
+                    raise
+                return
+            if self.stopped:
+                return  # what there is was published, trained on and measured
+        written = self.versions[len(ground.versions) :]
+        ground.finish(last=last, model=self.model, versions=written)
+
+    async def iterate(self, iteration: int) -> None:
+        """Collect, publish, train, measure.
+
+        Raises:
+            BudgetSpent: it was before one tree was finished.
+        """
+        config = self.config
+        collected = await collect(self.left, iteration, self.model, iteration - 1)
+        self.left, self.stopped = after(collected, self.left), collected.stopped
+        version = collected.built.dataset.path
+        published = await publish(version, config) if config.hub.repo else None
+        self.versions.append(published.address if published else version)
+        chosen = self.versions if config.train.accumulate else self.versions[-1:]
+        trained = await train(chosen, config, iteration, "" if config.train.restart else self.model)
+        self.model, self.made = trained.model, self.made or collected.new or trained.new
+        self.reports.append(
             IterationReport(
                 iteration=iteration,
                 built=collected.built,
@@ -63,18 +106,17 @@ async def self_train(config: Config = Config()) -> RunReport:
                 loss_first=trained.loss_first,
                 loss_last=trained.loss_last,
                 train_seconds=trained.seconds,
-                model=model,
-                measured=await measure(config, model, iteration, start.openings),
+                model=trained.model,
+                measured=await measure(config, trained.model, iteration, self.openings),
             )
         )
-        if collected.stopped:
-            break  # what there is was published, trained on and measured
-    report = RunReport.of(config, start, reports, time.monotonic() - began)
-    write_json(dataset_folder(config) / "report.json", report.model_dump(mode="json"))
-    picture = dataset_folder(config) / "curve.png"
+
+
+async def _leave(report: RunReport, folder: Path) -> None:
+    write_json(folder / "report.json", report.model_dump(mode="json"))
+    picture = folder / "curve.png"
     draw_curve(report, picture)
     await show_report(report, picture)
-    return report
 
 
 def after(collected: Collected, config: Config) -> Config:

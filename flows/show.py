@@ -8,6 +8,7 @@ from rich.table import Table
 from agent_r.services.plan import dataset_folder
 from agent_r.services.report import HEADINGS, RunReport, notes, table
 from agent_r.settings import Config, singles
+from flows.states import nothing_new_line
 
 WIDTH = 108
 
@@ -24,6 +25,9 @@ def show_report(report: RunReport, config: Config) -> None:
     for row in table(report):
         shown.add_row(*row)
     console.print(shown)
+    if not report.new:
+        versions = [it.built.dataset.version for it in report.iterations]
+        console.print(nothing_new_line(versions), highlight=False)
     for line in notes(report):
         console.print(line, highlight=False)
     sign = "more" if report.gain > 0 else "less" if report.gain < 0 else "changed"

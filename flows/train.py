@@ -8,17 +8,17 @@ from prefect import flow
 from pydantic import BaseModel
 
 from agent_r.config import digest
-from agent_r.errors import ConfigError
 from agent_r.services.identity import unnamed
 from agent_r.services.mixture import mixture_key, training_rows
 from agent_r.services.plan import work_folder
 from agent_r.services.progress import training_line
 from agent_r.services.store import write_jsonl
-from agent_r.services.trainer import Source, TrainJob, make_trainer
+from agent_r.services.trainer import Source, TrainJob, finished, make_trainer
 from agent_r.settings import Config
 from flows.actors import actor_name, as_trained, first_model, served_name
 from flows.general import general_rows
-from flows.results import JSON
+from flows.preflight import Needs, preflight
+from flows.states import fails_in_one_line
 from flows.versions import local_version
 from tasks.fine_tune import fine_tune
 
@@ -31,14 +31,15 @@ class Trained(BaseModel):
     loss_first: float | None
     loss_last: float | None
     seconds: float
+    new: bool  # it was not there before
 
 
 @flow(
     name="train",
     flow_run_name="train-{config.dataset.name}-{iteration}",
-    persist_result=True,
-    result_serializer=JSON,
+    persist_result=False,
 )
+@fails_in_one_line
 async def train(
     versions: list[str], config: Config = Config(), iteration: int = 1, model: str = ""
 ) -> Trained:
@@ -50,9 +51,8 @@ async def train(
         iteration: Which iteration of Agent-R this is, from 1.
         model: Folder of the model to start from; empty means the endpoint's own.
     """
+    await preflight(config, Needs(trains=True, model=model, versions=versions))
     start = Path(model) if model else first_model(config)
-    if start is None and config.train.backend == "local":
-        raise ConfigError("train.backend = 'local' needs a model folder to start from: --model")
     before = as_trained(config, model=start, trained=iteration - 1)
     name = actor_name(config, model=start, trained=iteration - 1)
     seed = config.seed + iteration
@@ -70,6 +70,7 @@ async def train(
         seed=seed,
     )
     trainer = make_trainer(config.train, training_line(f"iteration {iteration} train"))
+    new = finished(job) is None
     report = await fine_tune(trainer, job)
     return Trained(
         model=str(job.out),
@@ -77,4 +78,5 @@ async def train(
         loss_first=report.first_loss,
         loss_last=report.last_loss,
         seconds=report.seconds,
+        new=new,
     )

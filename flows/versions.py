@@ -12,6 +12,20 @@ from agent_r.settings import Config
 from flows.hub_access import hub_of
 
 
+def published_address(version: str) -> Address | None:
+    """Where a version is on the Hub; None where it is meant as a folder.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    address = Address.of(version)
+    if address is None or Path(version).exists():
+        return None
+    if not address.tag:
+        raise ConfigError(f"'{version}' is no folder; for a version on the Hub: {version}@v1.3")
+    return address
+
+
 async def local_version(version: str, config: Config) -> Path:
     """The folder of a version; `owner/name@v1.3` is fetched at its tag, and checked.
 
@@ -19,11 +33,9 @@ async def local_version(version: str, config: Config) -> Path:
         HubError: the Hub has no such version, or does not answer.
         DatasetError: what came is not what its manifest says.
     """
-    address = Address.of(version)
-    if address is None or Path(version).exists():
+    address = published_address(version)
+    if address is None:
         return Path(version)
-    if not address.tag:
-        raise ConfigError(f"'{version}' is no folder; for a version on the Hub: {version}@v1.3")
     folder = work_folder(config) / "hub" / address.repo.replace("/", "--")
     if (folder / address.tag).exists():  # a tag never moves: what was fetched is what it names
         return folder / address.tag

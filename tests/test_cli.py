@@ -62,7 +62,6 @@ MISTAKES = {
         "good and bad at once",
         toml="[revision]\nalpha = 0.2\nbeta = 0.5\nbeta_is = 'threshold'",
     ),
-    "too few alphas": Mistake("iteration 4: ", "collect --preset paper --iteration 4"),
     "no recipes": Mistake("no crafting recipe", toml=f"{SCRIPTED}[env]\nrecipes = 'none'"),
     "no server": Mistake("refused", toml=endpoint(f"http://127.0.0.1:{closed_port()}/v1")),
     "no URL": Mistake("is not an http", toml=endpoint("localhost:8000")),

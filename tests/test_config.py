@@ -70,7 +70,9 @@ def mixed(**world: Any) -> dict[str, Any]:
         ({"endpoint": OPENAI | {"timeout": 3}}, "endpoint.timeout: "),
         ({"endpoint": {"kind": "scripted", "rate": 1}}, "endpoint.rate: "),
         ({"endpoint": {"kind": "opnai"}}, "choose one of 'embedded', 'openai', 'scripted'"),
-        ({"env": {"kind": "chess"}}, "env.kind: choose one of 'textcraft', 'shop', "),
+        ({"env": {"kind": "chess"}}, "env.kind: choose one of 'mixture', 'textcraft', 'shop', "),
+        ({"env": {"kind": "mixture"}}, "env: a mixture has no worlds yet: give it one or more"),
+        ({"env": MIXTURE | {"worlds": []}}, "env: a mixture has no worlds yet: give it one or"),
         ({"env": {"kind": "python", "factry": "a:b"}}, "env.factry: Extra inputs"),
         ({"env": MIXTURE | {"size": 3}}, "env.size: Extra inputs"),
         ({"env": mixed(kind="chess")}, "env.worlds.1.kind: choose one of 'textcraft', 'shop', "),
@@ -144,10 +146,9 @@ def test_merging_changes_neither_side() -> None:
     assert base == {"a": {"b": 1}, "c": 1}
 
 
-def test_an_iteration_beyond_the_schedule_is_refused() -> None:
-    config = load(None, preset="paper")
-    with pytest.raises(ConfigError, match="iteration 4: there are 3 alphas"):
-        config.revision_at(4)
+def test_an_iteration_beyond_the_schedule_has_its_last_alpha() -> None:
+    config = load(None, preset="paper").model_copy(update={"alphas": (0.5, 0.7, 0.9)})
+    assert config.revision_at(4).alpha == 0.9
     assert Config().revision_at(99) == Config().revision
 
 

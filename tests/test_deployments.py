@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,26 @@ from typing import Any
 import pytest
 import yaml
 from prefect import Flow
-from prefect._internal.result_records import ResultRecord
 from prefect.cli.deploy._models import PrefectYamlModel
 from prefect.flows import load_flow_from_entrypoint
+from prefect.states import (
+    AwaitingRetry,
+    Cancelled,
+    Completed,
+    Crashed,
+    Failed,
+    Paused,
+    Suspended,
+)
 from prefect.utilities.callables import parameter_schema
 
 from agent_r.settings import Config
 from flows import cli
-from flows.results import JSON
-from flows.train import Trained
+from flows.states import NOTHING_NEW
 
 ROOT = Path(__file__).parent.parent
 YAML = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+AUTOMATION = yaml.safe_load((ROOT / "automations/no-heartbeat.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS = {each["name"]: each for each in YAML["deployments"]}
 # Commands that are no flow: they check, serve or make the packaged model.
 NO_FLOW = {"verify", "check-env", "serve", "warm-start", "pull", "diff", "merge", "export"}
@@ -94,17 +101,28 @@ def test_a_run_s_progress_reaches_its_logs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_results_are_kept_as_json(name: str) -> None:
-    flow = flow_of(name)
-    assert (flow.persist_result, flow.result_serializer) == (True, JSON)
+def test_no_result_is_kept_where_another_worker_would_miss_it(name: str) -> None:
+    assert flow_of(name).persist_result is False
 
 
-def test_a_kept_result_comes_back_as_the_model_it_was() -> None:
-    """As a retried parent reads the results of its finished subflows."""
-    result = Trained(model="m", rows={"good": 2}, loss_first=None, loss_last=0.5, seconds=1.0)
-    kept = JSON.dumps(result)
-    assert json.loads(kept)["value"]["rows"] == {"good": 2}
-    assert ResultRecord.deserialize(kept, JSON).result == result
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_the_automation_waits_for_two_heartbeats_and_more(name: str) -> None:
+    env = DEPLOYMENTS[name]["work_pool"]["job_variables"]["env"]
+    beat = int(env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    assert AUTOMATION["trigger"]["within"] > 3 * beat
+    assert name in AUTOMATION["trigger"]["match_related"]["prefect.resource.name"]
+
+
+def test_the_automation_knows_every_state_in_which_a_run_gives_no_sign_of_life() -> None:
+    ends = [Completed(), Failed(), Crashed(), Cancelled(), Paused(), Suspended(), AwaitingRetry()]
+    names = {str(state.name) for state in ends} | {NOTHING_NEW, "TimedOut", "Scheduled"}
+    expected = {f"prefect.flow-run.{name}" for name in names | {"heartbeat"}}
+    assert set(AUTOMATION["trigger"]["expect"]) == expected
+
+
+def test_the_nightly_explores_new_ground_each_time() -> None:
+    config = Config.model_validate(DEPLOYMENTS["self-train"]["parameters"]["config"])
+    assert config.continual
 
 
 def test_no_schedule_is_active_before_someone_says_so() -> None:

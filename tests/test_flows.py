@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -11,9 +12,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from faulty_endpoint import FaultyEndpoint
 from hub_server import WRITE, LoopbackHub
+from prefect import Flow
+from prefect.client.schemas.objects import State, StateType
 from prefect.testing.utilities import prefect_test_harness
 
+from agent_r.errors import AgentRError
 from agent_r.services.audit import audit
 from agent_r.services.manifest import read_manifest
 from agent_r.settings import Config
@@ -21,7 +26,11 @@ from env_adapters import world_of_manifest
 from flows.collect import Collected, collect
 from flows.grow import grow
 from flows.measure import measure
+from flows.preflight import Needs, looking_once, preflight
+from flows.publish import publish
 from flows.self_train import self_train
+from flows.states import NOTHING_NEW
+from flows.train import train
 
 # One event loop for all: Prefect keeps clients per loop, and leaves their sockets to the collector.
 pytestmark = [
@@ -89,6 +98,68 @@ async def test_collecting_again_searches_nothing_and_finds_the_version(
     assert again.built == collected.built
     assert (again.usage, again.seconds) == (collected.usage, collected.seconds)  # none was asked
     assert sorted(p.name for p in (out / "demo").iterdir()) == ["v1.1", "work"]
+
+
+async def test_a_run_that_made_nothing_new_says_so_in_its_state(
+    first: tuple[Path, Collected],
+) -> None:
+    state: State[Collected] = await collect(config(first[0]), return_state=True)
+    assert (state.type, state.name) == (StateType.COMPLETED, NOTHING_NEW)
+    assert state.message == "nothing new: v1.1 holds the same rows"
+    result = await state.aresult()
+    assert (result.built, result.new) == (first[1].built, False)
+    assert first[1].new
+
+
+NOWHERE = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "tiny", "attempts": 1}
+COMMAND = {"train": {"backend": "command", "command": "no-such-command {out}"}}
+REFUSED: dict[str, tuple[Flow[..., Any], dict[str, Any], dict[str, Any], str]] = {
+    "a trainer that cannot serve": (self_train, {}, {}, "set train.backend = 'command'"),
+    "no server": (collect, {}, {"endpoint": NOWHERE}, "Connection refused"),
+    "no server to measure": (measure, {}, {"endpoint": NOWHERE}, "Connection refused"),
+    "no recipes": (grow, {}, {"env": {"recipes": "none"}}, "no crafting recipe"),
+    "no part": (grow, {"part": "4/3"}, {}, "write it as 3/16"),
+    "an iteration of one's own": (collect, {"iteration": 2}, {"continual": True}, "it takes no"),
+    "no dataset": (train, {"versions": ["none/v1.1"]}, COMMAND, "is no folder"),
+    "no general rows": (
+        train,
+        {"versions": []},
+        {"train": COMMAND["train"] | {"general": "none.jsonl"}},
+        "cannot read train.general",
+    ),
+    "nothing to publish": (publish, {"version": "none/v1.1"}, {}, "is not a dataset version"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
+async def test_a_flow_refuses_before_any_work_in_one_line_without_a_traceback(
+    case: tuple[Flow[..., Any], dict[str, Any], dict[str, Any], str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    flow, given, over, said = case
+    state = await flow(config=config(tmp_path, **over), **given, return_state=True)
+    assert (state.name, state.message.count("\n")) == ("Failed", 0)
+    assert said in state.message
+    assert "--" not in state.message
+    assert "Traceback" not in caplog.text
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(AgentRError, match=re.escape(state.message)):
+        await flow(config=config(tmp_path, **over), **given)
+
+
+async def test_a_subflow_does_not_look_again(tmp_path: Path) -> None:
+    with FaultyEndpoint(models=["tiny"]) as server:
+        endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny"}
+        settings = config(tmp_path, endpoint=endpoint)
+        with looking_once():
+            await preflight(settings, Needs(acts=True))
+            one_look = len(server.received)
+            await preflight(settings, Needs(acts=True))
+        assert len(server.received) == one_look > 0
+        with looking_once():
+            await preflight(settings, Needs(acts=True))
+        assert len(server.received) == 2 * one_look
 
 
 async def test_another_place_gives_the_same_digest_and_another_seed_another(

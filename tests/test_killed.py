@@ -19,6 +19,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
+from agent_r.services.manifest import read_manifest
+
 KILLS = 20
 ROOT = Path(__file__).parents[1]
 RUNNER = Path(__file__).with_name("killed_run.py")
@@ -66,10 +68,10 @@ def environment(server: str) -> dict[str, str]:
     }
 
 
-def prepare(folder: Path) -> Path:
+def prepare(folder: Path, settings: str = SETTINGS) -> Path:
     folder.mkdir()
     command = shlex.join([sys.executable, "-c", TRAINER]) + " {out}"
-    (folder / "my.toml").write_text(SETTINGS.replace("COMMAND", command))
+    (folder / "my.toml").write_text(settings.replace("COMMAND", command))
     return folder
 
 
@@ -131,6 +133,32 @@ def test_twenty_kills_at_random_writes_change_no_byte(server: str, tmp_path: Pat
     assert [run["exit"] for run in runs(killed, server, [0])] == [0]
     assert versions(killed) == expected
     assert not list(killed.glob("datasets_out/demo/work/journal-*"))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """What each version's rows are."""
+    below = folder / "datasets_out/demo"
+    return {v.name: read_manifest(v)["content_digest"] for v in sorted(below.glob("v*"))}
+
+
+@pytest.mark.slow
+def test_nights_differ_and_a_night_that_is_killed_resumes_to_the_same_bytes(
+    server: str, tmp_path: Path
+) -> None:
+    """Two nights of one iteration are one run of two; the second is killed again and again."""
+    once = prepare(tmp_path / "once")
+    nightly = SETTINGS.replace("iterations = 2", "iterations = 1\ncontinual = true")
+    whole, killed = prepare(tmp_path / "whole", nightly), prepare(tmp_path / "killed", nightly)
+    assert [run["exit"] for run in runs(once, server, [0])] == [0]
+    assert [run["exit"] for run in runs(whole, server, [0, 0])] == [0, 0]
+    assert len({*digests(whole).values()}) == 2
+    assert digests(whole) == digests(once)
+
+    points = [50, 20, 12, 6, 3, 2]
+    told = runs(killed, server, [0, *points, 0])
+    assert [run["exit"] for run in told] == [0, *[-signal.SIGKILL] * len(points), 0]
+    assert versions(killed) == versions(whole)
+    assert len(list(killed.glob("datasets_out/demo/work/night-*"))) == 2
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_has(

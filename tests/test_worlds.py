@@ -110,7 +110,14 @@ def test_each_world_gives_its_own_tasks_in_turn() -> None:
         ("corridor", "corridor 1"), ("cellar", "corridor 1"),
         ("corridor", "corridor 2"), ("cellar", "corridor 2"),
     ]  # fmt: skip
-    assert [t.id for t in second] == ["corridor 3", "corridor 3", "corridor 1", "corridor 1"]
+    assert [(t.id, t.again) for t in second] == [
+        ("corridor 3", 0), ("corridor 3", 0), ("corridor 1", 1), ("corridor 1", 1),
+    ]  # fmt: skip
+
+
+def test_no_turn_has_a_tree_of_another() -> None:
+    turns = [two().tasks("train", 4, turn=turn) for turn in range(9)]
+    assert len({task for turn in turns for task in turn}) == 36
 
 
 def test_held_out_tasks_are_never_played_twice() -> None:

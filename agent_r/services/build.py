@@ -188,6 +188,7 @@ def describe(trees: Trees, *, actor: str, iteration: int) -> dict[str, Any]:
             "endpoint": True,
             "hub": True,
             "train": {"command", "general"},
+            "continual": True,  # the iteration says it
         },
     )
     worlds = [told(world) for world in singles(trees.config.env)]

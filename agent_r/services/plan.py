@@ -27,7 +27,7 @@ def work_folder(config: Config) -> Path:
 def tasks_of_iteration(worlds: Worlds, config: Config, iteration: int) -> list[TaskSpec]:
     """The tasks that an iteration explores: the split in turn, so that iterations differ.
 
-    Where it wants more trees than there are tasks, a task is explored again with another seed.
+    Once all tasks were explored, each is explored again with another seed.
 
     Raises:
         ConfigError: a world has no tasks to explore.

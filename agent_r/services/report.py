@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
 from agent_r import metrics
 from agent_r.services.build import Built
@@ -42,6 +42,7 @@ class RunReport(BaseModel):
     gain_half_width: float  # of its 95 % interval (paired)
     seconds: float
     config: dict[str, Any]
+    new: bool = Field(True, exclude=True)  # something was made that was not there before
 
     @classmethod
     def of(
@@ -63,6 +64,15 @@ class RunReport(BaseModel):
             seconds=seconds,
             config=config.model_dump(mode="json"),
         )
+
+
+def newest_model(folder: Path) -> str:
+    """The model that the last report in a dataset's folder ends with; "" where there is none."""
+    try:
+        report = RunReport.model_validate_json((folder / "report.json").read_bytes())
+    except (OSError, ValidationError):
+        return ""
+    return report.iterations[-1].model
 
 
 HEADINGS = (

@@ -79,7 +79,8 @@ class Worlds:
     ) -> list[TaskSpec]:
         """`count` tasks of a split, shared out by the worlds' weights; the next ones each `turn`.
 
-        A world gives its own in their order, and from the first `again` after the last.
+        A world gives its own in their order, and after the last from the first `again`: no turn
+        has the same tree as another.
 
         Raises:
             ConfigError: a world has no task in that split.
@@ -146,5 +147,5 @@ def _taken(member: Member, split: Split, count: int, turn: int) -> list[TaskSpec
     tasks = member.tasks(split)
     if count and not tasks:
         raise ConfigError(f"the world '{member.info.name}' has no {split} tasks")
-    start = turn * count
-    return [replace(tasks[(start + i) % len(tasks)], again=i // len(tasks)) for i in range(count)]
+    places = range(turn * count, (turn + 1) * count)
+    return [replace(tasks[i % len(tasks)], again=i // len(tasks)) for i in places]

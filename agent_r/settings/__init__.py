@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from agent_r.errors import ConfigError
 from agent_r.settings.base import Fraction, Positive, Settings
 from agent_r.settings.endpoints import (
     EmbeddedEndpoint,
@@ -75,6 +74,11 @@ class Config(Settings):
 
     seed: int = Field(0, description="the same seed gives the same dataset")
     iterations: Positive = Field(3, description="rounds of collect, train and measure")
+    continual: bool = Field(
+        False,
+        description="each run of collect or self-train goes on where the last finished one ended: "
+        "the next tasks, from the last model; an unfinished one is resumed",
+    )
     trees: Positive = Field(200, description="tasks explored per iteration")
     alphas: tuple[Fraction, ...] = Field(
         (), description="alpha of each iteration (paper: 0.5, 0.7, 1.0); empty: revision.alpha"
@@ -119,14 +123,12 @@ class Config(Settings):
     def revision_at(self, iteration: int) -> RevisionConfig:
         """The revision settings of an iteration (1, 2, …), with its alpha of the schedule.
 
-        Raises:
-            ConfigError: the schedule has no such iteration.
+        Beyond the schedule it is the last one.
         """
         if not self.alphas:
             return self.revision
-        if iteration > len(self.alphas):
-            raise ConfigError(f"iteration {iteration}: there are {len(self.alphas)} alphas")
-        values = self.revision.model_dump() | {"alpha": self.alphas[iteration - 1]}
+        alpha = self.alphas[min(iteration, len(self.alphas)) - 1]
+        values = self.revision.model_dump() | {"alpha": alpha}
         try:
             return RevisionConfig.model_validate(values)
         except ValidationError as error:

@@ -188,6 +188,8 @@ class PythonEnv(WorldSettings):
     arguments: dict[str, Any] = Field({}, description="what the factory is called with")
 
 
+# Prefect's form shows the first member whose fields cover what was chosen: of two members, the one
+# with fewer fields comes first.
 SingleEnv = (
     TextCraftEnv
     | ShopEnv
@@ -195,8 +197,8 @@ SingleEnv = (
     | TextWorldExpressEnv
     | AgentGymEnv
     | OpenEnvEnv
-    | GymnasiumEnv
     | PythonEnv
+    | GymnasiumEnv
 )
 
 
@@ -208,6 +210,15 @@ class MixtureEnv(Settings):
         description="each with its kind and settings, and its weight"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _there_are_worlds(cls, values: Any) -> Any:
+        """As Prefect's form sends a mixture that was chosen and left empty."""
+        mixture = isinstance(values, dict) and values.get("kind", "mixture") == "mixture"
+        if mixture and not values.get("worlds"):
+            raise ValueError("a mixture has no worlds yet: give it one or more, each with its kind")
+        return values
+
     @field_validator("worlds", mode="before")
     @classmethod
     def _each_says_its_kind(cls, worlds: Any) -> Any:
@@ -217,7 +228,7 @@ class MixtureEnv(Settings):
         return worlds
 
 
-EnvSpec = SingleEnv | MixtureEnv
+EnvSpec = MixtureEnv | SingleEnv
 
 # What a manifest does not say: how a run shared its trees, and what is this machine's own.
 _OWN = {"weight", "base_url", "timeout_s", "environments", "sessions", "simulators", "heap_mb"}
