@@ -25,9 +25,10 @@ class Grammar:
             `"action"`; in any case, numbered, bold, and so on (docs/replies.md).
         ends: labels of what the actor does not say: from such a line on a reply is invented.
         reasoning: tags, as `think`, or pairs of marks, as `[THINK] [/THINK]`.
-        pattern: a regular expression that finds an action, instead of the labels: its group
+        pattern: a regular expression that finds an action, tried before the labels: its group
             `action`, else its first group, else all of it.
-        whole: the whole answer is the action; where a label or the pattern is there, what it names.
+        whole: an answer in which nothing is found is an action as a whole.
+        longest: characters of an action; a longer one is a model running on, and is cut.
         reminder: what is answered to a reply that holds no action; empty: the usual sentence.
     """
 
@@ -36,6 +37,7 @@ class Grammar:
     reasoning: tuple[str, ...] = REASONING
     pattern: str = ""
     whole: bool = False
+    longest: int = 400
     reminder: str = ""
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 
-from agent_r.grammar import Grammar
+from agent_r.grammar import DEFAULT, Grammar
 from agent_r.objects import action_of, after_object, read_value
 from agent_r.spellings import BLANK, COLON, DECORATION, Start, names_another, starts
 
-MAX_ACTION_CHARS = 400  # a longer "action" is a model running on; no world of ours has one
+MAX_ACTION_CHARS = DEFAULT.longest
 
 _TRIED = 200  # labels without a value, until the rest is noise
 _SEARCHED = 20_000  # characters that a world's own pattern is tried on: it may be slow
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]+")
 _FENCE = re.compile(r"`{3,}|~{3,}")
-_FENCES = re.compile(rf"^{BLANK}*(`{{3,}}|~{{3,}})[^\n]*$", re.MULTILINE)
+_UNFENCED = r"(?:(?!```|~~~)[^\n])*+"
+_FENCES = re.compile(rf"^{_UNFENCED}(`{{3,}}|~{{3,}}){_UNFENCED}$", re.MULTILINE)  # one on a line
 _LANGUAGE = re.compile(r"[\w+.#-]{0,20}")
 _RULE = re.compile(r"[-=_*~ ]{3,}")
 _BULLET = re.compile(r"(?:[-*+•>]|\d{1,2}[.)])\s+(?=\S)")
@@ -55,13 +56,12 @@ class Found:
 
 def find(text: str, grammar: Grammar) -> Found | None:
     """The first action that an answer names."""
-    if grammar.pattern:
-        found = _by_pattern(text, grammar.pattern)
-    else:
+    found = _by_pattern(text, grammar.pattern) if grammar.pattern else None
+    if found is None:
         found = next(filter(None, (_value(text, s, grammar) for s in _some(text, grammar))), None)
     if found is None and grammar.whole and (action := clean(text)):
-        return Found(action, len(text.rstrip()))
-    return found
+        found = Found(action, len(text.rstrip()))
+    return replace(found, action=found.action[: grammar.longest].strip()) if found else None
 
 
 def _some(text: str, grammar: Grammar) -> list[Start]:
@@ -69,12 +69,12 @@ def _some(text: str, grammar: Grammar) -> list[Start]:
 
 
 def clean(value: str) -> str:
-    """One printable line, not endless.
+    """One printable line.
 
     >>> clean("`get 1 oak log`"), clean('say "hello"')
     ('get 1 oak log', 'say "hello"')
     """
-    return unquoted(_UNPRINTABLE.sub(" ", value).strip())[:MAX_ACTION_CHARS]
+    return unquoted(_UNPRINTABLE.sub(" ", value).strip())
 
 
 def unquoted(value: str) -> str:
@@ -228,8 +228,7 @@ def whole(text: str, found: Found) -> tuple[str, bool]:
     open_fence = ""
     for fence in _FENCES.finditer(body):
         if not open_fence:
-            shut = fence[0].strip().count(fence[1]) > 1
-            open_fence = "" if shut else fence[1]
+            open_fence = fence[1]
         elif fence[0].strip() == open_fence:
             open_fence = ""
     if open_fence:

@@ -197,6 +197,7 @@ class AgentGymWorld:
             licence=profile.licence,
             source=profile.source,
             repeats=profile.repeats,
+            grammar=spec.grammar.grammar() if spec.grammar else profile.reads,
         )
 
     def environment(self) -> Environment:

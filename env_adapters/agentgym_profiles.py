@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent_r.grammar import DEFAULT, Grammar
+
 LONGEST_ACTION = 1000  # characters; more digits than Python reads as a number would be an error
 _FORMAT = "Each turn, answer with a thought and one action:\nThought: ...\nAction: "
 _HOME = "https://github.com/WooooDyy/AgentGym/tree/main/agentenv-"
@@ -54,6 +56,8 @@ class Profile:
     at_most: int | None = None  # environments that the server keeps apart
     sent: str = "{}"  # how it wants an action
     renamed: Mapping[str, str] = field(default_factory=dict)
+    reads: Grammar = DEFAULT  # where its own client finds the action in a reply
+    ignored: str = ""  # characters that its own client leaves out of an action
     grammar: str = ""  # what an action must look like to be sent at all
     usage: str = ""  # our answer to another one
     gone: str = _GONE  # an error that says so: the environment is lost
@@ -75,7 +79,8 @@ class Profile:
 
     def said(self, action: str) -> str:
         """An action as one printable line, not endless, under the name that the server knows."""
-        start = action[:LONGEST_ACTION]
+        start = re.sub(self.ignored, "", action) if self.ignored else action
+        start = start[:LONGEST_ACTION]
         line = " ".join("".join(c if c.isprintable() else " " for c in start).split())
         return self.renamed.get(line, line)
 
@@ -119,6 +124,9 @@ TEXTCRAFT = Profile(
     "(planks), any item of that kind will do (oak planks).",
     licence="MIT; recipe data (c) Mojang, not redistributed",
     total=544,
+    version=2,
+    ignored=r"[^A-Za-z0-9, ]+",
+    renamed={"look": "inventory"},
     warm_start=range(0, 544, 5),
     train=_across(range(544), 5, of=(1, 2, 3)),
     test=range(4, 544, 5),
@@ -141,6 +149,7 @@ SCIWORLD = Profile(
     opening=("task_description", "observation"),
     reward="score",
     full=100.0,
+    reads=Grammar(whole=True),  # a reply without a label is an action
     cumulative=True,
     renamed={"wait10": "wait"},  # `wait` is the episode's own word, a revision signal
     repeats="score",  # its texts differ a little from reset to reset
@@ -164,6 +173,7 @@ WEBSHOP = Profile(
     task_key="session_id",
     observation="state",
     choices="/available_actions",
+    reads=Grammar(pattern=r"(?im)^[^\w\n]*((?:search|click)\[[^\]\n]*\S[^\]\n]*\])[^\w\n]*$"),
     grammar=r"(search|click)\[.*\S.*\]",
     usage="Nothing was done: an action is search[keywords], or click[value] with a value of the "
     "available actions.",
@@ -177,6 +187,7 @@ BABYAI = Profile(
     "toggle and go through [door] [number] | check available actions\n"
     "A locked door needs the key of its colour.",
     licence="Apache-2.0",
+    reads=Grammar(whole=True),
     total=1000,  # 40 levels, and a seed for each 40
     warm_start=range(200),
     train=range(200, 800),
@@ -211,6 +222,10 @@ SEARCHQA = Profile(
     id_key="env_idx",
     create={"id": 0},
     task_key="id",
+    reads=Grammar(
+        pattern=r"(?is)(?P<action><(search|answer)>[^<]*\S[^<]*</\2>)",
+        ends=(*DEFAULT.ends, "information"),
+    ),
     grammar=r".*<(search|answer)>.*\S.*</\1>.*",
     usage="Nothing was done: an action is <search>keywords</search> or <answer>answer</answer>.",
 )
@@ -227,6 +242,10 @@ SQLGYM = Profile(
     id_key="env_idx",
     task_key="item_id",
     observation="state",
+    reads=Grammar(
+        pattern=r"(?is)```(?:sqlite|sql)?\s*((?!```)\S.*?)\s*```",
+        longest=LONGEST_ACTION,
+    ),
     close=None,
     at_most=8,  # then it hands out those again that are in use
 )
@@ -251,6 +270,7 @@ WEBARENA = Profile(
     ended="terminated",
     truncated="truncated",
     sent="```{}```",
+    reads=Grammar(pattern=r"```(?:\w*\n)?\s*([^`\s][^`]*?)\s*```"),
     at_most=1,  # its episodes share one state
     gone_seen=r"'?\d+'?",  # it shows every error as a page
     repeats="score",

@@ -21,6 +21,7 @@ from typing import Any
 
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
+from agent_r.grammar import DEFAULT
 from agent_r.leases import Leases
 from agent_r.loading import call, one_line, require
 from agent_r.settings import GymnasiumEnv
@@ -150,6 +151,7 @@ class GymWorld:
             version=f"{VERSION}-{spec.version}-{digest}",
             instruction=spec.instruction,
             licence=spec.licence,
+            grammar=spec.grammar.grammar() if spec.grammar else DEFAULT,
             source=spec.factory,
         )
 

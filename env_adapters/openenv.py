@@ -14,6 +14,7 @@ import aiohttp
 
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
+from agent_r.grammar import DEFAULT
 from agent_r.leases import Leases
 from agent_r.replay import normalised
 from agent_r.settings import OpenEnvEnv
@@ -153,6 +154,7 @@ class OpenEnvWorld:
             version=f"{VERSION}-{spec.version}-{digest(spec.model_dump(mode='json', include=how))}",
             instruction=spec.instruction,
             licence=spec.licence,
+            grammar=spec.grammar.grammar() if spec.grammar else DEFAULT,
             source="an OpenEnv server (https://github.com/meta-pytorch/OpenEnv)",
         )
 

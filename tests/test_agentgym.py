@@ -134,7 +134,7 @@ def test_a_dataset_is_told_no_address(name: str) -> None:
     spec = AgentGymEnv(kind="agentgym", server=name, base_url="http://secret.example:36001/in")
     info = world_of(spec).environment().info
     assert info.name == f"agentgym-{name}"
-    assert info.version == f"1-{name}-1"
+    assert info.version == f"1-{name}-{PROFILES[name].version}"
     assert "secret" not in repr(info)
     assert "Thought: ...\nAction: " in info.instruction
 

@@ -66,7 +66,8 @@ def test_a_world_imports_no_other_world(path: Path, module: str) -> None:
 def test_config_and_errors_lie_beneath_all() -> None:
     below = {
         "agent_r.errors": set(),
-        "agent_r.settings": {"agent_r.errors", "agent_r.settings"},
+        "agent_r.grammar": set(),
+        "agent_r.settings": {"agent_r.errors", "agent_r.grammar", "agent_r.settings"},
         "agent_r.config": {"agent_r.errors", "agent_r.settings"},
     }
     for path, module in FILES.items():

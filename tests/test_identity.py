@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from planting import only
 
+from agent_r.reading import Grammar
 from agent_r.services.forest import tree_key
 from agent_r.services.identity import unnamed
 from agent_r.services.local_model.process import PACKAGED, model_digest, model_name
@@ -44,6 +46,21 @@ def served(model: str, **over: Any) -> dict[str, Any]:
 def test_two_actors_of_one_name_share_nothing(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert not set(keys(one)) & set(keys(other))
     assert keys(one) == keys(dict(one))
+
+
+@pytest.mark.parametrize("how", [{"reasoning_tags": ("mull",)}, {"send_reasoning": True}])
+def test_an_actor_that_is_read_or_told_otherwise_is_another(how: dict[str, Any]) -> None:
+    assert not set(keys(served("m"))) & set(keys(served("m", **how)))
+
+
+def test_a_world_whose_replies_are_read_otherwise_shares_nothing() -> None:
+    said = {"env": {"kind": "python", "factory": "agent_r.testing:Corridor"}}
+    read = {"env": said["env"] | {"grammar": {"labels": ["command"]}}}
+    assert set(keys(served("m"), **said)) - set(keys(served("m"), **read))
+    info, other = Corridor().info, replace(Corridor().info, grammar=Grammar(labels=("command",)))
+    now = Config.model_validate(said)
+    how: dict[str, Any] = {"actor": "m", "iteration": 1}
+    assert tree_key(info, now, **how) != tree_key(other, now, **how)
 
 
 def test_a_checkpoint_of_each_iteration_is_an_actor_of_its_own() -> None:

@@ -226,6 +226,7 @@ def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> st
         info.name,
         info.version,
         info.instruction,
+        repr(info.grammar),
         prompt_digest(),
         actor,
         how,

@@ -31,6 +31,9 @@ def unnamed(config: Config) -> dict[str, str]:
     said = {}
     if isinstance(config.endpoint, OpenAIEndpoint):
         said["model"] = config.endpoint.model
+        if config.endpoint.reasoning_tags or config.endpoint.send_reasoning:
+            reasoning = config.endpoint.model_dump(include={"reasoning_tags", "send_reasoning"})
+            said["reasoning"] = repr(sorted(reasoning.items()))
     if isinstance(config.endpoint, EmbeddedEndpoint):
         folder = Path(config.endpoint.checkpoint) if config.endpoint.checkpoint else PACKAGED
         said["model"] = model_digest(folder)
@@ -41,6 +44,9 @@ def unnamed(config: Config) -> dict[str, str]:
         for world in singles(config.env)
         if isinstance(world, PythonEnv)
     ]
+    grammars = [getattr(world, "grammar", None) for world in singles(config.env)]
+    if any(grammars):
+        said["grammar"] = digest(repr(grammars))
     if given:
         said["arguments"] = "/".join(given)
     return said

@@ -17,6 +17,7 @@ from agent_r.settings.endpoints import (
     OpenAIEndpoint,
     ScriptedEndpoint,
 )
+from agent_r.settings.grammars import GrammarConfig
 from agent_r.settings.making import BudgetConfig, CritiqueConfig, RevisionConfig, SearchConfig
 from agent_r.settings.problems import first_problem
 from agent_r.settings.using import DatasetConfig, HubConfig, MeasureConfig, TrainConfig
@@ -45,6 +46,7 @@ __all__ = [
     "EmbeddedEndpoint",
     "Endpoint",
     "EnvSpec",
+    "GrammarConfig",
     "GymnasiumEnv",
     "HubConfig",
     "MeasureConfig",

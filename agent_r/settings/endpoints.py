@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from agent_r.settings.base import Fraction, Positive, Settings
+from agent_r.settings.grammars import check_tags
 
 
 class EmbeddedEndpoint(Settings):
@@ -55,16 +56,7 @@ class OpenAIEndpoint(Settings):
     prompt_price: float = Field(0.0, ge=0, description="money for a million prompt tokens")
     completion_price: float = Field(0.0, ge=0, description="money for a million sampled tokens")
 
-    @field_validator("reasoning_tags")
-    @classmethod
-    def _tags_can_be_found(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
-        for tag in tags:
-            if len(tag.split(" ")) > 2 or not all(tag.split(" ")) or not tag.isprintable():
-                raise ValueError(
-                    f"{tag!r} is neither a tag's name, like 'think', nor two marks with a space "
-                    "between, like '[THINK] [/THINK]'"
-                )
-        return tags
+    _found = field_validator("reasoning_tags")(check_tags)
 
     @field_validator("base_url")
     @classmethod

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from agent_r.settings.base import Positive, Settings
+from agent_r.settings.grammars import GrammarConfig
 
 # The servers of AgentGym that have a profile (`env_adapters/agentgym_profiles.py`).
 AgentGymServer = Literal[
@@ -36,6 +37,9 @@ def _plain(value: Any) -> Any:
     except (TypeError, ValueError) as error:
         raise ValueError(f"it is sent as JSON, which has no such value: {error}") from error
     return value
+
+
+_GRAMMAR = Field(None, description="how its actors write an action; none: as the world itself says")
 
 
 class WorldSettings(Settings):
@@ -95,6 +99,7 @@ class AgentGymEnv(WorldSettings):
     kind: Literal["agentgym"] = Field("agentgym", description="which world")
     server: AgentGymServer = Field(description="which of AgentGym's servers it is")
     base_url: str = Field(pattern=r"^https?://[^\s@]+$", description="http://localhost:36001")
+    grammar: GrammarConfig | None = _GRAMMAR
     environments: Positive = Field(8, description="environments held on the server, at most")
     timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
 
@@ -152,6 +157,7 @@ class OpenEnvEnv(ScoredWorld):
         "1", min_length=1, description="raise it when the same actions would give other answers"
     )
     licence: str = Field("unknown", description="of the world's texts, an SPDX name")
+    grammar: GrammarConfig | None = _GRAMMAR
     sessions: Positive = Field(1, description="episodes at once (the server's own limit)")
     timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
 
@@ -174,6 +180,7 @@ class GymnasiumEnv(ScoredWorld):
         "1", min_length=1, description="raise it when the same actions would give other answers"
     )
     licence: str = Field("unknown", description="of the world's texts, an SPDX name")
+    grammar: GrammarConfig | None = _GRAMMAR
     environments: Positive = Field(16, description="made and kept, a thread each, at most")
     timeout_s: float = Field(60.0, gt=0, description="seconds that one answer may take")
 
@@ -186,6 +193,7 @@ class PythonEnv(WorldSettings):
         pattern=r"^[\w.]+:[\w.]+$", description="`module:factory`, importable where this runs"
     )
     arguments: dict[str, Any] = Field({}, description="what the factory is called with")
+    grammar: GrammarConfig | None = _GRAMMAR
 
 
 # Prefect's form shows the first member whose fields cover what was chosen: of two members, the one
@@ -241,6 +249,8 @@ def told(spec: SingleEnv) -> dict[str, Any]:
     {'kind': 'textcraft', 'recipes': 'folder', 'distractors': 4}
     """
     settings = spec.model_dump(mode="json", exclude=_OWN)
+    if settings.get("grammar") is None:
+        settings.pop("grammar", None)
     if settings.get("recipes", "builtin") not in ("builtin", "minecraft"):
         settings["recipes"] = "folder"
     if "arguments" in settings:
