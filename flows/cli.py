@@ -20,6 +20,7 @@ from agent_r.errors import AgentRError
 from agent_r.schema import SCHEMA_VERSION
 from flows import commands as do
 from flows.running import leave
+from flows.view import run_view
 
 DESCRIPTION = """\
 Turn an agent's own failures into training data that teaches it to recover (Agent-R).
@@ -140,6 +141,14 @@ def _dataset_commands(commands: Any) -> None:
     command.add_argument(
         "--accept-licence", action="store_true", help="though a world's licence may not allow it"
     )
+
+    command = _command(commands, "view", run_view, "a page to look at trees, judgements and rows")
+    command.add_argument(
+        "path", type=Path, help="a version, a dataset's folder, a work folder, or a tree's file"
+    )
+    command.add_argument("--task", default="", help="the trees of this task alone")
+    command.add_argument("--out", type=Path, help="the page's file; it is not opened then")
+    command.add_argument("--no-open", action="store_true", help="write it, and open no browser")
 
     command = _command(commands, "pull", do.run_pull, "fetch a version from the Hub, and check it")
     command.add_argument("address", help=f"owner/name@v{SCHEMA_VERSION}.3; owner/name: the newest")

@@ -15,9 +15,11 @@ from hub_server import LoopbackHub
 from agent_r.services.build import Built, build
 from agent_r.services.export import export
 from agent_r.services.forest import Forest
+from agent_r.services.lineage import enter
 from agent_r.services.manifest import read_manifest
 from agent_r.services.plan import tasks_of_iteration
 from agent_r.services.shards import read_rows
+from agent_r.services.shelf import Shelf
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config, ScriptedEndpoint
 from env_adapters import world_of
@@ -64,6 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     tasks = tasks_of_iteration(worlds, config, 1)
 
     async def harvest() -> None:
+        await enter(Shelf.at(folder / "work"), forest, actor=actor.name, iteration=1)
         for task in tasks:
             await forest.explore(actor, task)
             await forest.revise(actor, task)

@@ -52,6 +52,7 @@ def describe(forest: Forest, *, actor: str, iteration: int) -> dict[str, Any]:
         "seed": config.seed,
         **unnamed(config),
         "world": f"{info.name} {info.version}",
+        "instruction": info.instruction,
         "search": config.search.model_dump(mode="json"),
         "critique": config.critique.model_dump(mode="json"),
         "revision": forest.revision.model_dump(mode="json"),
@@ -68,7 +69,7 @@ def _changed(made: dict[str, Any], mine: dict[str, Any]) -> str:
     said = [
         f"{key} was {before[key]}, is {now[key]}"
         for key in before
-        if key in now and before[key] != now[key]
+        if key in now and before[key] != now[key] and key != "instruction"  # world's number tells
     ]
     more = f" (and {len(said) - MOST_SAID} more)" if len(said) > MOST_SAID else ""
     return ", ".join(said[:MOST_SAID]) + more
