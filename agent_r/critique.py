@@ -11,14 +11,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
 from agent_r.actor import Actor, Completion, SamplingParams
 from agent_r.errors import ConversationRefused
 from agent_r.prompts import judge_request
-from agent_r.reading import answer
+from agent_r.reading import DEFAULT, Grammar, answer
+from agent_r.sampling import USABLE
 from agent_r.settings import CritiqueConfig
 from agent_r.together import each
 from agent_r.tree import SearchTree
@@ -27,6 +28,7 @@ from agent_r.tree import SearchTree
 _JUDGEMENT = re.compile(
     r"(?<![a-z])judge?ment[\W_]{0,6}(good|bad|uncertain)(?![a-z])", re.IGNORECASE
 )
+VERDICT, NO_VERDICT = "with a verdict", "without a verdict"  # kinds of a judge's reply
 _MAX_REASON = 2_000  # characters; a judge that runs on is cut
 
 
@@ -44,7 +46,9 @@ class Critique:
 
     verdict: Verdict | None
     reason: str
-    text: str  # its answer: the critique rows train on it
+    text: str  # the answer, verbatim: the critique rows train on it
+    reasoning: str = ""  # what the model thought before its answer: never a verdict
+    replies: Mapping[str, int] = field(default_factory=dict)  # that were sampled for it, by kind
 
 
 Critiques = Mapping[int, Critique]  # by node index
@@ -76,7 +80,13 @@ def parse_verdict(text: str) -> Critique:
 
 
 async def judge_step(
-    actor: Actor, tree: SearchTree, index: int, *, instruction: str, config: CritiqueConfig
+    actor: Actor,
+    tree: SearchTree,
+    index: int,
+    *,
+    instruction: str,
+    config: CritiqueConfig,
+    grammar: Grammar = DEFAULT,
 ) -> Critique:
     """Ask for a judgement of the step that led to a node, after its observation was seen.
 
@@ -96,15 +106,31 @@ async def judge_step(
     try:
         replies = await actor.complete(messages, n=votes, params=params)
     except ConversationRefused as error:
-        return Critique(None, "", f"judge failed: {type(error).__name__}")
+        return Critique(None, "", f"judge failed: {type(error).__name__}", replies={"refused": 1})
     if not replies:
         return Critique(None, "", "judge failed: no reply")
-    critiques = [parse_verdict(reply.text) for reply in replies]
+    critiques, kinds = [read_judgement(reply, grammar) for reply in replies], Counter[str]()
+    for critique in critiques:
+        kinds.update(critique.replies)
     given = Counter(c.verdict for c in critiques if c.verdict is not None)
-    if not given:
-        return critiques[0]
-    winner = given.most_common(1)[0][0]
-    return next(c for c in critiques if c.verdict is winner)
+    winner = given.most_common(1)[0][0] if given else None
+    return replace(next(c for c in critiques if c.verdict is winner), replies=dict(kinds))
+
+
+def read_judgement(reply: Completion, grammar: Grammar = DEFAULT) -> Critique:
+    """A judge's reply: its verdict, and why; what kind of reply it was is in `replies`.
+
+    Reasoning holds no verdict, and a text that was cut after its verdict ends there.
+    """
+    reading = answer(reply, grammar)
+    critique = replace(parse_verdict(reading.text), reasoning=reading.reasoning)
+    if critique.verdict is not None:
+        if reply.finish_reason == "length":
+            ends = list(_JUDGEMENT.finditer(critique.text))[-1].end()
+            critique = replace(critique, text=critique.text[:ends])
+        return replace(critique, replies={VERDICT: 1})
+    kind = NO_VERDICT if reading.outcome in USABLE else reading.outcome.value
+    return replace(critique, replies={kind: 1})
 
 
 async def judge_paths(
@@ -115,6 +141,7 @@ async def judge_paths(
     *,
     instruction: str,
     config: CritiqueConfig,
+    grammar: Grammar = DEFAULT,
 ) -> None:
     """Judge each path's nodes in order until one is Bad; no node is judged twice.
 
@@ -130,7 +157,7 @@ async def judge_paths(
 
     async def judge(index: int) -> None:
         critiques[index] = await judge_step(
-            actor, tree, index, instruction=instruction, config=config
+            actor, tree, index, instruction=instruction, config=config, grammar=grammar
         )
 
     for start, end in waves(max(map(len, paths), default=0), config.lookahead):

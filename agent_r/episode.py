@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent_r.actor import Actor, SamplingParams, encodable
 from agent_r.environment import EnvInfo, Environment, StepResult
-from agent_r.errors import AgentRError, ContextOverflow, ConversationRefused, EnvironmentFault
+from agent_r.errors import AgentRError, EnvironmentFault
 from agent_r.loading import one_line
-from agent_r.prompts import NO_ACTION, WAIT, WAIT_REPLY, conversation
-from agent_r.reading import parse_action
+from agent_r.prompts import NO_ACTION, REVISE, REVISE_REPLY, conversation
+from agent_r.reading import Reading, parse_action
+from agent_r.sampling import sample
 from agent_r.trajectory import Step, StopReason, Trajectory
 
 _ROUNDED = 1e-6  # by which a reward may miss the interval it belongs to
@@ -29,25 +31,32 @@ async def begin(env: Environment, task: str) -> str:
         raise broken(env.info, error) from error
 
 
-async def act(env: Environment, response: str, *, reward: float) -> tuple[Step, StepResult]:
-    """Take the action in a response; what holds none, or only waits, never reaches the world.
+async def act(
+    env: Environment, response: str, *, reward: float, reasoning: str = ""
+) -> tuple[Step, StepResult]:
+    """Take the action in a response; none at all, and a revision signal's, never reach the world.
 
     `reward` is the reward so far: it stands where the world is not asked.
 
     Raises:
         EnvironmentFault: whatever the world raises that it should not, or a reward outside [0, 1].
     """
-    action = parse_action(response)
-    if action in ("", WAIT):
-        reply = NO_ACTION if not action else WAIT_REPLY
-        return Step(response, action, reply), StepResult(reply, reward, terminated=False)
+    action = parse_action(response, env.info.grammar)
+    if silent(action):
+        reply = REVISE_REPLY if action else env.info.grammar.reminder or NO_ACTION
+        return Step(response, action, reply, reasoning), StepResult(reply, reward, terminated=False)
     try:
         result = sound(await env.step(action))
     except AgentRError:
         raise
     except Exception as error:
         raise broken(env.info, error) from error
-    return Step(response, action, result.observation), result
+    return Step(response, action, result.observation, reasoning), result
+
+
+def silent(action: str) -> bool:
+    """Is it none of the world's business: no action, or that of a revision signal's own turn?"""
+    return action in ("", REVISE)
 
 
 def sound(result: StepResult) -> StepResult:
@@ -78,30 +87,38 @@ class Opening:
 
 
 async def play(
-    env: Environment, actor: Actor, opening: Opening, *, max_steps: int, params: SamplingParams
+    env: Environment,
+    actor: Actor,
+    opening: Opening,
+    *,
+    max_steps: int,
+    params: SamplingParams,
+    heard: Callable[[Sequence[Reading]], None] = lambda replies: None,
 ) -> Trajectory:
-    """Play one episode, one reply a step; `max_steps` counts the opening's responses too."""
+    """Play one episode, one reply a step; `max_steps` counts the opening's responses too.
+
+    `heard` is told all replies of a step, those too that could not be used.
+    """
     prompt = await begin(env, opening.task)
     steps: list[Step] = []
     reward, stop = 0.0, StopReason.STEP_LIMIT
     while len(steps) < max_steps:
         if len(steps) < len(opening.responses):
-            response = opening.responses[len(steps)]
+            response, reasoning = opening.responses[len(steps)], ""
         else:
-            messages = conversation(env.info.instruction, prompt, steps)
-            try:
-                replies = await actor.complete(messages, n=1, params=seeded(params, len(steps)))
-            except ContextOverflow:
-                stop = StopReason.CONTEXT_OVERFLOW
+            sampled = await sample(
+                actor,
+                conversation(env.info.instruction, prompt, steps),
+                n=1,
+                params=seeded(params, len(steps)),
+                grammar=env.info.grammar,
+            )
+            heard(sampled.all)
+            if sampled.stop is not None:
+                stop = sampled.stop
                 break
-            except ConversationRefused:
-                stop = StopReason.REFUSED
-                break
-            if not replies:
-                stop = StopReason.NO_REPLY
-                break
-            response = replies[0].text
-        step, result = await act(env, response, reward=reward)
+            response, reasoning = sampled.usable[0].text, sampled.usable[0].reasoning
+        step, result = await act(env, response, reward=reward, reasoning=reasoning)
         steps.append(step)
         reward = result.reward
         if result.terminated or result.truncated:

@@ -13,6 +13,7 @@
     │   ├── EndpointRejected    the server refuses the request (4xx): retrying cannot help
     │       └── ConversationRefused  this one alone (a policy, say): ends an episode, as data
     │           └── ContextOverflow  the prompt is longer than the context
+    ├── NothingMade             a run made nothing that could be trained on; the CLI: exit 1
     ├── BudgetSpent             a limit that the user set is reached: a run ends there, cleanly
     ├── StoreError              a path cannot be read or written, or holds something else
     ├── DatasetError            a dataset is damaged, not what it claims, or must not go out
@@ -25,6 +26,8 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class AgentRError(Exception):
@@ -76,6 +79,14 @@ class ConversationRefused(EndpointRejected):
 
 class ContextOverflow(ConversationRefused):
     """The prompt is longer than the model's context."""
+
+
+class NothingMade(AgentRError):
+    """A run made nothing that could be trained on; `lines` say what became of everything."""
+
+    def __init__(self, message: str, lines: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.lines = list(lines)
 
 
 class BudgetSpent(AgentRError):

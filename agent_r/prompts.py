@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 
 from agent_r.actor import Message
@@ -12,9 +11,11 @@ from agent_r.trajectory import Step
 NO_ACTION = "No action was found. Answer with a line that begins with `Action:`."
 
 # The revision signal is a turn of its own in the paper: a thought, with an action that does
-# nothing, answered by `ok.`. The episode answers it; no world ever sees it.
-WAIT = "wait"
-WAIT_REPLY = "ok."
+# nothing, answered by `ok.`. The episode answers it; no world ever sees it. The paper's action is
+# `wait`, which many worlds know and must be asked for: so ours is one that none knows (check-env
+# tries it).
+REVISE = "revise plan"
+REVISE_REPLY = "ok."
 
 JUDGE = (
     "Judge your last step only: did it bring the goal nearer? Give your reason, then end with "
@@ -56,23 +57,7 @@ def judge_request(instruction: str, prompt: str, steps: Sequence[Step]) -> list[
     return messages
 
 
-def signal_response(thought: str, *, action: str = WAIT) -> str:
-    """A revision signal, in the form of any other turn."""
-    return f"Thought: {thought}\nAction: {action}"
-
-
-def with_thought(thought: str, response: str) -> str:
-    """Lay a thought before a response's own: the `inline` revision signal.
-
-    >>> with_thought("That was wrong.", "Thought: I need sand.\\nAction: get 1 sand")
-    'Thought: That was wrong. I need sand.\\nAction: get 1 sand'
-    """
-    own = re.sub(r"^\s*thought\s*:\s*", "", response, count=1, flags=re.IGNORECASE)
-    joint = "\n" if own.lstrip().lower().startswith("action") else " "
-    return f"Thought: {thought}{joint}{own}"
-
-
 def prompt_digest() -> str:
     """Names this set of strings: a dataset says with which prompts it was made."""
-    strings = "\x1f".join((NO_ACTION, WAIT, WAIT_REPLY, JUDGE, *SIGNALS))
+    strings = "\x1f".join((NO_ACTION, REVISE, REVISE_REPLY, JUDGE, *SIGNALS))
     return hashlib.sha256(strings.encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ on it would teach them. No model is asked: the world says whether the goal is st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent_r.environment import Environment
 from agent_r.replay import replay
@@ -23,8 +24,9 @@ async def prune(
     """
     kept = list(steps)
     for position in range(len(steps) - 2, keep - 1, -1):
-        without = [step.response for i, step in enumerate(kept) if i != position]
-        replayed, reward = await replay(env, task, without)
+        without = [step for i, step in enumerate(kept) if i != position]
+        replayed, reward = await replay(env, task, [step.response for step in without])
         if reward >= alpha:
-            kept = replayed
+            pairs = zip(replayed, without, strict=False)
+            kept = [replace(now, reasoning=before.reasoning) for now, before in pairs]
     return kept

@@ -8,7 +8,7 @@ and its row carries the observations and the reward that really came back.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -16,13 +16,14 @@ from agent_r.actor import Actor, SamplingParams
 from agent_r.critique import Critique, FirstError
 from agent_r.environment import Environment
 from agent_r.episode import Opening, act, begin, play
-from agent_r.prompts import SIGNALS, signal_response, with_thought
+from agent_r.prompts import REVISE, REVISE_REPLY, SIGNALS
 from agent_r.pruning import prune
+from agent_r.reading import Reading
+from agent_r.revision_signal import spoken
 from agent_r.settings import RevisionConfig
-from agent_r.trajectory import Step, StopReason
+from agent_r.trajectory import NOT_THE_ACTORS, Step
 from agent_r.tree import SearchTree
-
-_MAX_REASON = 300  # characters of a reason that a revision signal repeats
+from agent_r.turns import with_action, with_thought
 
 
 class Part(StrEnum):
@@ -40,7 +41,8 @@ class Drop(StrEnum):
     NO_BAD_STEP = "no step judged bad"
     JUDGE_FAILED = "judge failed"
     DISAGREEMENT = "actor and value disagree"
-    DUPLICATE = "duplicate"
+    SAME_ERROR = "the same error again"  # on another bad path beyond it: there is its revision
+    DUPLICATE = "duplicate"  # another error, and yet the same text: the search found nothing new
     ENDED_EARLY = "episode ended before the correction"
     LOW_REWARD = "replayed reward below alpha"
 
@@ -78,18 +80,36 @@ def pair_trajectories(tree: SearchTree, config: RevisionConfig) -> list[Trajecto
     """For every bad leaf the good leaf with the deepest common step; deepest forks first.
 
     Below alpha = 1 a leaf may be bad beside one good leaf and not beside a nearer one: only leaves
-    that it is bad beside are looked at.
+    that it is bad beside are looked at. An episode that the server or the world broke off is no bad
+    one: the actor might have gone on rightly.
     """
     good = good_leaves(tree, config)
     pairs = []
-    for bad in tree.leaves():
-        if tree.nodes[bad].stop is StopReason.REFUSED:
-            continue  # what a server's policy ended is no failure of the actor's
+    for bad in _own_ends(tree):
         reward = tree.nodes[bad].reward
         better = [leaf for leaf in good if is_bad(reward, tree.nodes[leaf].reward, config)]
         if better:
             pairs.append(_nearest(tree, bad, better))
     return sorted(pairs, key=lambda pair: (-pair.fork, pair.bad))
+
+
+def _own_ends(tree: SearchTree) -> list[int]:
+    """Leaves where an episode came to an end that is the actor's own doing."""
+    return [leaf for leaf in tree.leaves() if tree.nodes[leaf].stop not in NOT_THE_ACTORS]
+
+
+def why_no_pair(tree: SearchTree, config: RevisionConfig) -> str:
+    """Why a tree has nothing to pair; "" where it has."""
+    if pair_trajectories(tree, config):
+        return ""
+    rewards = [tree.nodes[leaf].reward for leaf in _own_ends(tree)]
+    if not rewards:
+        return "no episode came to its end"
+    if all(reward < config.alpha for reward in rewards):
+        return "no good episode" if any(rewards) else "every reward 0"
+    if all(reward >= config.alpha for reward in rewards):
+        return "every episode good"
+    return "the good one goes in circles" if not good_leaves(tree, config) else "no gap"
 
 
 def is_bad(reward: float, good: float, config: RevisionConfig) -> bool:
@@ -151,7 +171,8 @@ def splice(
     tail = good[pair.fork :]
     thought, source = revision_signal(critique, config=config, rng=rng)
     if config.placement == "turn":
-        turns.append(Turn(Step(signal_response(thought), "wait", "ok."), Part.SIGNAL))
+        said = with_action(thought, REVISE, tail[0].response, tail[0].action)
+        turns.append(Turn(Step(said, REVISE, REVISE_REPLY), Part.SIGNAL))
     else:
         first = replace(tail[0], response=with_thought(thought, tail[0].response))
         turns.append(Turn(first, Part.SIGNAL))
@@ -163,9 +184,11 @@ def splice(
 def revision_signal(
     critique: Critique | None, *, config: RevisionConfig, rng: random.Random
 ) -> tuple[str, str]:
-    """The thought that announces the correction, and its source: `critique` or `template`."""
-    reason = " ".join(critique.reason.split())[:_MAX_REASON] if critique else ""
-    if config.signal == "critique" and reason:
+    """The thought that announces the correction, and its source: `critique` or `template`.
+
+    A template stands in where the actor's own reason is nothing that it could say: it is counted.
+    """
+    if config.signal == "critique" and critique and (reason := spoken(critique.reason)):
         return reason, "critique"
     return rng.choice(SIGNALS), "template"
 
@@ -178,7 +201,8 @@ async def verify(
     turns: list[Turn] = []
     reward = 0.0
     for number, turn in enumerate(revision.turns):
-        step, result = await act(env, turn.step.response, reward=reward)
+        said, thought = turn.step.response, turn.step.reasoning
+        step, result = await act(env, said, reward=reward, reasoning=thought)
         turns.append(Turn(step, turn.part))
         reward = result.reward
         if result.terminated or result.truncated:
@@ -211,11 +235,12 @@ async def recover(
     alpha: float,
     max_steps: int,
     params: SamplingParams,
+    heard: Callable[[Sequence[Reading]], None] = lambda replies: None,
 ) -> Revision | Drop:
     """Where the good tail no longer works, let the actor go on from its own signal."""
     kept = [t for t in revision.turns if t.part is not Part.GOOD]
     opening = Opening(tree.task, tuple(t.step.response for t in kept))
-    episode = await play(env, actor, opening, max_steps=max_steps, params=params)
+    episode = await play(env, actor, opening, max_steps=max_steps, params=params, heard=heard)
     if episode.reward < alpha or len(episode.steps) <= len(kept):
         return Drop.LOW_REWARD
     parts = [t.part for t in kept] + [Part.GOOD] * (len(episode.steps) - len(kept))

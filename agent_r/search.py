@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, SamplingParams
 from agent_r.environment import Environment, Forkable, Snapshot, StepResult
-from agent_r.episode import act, begin, broken
-from agent_r.errors import ContextOverflow, ConversationRefused
-from agent_r.prompts import WAIT, conversation
-from agent_r.reading import parse_action
+from agent_r.episode import act, begin, broken, silent
+from agent_r.prompts import conversation
+from agent_r.reading import Reading
+from agent_r.sampling import count, sample
 from agent_r.settings import SearchConfig
 from agent_r.together import each
-from agent_r.trajectory import Step, StopReason
+from agent_r.trajectory import NOT_THE_ACTORS, Step, StopReason
 from agent_r.tree import ROOT, Node, SearchTree
 
 
@@ -116,7 +116,7 @@ class _Growth:
     walks: list[int] = field(default_factory=list)  # the node where each stands: to be expanded
     walking: Counter[int] = field(default_factory=Counter)  # how many walks are at or below a node
     full: bool = False  # enough was found, or nothing is left to try
-    waiting: dict[int, list[str]] = field(default_factory=dict)  # replies not yet tried, by node
+    waiting: dict[int, list[Reading]] = field(default_factory=dict)  # not yet tried, by node
     forkable: Forkable | None = field(init=False)  # the same world, where it has snapshots
     tries_all: bool = field(init=False)
 
@@ -178,10 +178,14 @@ class _Growth:
         return ROOT
 
     def end(self, leaf: int) -> None:
-        """A simulation is over: what it earned is known to all nodes above."""
+        """A simulation is over: what it earned is known to all nodes above.
+
+        An end that is not the actor's doing earned nothing that could be known.
+        """
         self.leave(leaf)
         self.closed.add(leaf)
-        backpropagate(self.tree, leaf)
+        if self.tree.nodes[leaf].stop not in NOT_THE_ACTORS:
+            backpropagate(self.tree, leaf)
         self.full = self.full or leaf == ROOT or self.enough(self.tree)
 
     def leave(self, index: int) -> None:
@@ -199,13 +203,14 @@ class _Growth:
             waiting, later = waiting[:walks], waiting[walks:]
             if later:
                 self.waiting[index] = later
-        for response in waiting:
+        for reading in waiting:
             if not await self.go_to(index):
                 self.waiting.pop(index, None)
                 if not self.tree.nodes[index].children:
                     self.tree.nodes[index].stop = StopReason.FAULT
                 break
-            step, result = await self.take(response, reward=self.tree.nodes[index].reward)
+            reward = self.tree.nodes[index].reward
+            step, result = await self.take(reading.text, reading.reasoning, reward=reward)
             child = Node(parent=index, step=step, reward=result.reward)
             depth = len(self.tree.path(index)) + 1
             if result.terminated or result.truncated:
@@ -220,10 +225,10 @@ class _Growth:
         if index not in self.waiting:
             self.kept.pop(index, None)
 
-    async def propose(self, index: int) -> list[str]:
+    async def propose(self, index: int) -> list[Reading]:
         """Distinct replies at a node, those that act alike merged; one request for all of them.
 
-        None where the episode cannot go on, and why is noted.
+        None where the episode cannot go on, and why is noted. Every reply is counted.
         """
         steps = self.tree.steps(index)
         messages = conversation(self.env.info.instruction, self.tree.prompt, steps)
@@ -232,23 +237,21 @@ class _Growth:
             max_tokens=self.config.max_tokens,
             seed=(self.tree.seed + 7919 * index) % 2**31,
         )
-        node = self.tree.nodes[index]
-        self.tree.calls += 1
-        try:
-            replies = await self.actor.complete(messages, n=self.config.candidates, params=params)
-        except ContextOverflow:
-            node.stop = StopReason.CONTEXT_OVERFLOW
-            return []
-        except ConversationRefused:
-            if index == ROOT:
-                raise  # nothing can be said of this task: it is the tree's matter
-            node.stop = StopReason.REFUSED
-            return []
-        if not replies:
-            node.stop = StopReason.NO_REPLY
-        distinct: dict[str, str] = {}
-        for reply in replies:
-            distinct.setdefault(" ".join(parse_action(reply.text).split()), reply.text)
+        sampled = await sample(
+            self.actor,
+            messages,
+            n=self.config.candidates,
+            params=params,
+            grammar=self.env.info.grammar,
+        )
+        self.tree.calls += sampled.calls
+        if index == ROOT and sampled.refusal is not None:
+            raise sampled.refusal  # nothing can be said of this task: it is the tree's matter
+        self.tree.nodes[index].stop = sampled.stop
+        count(self.tree, sampled.all)
+        distinct: dict[str, Reading] = {}
+        for reading in sampled.usable:
+            distinct.setdefault(" ".join(reading.action.split()), reading)
         return list(distinct.values())
 
     async def go_to(self, index: int) -> bool:
@@ -273,10 +276,12 @@ class _Growth:
         self.at = index
         return True
 
-    async def take(self, response: str, *, reward: float) -> tuple[Step, StepResult]:
+    async def take(
+        self, response: str, reasoning: str = "", *, reward: float
+    ) -> tuple[Step, StepResult]:
         """Act, and count what the world was really asked."""
-        step, result = await act(self.env, response, reward=reward)
-        self.tree.env_steps += step.action not in ("", WAIT)
+        step, result = await act(self.env, response, reward=reward, reasoning=reasoning)
+        self.tree.env_steps += not silent(step.action)
         return step, result
 
     def remember(self, index: int) -> None:

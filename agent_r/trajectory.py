@@ -13,8 +13,24 @@ class StopReason(StrEnum):
     STEP_LIMIT = "step_limit"  # the depth we allow is used up
     CONTEXT_OVERFLOW = "context_overflow"  # the conversation no longer fits the model
     REFUSED = "refused"  # the server will not answer this conversation: its content policy, say
-    NO_REPLY = "no_reply"  # the endpoint gave no usable completion
+    NO_REPLY = "no_reply"  # the endpoint gave no completion, or only empty ones
+    CUT = "cut"  # the token limit ended every reply before its action
+    FILTERED = "filtered"  # the provider's filter took every reply
+    FAILED = "failed"  # the provider broke off every reply
     FAULT = "fault"  # the world did not come back to this state: it does not quite repeat itself
+
+
+# Ends that are the server's or the world's doing: they say nothing of what the actor did.
+NOT_THE_ACTORS = frozenset(
+    {
+        StopReason.REFUSED,
+        StopReason.NO_REPLY,
+        StopReason.CUT,
+        StopReason.FILTERED,
+        StopReason.FAILED,
+        StopReason.FAULT,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,9 @@ class SearchTree:
     env_steps: int = 0  # actions the world answered, replays included
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    replies: dict[str, int] = field(default_factory=dict)  # all that were sampled, by Outcome
+    reasoned_away: int = 0  # of the cut and empty replies, those that held reasoning alone
+    samples: dict[str, str] = field(default_factory=dict)  # the first of each that held no action
 
     def path(self, index: int) -> list[int]:
         """Indices from the root's child down to `index`; empty for the root."""

@@ -55,7 +55,7 @@ class Profile:
     close: str | None = "/close"  # asked for, and missed by nobody: older servers answer 404
     at_most: int | None = None  # environments that the server keeps apart
     sent: str = "{}"  # how it wants an action
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)  # as its own client does
     reads: Grammar = DEFAULT  # where its own client finds the action in a reply
     ignored: str = ""  # characters that its own client leaves out of an action
     grammar: str = ""  # what an action must look like to be sent at all
@@ -139,7 +139,7 @@ SCIWORLD = Profile(
     + "open|close|activate|deactivate|read|eat|flush|mix|pick up|put down|disconnect [thing] | "
     "look around | look at|in [thing] | move|pour|dunk [thing] to|into|into [thing] | "
     "use [thing] on [thing] | connect [thing] to [thing] | go to [place] | focus on [thing] | "
-    "wait1 | wait10 | inventory | task\n"
+    "wait1 | wait | inventory | task\n"
     "To focus on a wrong thing ends all. A numbered question is answered with its number.",
     licence="Apache-2.0",
     total=4639,
@@ -151,7 +151,6 @@ SCIWORLD = Profile(
     full=100.0,
     reads=Grammar(whole=True),  # a reply without a label is an action
     cumulative=True,
-    renamed={"wait10": "wait"},  # `wait` is the episode's own word, a revision signal
     repeats="score",  # its texts differ a little from reset to reset
 )
 # Where a product's price is a range, each environment draws one at its creation: the price limit in

@@ -25,7 +25,7 @@ from env_adapters.scienceworld_tasks import (
     variation_of,
 )
 
-VERSION = 1  # raised when the same actions could give other observations
+VERSION = 2  # raised when the same actions could give other observations
 PACKAGE = ("ScienceWorld", "scienceworld")  # as a person calls it, and in the index
 INTERFACE = "scienceworld.runtime.pythonapi.PythonInterface"
 # Things are listed as sets hold them, in the order of their hashes: with hashes drawn at random,
@@ -34,8 +34,6 @@ MACHINE = ("-XX:+IgnoreUnrecognizedVMOptions", "-XX:+UnlockExperimentalVMOptions
 # What all simulators of a machine share: the generator of chance, and the number of the next thing.
 SEED = "scala.util.Random$.MODULE$.setSeed"
 NUMBER, SET_NUMBER = "util.UniqueIdentifier.count", "util.UniqueIdentifier.count_$eq"
-# `wait` is the episode's own word (a revision signal): the world's, ten steps long, has another.
-_RENAMED = {"wait10": "wait"}
 
 
 class ScienceWorld:
@@ -71,7 +69,7 @@ class ScienceWorld:
         self._done = True  # until it is answered
         sent, seed = said(action), self._steps
         observation, score, completed = await self._seat.ask(
-            lambda simulator: act(simulator, _RENAMED.get(sent, sent), seed)
+            lambda simulator: act(simulator, sent, seed)
         )
         self._steps += 1
         terminated = completed or score < 0

@@ -60,5 +60,4 @@ class Gold:
     def _fetch(self, simulator: Simulator, task: str) -> tuple[str, ...]:
         name, variation = variation_of(task)
         simulator.server.load(name, variation, self._simplifications, True)
-        gold = [str(action) for action in simulator.server.getGoldActionSequence()]
-        return tuple("wait10" if action == "wait" else action for action in gold)
+        return tuple(str(action) for action in simulator.server.getGoldActionSequence())

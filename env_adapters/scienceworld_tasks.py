@@ -58,7 +58,7 @@ Action: open OBJ | close OBJ | activate OBJ | deactivate OBJ | connect OBJ to OB
 | use OBJ | use OBJ on OBJ | look around | look at OBJ | look in OBJ | examine OBJ | read OBJ \
 | move OBJ to OBJ | pick up OBJ | put down OBJ | pour OBJ into OBJ | dunk OBJ into OBJ | mix OBJ \
 | go to LOC | teleport to LOC | eat OBJ | flush OBJ | focus on OBJ | inventory | task \
-| wait1 (one step) | wait10 (ten steps)
+| wait1 (one step) | wait (ten steps)
 OBJ is an object you see, LOC a room. Focus only on what the task names: a wrong focus ends it. \
 Where an action is ambiguous, a numbered list comes back: answer with a number."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage
 from agent_r.environment import Expert
-from agent_r.prompts import JUDGE, WAIT
+from agent_r.prompts import JUDGE, REVISE
 from agent_r.reading import parse_action
 from agent_r.settings import ScriptedEndpoint
 
@@ -36,7 +36,7 @@ class ScriptedPlayer:
         await asyncio.sleep(0)  # as a real endpoint would, let others run: a Ctrl-C, for one
         prompt = messages[1].content
         said = [parse_action(m.content) for m in messages if m.role == "assistant"]
-        done = [action for action in said if action not in ("", WAIT)]
+        done = [action for action in said if action not in ("", REVISE)]
         if messages[-1].content.endswith(JUDGE):
             replies = [await self._judge(prompt.removesuffix(f"\n\n{JUDGE}"), done)] * n
         else:

@@ -12,6 +12,7 @@ from typing import Any
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from prefect.events import emit_event
 
+from agent_r.services.account import Account
 from agent_r.services.build import Built
 from agent_r.services.hub.publish import Published
 from agent_r.services.report import HEADINGS, RunReport, notes, table
@@ -28,11 +29,24 @@ async def show_version(built: Built, *, name: str, actor: str, iteration: int) -
     await acreate_markdown_artifact(
         f"# {name} {ref.version}\n\nIteration {iteration}, actor `{actor}`.\n\n"
         f"`{ref.path}`, digest `{ref.digest}`\n\n"
-        + markdown(("what", "how many"), counted + dropped),
+        + markdown(("what", "how many"), counted + dropped)
+        + "\n\n"
+        + account_table(built.account)
+        + "".join(f"\n\n**{line}**" for line in built.advice),
         key=key("dataset", name),
         description=f"{ref.version}: {built.counts.get('revisions', 0)} revisions, "
         f"{built.counts.get('good', 0)} good",
     )
+
+
+def account_table(account: Account) -> str:
+    """What became of every reply, episode, tree and pair."""
+    rows = [
+        [name, what.replace("_", " "), f"{n:,}"]
+        for name, table in account.model_dump().items()
+        for what, n in table.items()
+    ]
+    return markdown(("of all", "so many were", "how many"), rows)
 
 
 async def show_published(published: Published) -> None:

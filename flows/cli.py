@@ -16,7 +16,7 @@ from typing import Any
 
 from agent_r import __version__
 from agent_r.config import PRESETS
-from agent_r.errors import AgentRError
+from agent_r.errors import AgentRError, NothingMade
 from agent_r.schema import SCHEMA_VERSION
 from flows import commands as do
 from flows.running import leave
@@ -45,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     show_progress()
     try:
         return command(arguments)
+    except NothingMade as nothing:
+        do.say([*nothing.lines, str(nothing)])
+        return 1
     except AgentRError as error:
         print(f"agent-r: {error}", file=sys.stderr)
         return 2

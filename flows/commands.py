@@ -50,14 +50,16 @@ def run_collect(arguments: argparse.Namespace) -> int:
 
         print("\n".join(run(forecast(*where, arguments.sample))))
         return 0
+    from agent_r.services.account import account_lines
     from flows.collect import collect
     from flows.states import nothing_new_line
 
     collected = run(collect(*where))
-    say(collected.notes())
-    if not collected.new:
-        print(nothing_new_line([collected.built.dataset.version]))
     built = collected.built
+    print("\n".join(account_lines(built.account)))
+    say([*collected.notes(), *built.advice])
+    if not collected.new:
+        print(nothing_new_line([built.dataset.version]))
     print(f"{built.dataset.path}: {built.counts.get('revisions', 0)} revisions, "
           f"{built.counts.get('good', 0)} good, dropped {built.drops or 'none'}")  # fmt: skip
     return 0

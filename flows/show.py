@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from agent_r.services.account import account_lines
 from agent_r.services.plan import dataset_folder
 from agent_r.services.report import HEADINGS, RunReport, notes, table
 from agent_r.settings import Config, singles
@@ -37,6 +38,10 @@ def show_report(report: RunReport, config: Config) -> None:
         f"{report.seconds / 60:.1f} minutes.",
         highlight=False,
     )
+    for it in report.iterations:
+        print(f"iteration {it.iteration}")
+        for line in [*account_lines(it.built.account), *it.built.advice]:
+            print(f"  {line}")
     for it in report.iterations:
         print(f"dataset   {it.built.dataset.path}  ({it.built.dataset.digest[:12]})")
         if it.published:

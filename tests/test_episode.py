@@ -8,6 +8,7 @@ from agent_r.actor import SamplingParams
 from agent_r.environment import Environment, StepResult
 from agent_r.episode import Opening, act, play
 from agent_r.errors import ContextOverflow, ConversationRefused, EnvironmentFault
+from agent_r.prompts import REVISE
 from agent_r.testing import Corridor, ScriptedActor
 from agent_r.trajectory import StopReason
 
@@ -15,7 +16,7 @@ from agent_r.trajectory import StopReason
 @pytest.mark.parametrize(
     ("text", "observation"),
     [
-        ("Action: wait", "ok."),
+        (f"Action: {REVISE}", "ok."),
         ("", "No action was found. Answer with a line that begins with `Action:`."),
         ("Action: east", "You are in room 1."),
     ],

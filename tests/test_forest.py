@@ -7,6 +7,7 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from planting import judged
 
 from agent_r.actor import Message
 from agent_r.environment import TaskSpec
-from agent_r.errors import EndpointUnavailable
+from agent_r.errors import EndpointUnavailable, NothingMade
 from agent_r.prompts import JUDGE
 from agent_r.revision import Drop, pair_trajectories
 from agent_r.services import store
@@ -76,7 +77,7 @@ async def test_a_harvest_has_verified_revisions_and_counts_what_was_dropped(
     assert len(set(spliced)) == len(spliced)
 
 
-async def test_two_pairs_with_one_splice_are_one_revision_and_one_counted_twin(
+async def test_two_pairs_with_one_first_error_are_one_revision_and_one_counted_again(
     tmp_path: Path,
 ) -> None:
     def script(messages: Sequence[Message], k: int) -> str:
@@ -92,7 +93,12 @@ async def test_two_pairs_with_one_splice_are_one_revision_and_one_counted_twin(
     await grown(made, script)
     harvest = await made.harvest(TASK)
     assert harvest is not None
-    assert harvest.drops[Drop.DUPLICATE.value] > 0
+    assert harvest.drops[Drop.SAME_ERROR.value] > 0
+    tree = await made.tree(TASK)
+    assert tree is not None
+    errors = [(tree.path(r.pair.bad)[r.error.position], r.pair.good) for r in harvest.revisions]
+    assert len(set(errors)) == len(errors) > 0
+    assert harvest.drops.get(Drop.DUPLICATE.value, 0) == 0
 
 
 async def test_every_dropped_pair_is_kept_with_its_reason(tmp_path: Path) -> None:
@@ -291,10 +297,23 @@ def test_why_there_is_no_error_is_told_apart() -> None:
 
 
 async def test_a_missing_harvest_is_counted_and_not_hidden(tmp_path: Path) -> None:
+    made = forest(tmp_path)
+    await grown(made)
+    missing = replace(TASK, id="corridor 2")
     built = await asyncio.to_thread(
-        build, forest(tmp_path), [TASK], tmp_path / "demo", actor="tiny", iteration=1
+        build, made, [TASK, missing], tmp_path / "demo", actor="tiny", iteration=1
     )
-    assert built.counts == {"trees without a harvest": 1}
+    assert (built.counts["trees without a harvest"], built.counts["trees"]) == (1, 1)
+
+
+async def test_without_a_row_to_train_on_no_version_is_written(tmp_path: Path) -> None:
+    made = forest(tmp_path)
+    await grown(made, lambda messages, k: "I would rather not.")
+    with pytest.raises(NothingMade) as nothing:
+        await asyncio.to_thread(build, made, [TASK], tmp_path / "demo", actor="tiny", iteration=1)
+    assert not list((tmp_path / "demo").glob("v*"))
+    said = " ".join(nothing.value.lines)
+    assert "no action" in said and "I would rather not." in said
 
 
 def test_what_was_built_adds_up(made: Made) -> None:

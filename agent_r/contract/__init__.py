@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent_r.contract import checks, leaks, state
+from agent_r.contract import checks, leaks, state, words
 from agent_r.contract.bench import SPLITS, Bench, Limits, Outcome, Verdict
 from agent_r.contract.resources import Resources
 from agent_r.contract.texts import in_a_line, over
@@ -88,6 +88,8 @@ _ALIVE: tuple[Check, ...] = (
     checks.any_action_is_answered,
     checks.rewards_are_fractions,
     checks.answers_are_of_their_types,
+    words.an_action_is_read_as_it_was_said,
+    words.a_signals_own_turn_is_no_action_of_the_world,
     checks.the_expert_knows_a_way,
     state.closing_twice_does_no_harm,
     state.a_closed_environment_says_so,

@@ -23,12 +23,15 @@ from agent_r.dataset import (
     tree_row,
 )
 from agent_r.environment import TaskSpec
+from agent_r.errors import NothingMade
 from agent_r.prompts import prompt_digest
 from agent_r.revision import Part
+from agent_r.services.account import Account, Accounting
 from agent_r.services.budget import prices
 from agent_r.services.export import DatasetRef, export
 from agent_r.services.harvest import Harvest
 from agent_r.services.manifest import Manifest
+from agent_r.services.symptoms import advice
 from agent_r.services.woods import Trees
 from agent_r.settings import Endpoint, singles, told
 from agent_r.together import each
@@ -46,6 +49,8 @@ class Built(BaseModel):
     drops: dict[str, int]
     revision_length: float  # steps from the start of a bad trajectory to its first error, mean
     agreement: float | None  # share of located errors where the tree's value falls most
+    account: Account = Account()  # what became of every reply, episode, tree and pair
+    advice: list[str] = []  # what to change, where a share of it is unhealthy
 
 
 def build(
@@ -61,8 +66,12 @@ def build(
 
     A few trees are in memory at a time. `elsewhere` is the newest version that the Hub has.
     It blocks, and must not be called where an event loop runs: give it a thread there.
+
+    Raises:
+        NothingMade: no tree has given a row to train on; no version is written.
     """
-    tally = Tally()
+    tally, accounting = Tally(), Accounting()
+    revision = trees.config.revision_at(iteration)
 
     def rows() -> Iterator[tuple[str, Row]]:
         for task, reaped in _reaped(trees, tasks):
@@ -71,6 +80,7 @@ def build(
                 continue
             tree, harvest = reaped
             tally.add(tree, harvest)
+            accounting.add(tree, harvest, revision)
             origin = Origin.of(trees.info(task), task, tree, actor=actor, iteration=iteration)
             yield from rows_of_tree(origin, harvest)
 
@@ -80,15 +90,24 @@ def build(
         return (
             made
             | {"counts": dict(tally.counts), "drops": dict(sorted(tally.drops.items()))}
+            | {"account": accounting.account.model_dump()}
             | ({"cost": price} if price is not None else {})
         )
 
+    try:
+        dataset = export(
+            rows(), folder, provenance=provenance, elsewhere=elsewhere, needed=("sft",)
+        )
+    except NothingMade as nothing:
+        raise NothingMade(str(nothing), accounting.lines(trees.config)) from None
     return Built(
-        dataset=export(rows(), folder, provenance=provenance, elsewhere=elsewhere),
+        dataset=dataset,
         counts=dict(tally.counts),
         drops=dict(sorted(tally.drops.items())),
         revision_length=tally.mean_length,
         agreement=tally.agreement,
+        account=accounting.account,
+        advice=advice(accounting.symptoms(trees.config)),
     )
 
 

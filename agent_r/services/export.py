@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent_r.dataset import Row
-from agent_r.errors import DatasetError
+from agent_r.errors import DatasetError, NothingMade
 from agent_r.fingerprint import Fingerprint, canonical, near_duplicate_key
 from agent_r.schema import SCHEMA_VERSION, SCHEMAS
 from agent_r.services.card.page import render_card
@@ -48,6 +48,7 @@ def export(
     *,
     provenance: Callable[[], dict[str, Any]],
     elsewhere: Manifest | None = None,
+    needed: Sequence[str] = (),
     shard_bytes: int = SHARD_BYTES,
 ) -> DatasetRef:
     """Write the next version of a dataset, or find that an existing one holds the same rows.
@@ -59,14 +60,18 @@ def export(
         folder: of all the dataset's versions; its name is the dataset's.
         provenance: asked once the rows have been taken; goes into the manifest and the card.
         elsewhere: the manifest of the newest version that the Hub has: numbering goes on from it.
+        needed: configs that must have a row.
         shard_bytes: of rows in memory's form, at which a file is full.
 
     Raises:
+        NothingMade: a config that must have a row has none; nothing is written.
         StoreError: the folder cannot be written.
         DatasetError: an earlier version's manifest is damaged, or a row is of a held-out task.
     """
     with beside(folder / "version") as staged:
         written = write_rows(rows, staged, shard_bytes=shard_bytes)
+        if empty := [name for name in needed if not written.rows[name]]:
+            raise NothingMade(f"there is no {empty[0]} row: no version is written")
         if (existing := same_rows(folder, written.digest, elsewhere)) is not None:
             return existing
         before = newest(folder, elsewhere)

@@ -14,6 +14,7 @@ from agent_r.actor import Actor, SamplingParams
 from agent_r.critique import Critique, find_first_error, judge_paths
 from agent_r.environment import Environment
 from agent_r.pruning import prune
+from agent_r.reading import Reading
 from agent_r.revision import (
     Drop,
     Revision,
@@ -53,6 +54,7 @@ class Harvest:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tree: str = ""  # digest of the tree's file: its nodes are meant, and no other tree's
+    replies: dict[str, int] = field(default_factory=dict)  # of recovery, by Outcome
 
 
 HARVEST = TypeAdapter(Harvest)
@@ -82,24 +84,25 @@ class _Reaper:
     config: Config
     revision: RevisionConfig  # with the iteration's alpha
     critiques: dict[int, Critique] = field(default_factory=dict)
+    spliced: set[tuple[int, int]] = field(default_factory=set)  # first error, and the good leaf
+    replies: dict[str, int] = field(default_factory=dict)
 
     async def reap(self) -> Harvest:
-        pairs = pair_trajectories(self.tree, self.revision)[: most_tried(self.revision)]
+        pairs = pair_trajectories(self.tree, self.revision)
         rng = random.Random(self.tree.seed)
         found: dict[tuple[str, ...], Revision] = {}
         dropped: list[Dropped] = []
-        cap, tried = self.revision.pairs_per_task, 0
-        while tried < len(pairs) and len(found) < cap:
+        cap, tried, again = self.revision.pairs_per_task, 0, 0
+        while tried < len(pairs) and len(found) < cap and tried - again < self._most_tried:
             some = pairs[tried : tried + cap - len(found)]
             tried += len(some)
             await self._judge(some)
             for pair in some:
-                await asyncio.sleep(
-                    0
-                )  # replays take milliseconds: other trees' replies may be here
+                await asyncio.sleep(0)  # replays take a while: other trees' replies may be here
                 made = await self._revise(pair, rng)
                 if isinstance(made, Drop):
                     dropped.append(Dropped(pair, made))
+                    again += made is Drop.SAME_ERROR  # which costs nothing
                 elif (key := tuple(turn.step.response for turn in made.turns)) in found:
                     dropped.append(Dropped(pair, Drop.DUPLICATE))
                 else:
@@ -107,7 +110,19 @@ class _Reaper:
         kept = list(diverse(list(found.values()), cap))
         judged = dict(sorted(self.critiques.items()))  # they came in any order
         drops = dict(sorted(Counter(one.reason.value for one in dropped).items()))
-        return Harvest(judged, kept, await self._good(), drops, dropped, tried)
+        return Harvest(
+            judged,
+            kept,
+            await self._good(),
+            drops,
+            dropped,
+            tried,
+            replies=dict(sorted(self.replies.items())),
+        )
+
+    @property
+    def _most_tried(self) -> int:
+        return most_tried(self.revision)
 
     async def _judge(self, pairs: Sequence[TrajectoryPair]) -> None:
         await judge_paths(
@@ -117,6 +132,7 @@ class _Reaper:
             self.critiques,
             instruction=self.env.info.instruction,
             config=self.config.critique,
+            grammar=self.env.info.grammar,
         )
 
     async def _good(self) -> list[Trajectory]:
@@ -140,6 +156,9 @@ class _Reaper:
         )
         if error is None:
             return why_no_error([self.critiques.get(i) for i in path[pair.fork :]])
+        if (path[error.position], pair.good) in self.spliced:
+            return Drop.SAME_ERROR
+        self.spliced.add((path[error.position], pair.good))
         critique = self.critiques.get(path[error.position])
         spliced = splice(self.tree, pair, error, critique, config=self.revision, rng=rng)
         if not self.revision.verify:
@@ -163,7 +182,13 @@ class _Reaper:
             params=SamplingParams(
                 temperature=how.temperature, max_tokens=how.max_tokens, seed=self.tree.seed
             ),
+            heard=self._count,
         )
+
+    def _count(self, replies: Sequence[Reading]) -> None:
+        for reading in replies:
+            kind = reading.outcome.value
+            self.replies[kind] = self.replies.get(kind, 0) + 1
 
 
 def why_no_error(critiques: list[Critique | None]) -> Drop:

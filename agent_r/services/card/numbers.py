@@ -36,6 +36,7 @@ def composition(facts: Facts) -> str:
         _summary(facts),
         *pictures(facts),
         _drops(facts),
+        _account(facts),
     )
     kept = [part for part in parts if part]
     return "\n\n".join(("## What is in it", *kept)) if kept else ""
@@ -103,6 +104,20 @@ def _drops(facts: Facts) -> str:
     found = table(("reason", "pairs:", "share:"), rows)
     drawn = any("drops.png" in picture for picture in pictures(facts))
     return f"{told}\n\n{details('The reasons as a table', found) if drawn else found}"
+
+
+def _account(facts: Facts) -> str:
+    """What became of every reply, judgement, episode, tree and pair."""
+    rows = [
+        (inline(name), inline(what.replace("_", " ")), number(n), _share(n, _sum(counted)))
+        for name in facts.table("account")
+        if (counted := facts.numbers("account", name))
+        for what, n in counted.items()
+    ]
+    if not rows:
+        return ""
+    found = table(("of the", "so many were", "number:", "share:"), rows)
+    return details("What became of every reply, episode, tree and pair", found)
 
 
 def _share(n: int, total: int) -> str:
