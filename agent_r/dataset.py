@@ -10,13 +10,14 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_r.actor import Message
 from agent_r.critique import Critique, Critiques, largest_fall
 from agent_r.environment import EnvInfo, TaskSpec
 from agent_r.prompts import conversation, judge_request, prompt_digest
+from agent_r.reasoning import split_reasoning, with_reasoning
 from agent_r.revision import Part, Revision
 from agent_r.schema import SCHEMAS
 from agent_r.trajectory import Step, Trajectory
@@ -32,10 +33,18 @@ class Origin:
     info: EnvInfo
     tree: SearchTree
     columns: Row
+    reasons: bool = False  # trained replies begin with their reasoning
 
     @classmethod
     def of(
-        cls, info: EnvInfo, task: TaskSpec, tree: SearchTree, *, actor: str, iteration: int
+        cls,
+        info: EnvInfo,
+        task: TaskSpec,
+        tree: SearchTree,
+        *,
+        actor: str,
+        iteration: int,
+        reasons: bool = False,
     ) -> Origin:
         nodes = [[node.parent, node.step.response if node.step else ""] for node in tree.nodes]
         return cls(
@@ -53,6 +62,7 @@ class Origin:
                 "prompt_digest": prompt_digest(),
                 "tree": name_row("tree", info.name, task.id, [iteration, actor, tree.seed, nodes]),
             },
+            reasons,
         )
 
     def name(self, kind: str, content: Any) -> str:
@@ -60,7 +70,19 @@ class Origin:
 
     def conversation(self, steps: Sequence[Step], trained: Iterable[bool]) -> list[Row]:
         """Messages with their flags, the last observation at the end."""
-        return to_messages(conversation(self.info.instruction, self.tree.prompt, steps), trained)
+        flags = list(trained)
+        if self.reasons:
+            steps = [
+                replace(step, response=with_reasoning(step.reasoning, step.response))
+                if own
+                else step
+                for step, own in zip(steps, flags, strict=True)
+            ]
+        return to_messages(conversation(self.info.instruction, self.tree.prompt, steps), flags)
+
+
+def _reasoned(step: Step) -> Step:
+    return replace(step, response=with_reasoning(step.reasoning, step.response))
 
 
 def name_row(kind: str, env: str, task: str, content: Any) -> str:
@@ -108,6 +130,7 @@ def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Ro
         "verified": revision.verified,
         "steps": len(revision.turns),
         "parts": [turn.part.value for turn in revision.turns],
+        "reasoning": [turn.step.reasoning for turn in revision.turns],
         "fork_step": revision.pair.fork,
         "error_step": revision.error.position,
         "localiser": revision.error.source,
@@ -133,6 +156,7 @@ def good_row(origin: Origin, episode: Trajectory) -> Row:
         "verified": True,  # it is what the search saw happen
         "steps": len(steps),
         "parts": [Part.GOOD.value] * len(steps),
+        "reasoning": [step.reasoning for step in steps],
         "fork_step": None,
         "error_step": None,
         "localiser": None,
@@ -218,6 +242,7 @@ def _node_row(tree: SearchTree, node: Node, judged: Critique | None) -> Row:
         "visits": node.visits,
         "total_return": node.total_return,
         "verdict": judged.verdict.value if judged and judged.verdict else None,
+        "reasoning": step.reasoning,
     }
 
 
@@ -231,7 +256,7 @@ def prompt_completion_rows(row: Row) -> Iterator[Row]:
     for count, at in enumerate(trained):
         own = {
             "id": f"{row['id']}-{count}",
-            "prompt": [_plain_row(m) for m in row["messages"][:at]],
+            "prompt": [_unreasoned(m) for m in row["messages"][:at]],
             "completion": [_plain_row(row["messages"][at])],
             "sft_id": row["id"],
         }
@@ -244,6 +269,14 @@ def _plain(message: Message) -> Row:
 
 def _plain_row(message: Row) -> Row:
     return {"role": message["role"], "content": message["content"]}
+
+
+def _unreasoned(message: Row) -> Row:
+    """An earlier turn as the actor sees it: what it thought then is not before it any more."""
+    plain = _plain_row(message)
+    if not (message["role"] == "assistant" and message["train"]):
+        return plain
+    return plain | {"content": split_reasoning(message["content"])[1]}
 
 
 def mix(

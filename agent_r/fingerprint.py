@@ -7,7 +7,7 @@ import json
 import re
 
 from agent_r.dataset import Row
-from agent_r.schema import SCHEMAS
+from agent_r.schema import LATER, SCHEMAS
 
 
 class Fingerprint:
@@ -29,11 +29,25 @@ class Fingerprint:
         return hashlib.sha256(json.dumps(self._sums, sort_keys=True).encode()).hexdigest()
 
 
-def canonical(row: Row) -> bytes:
-    """One spelling of a row."""
-    return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode(
-        errors="surrogatepass"
-    )
+def canonical(row: Row, config: str) -> bytes:
+    """One spelling of a row, the same whether it has an empty later column or lacks it."""
+    return json.dumps(
+        _without_empty(row, LATER.get(config, ())),
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode(errors="surrogatepass")
+
+
+def _without_empty(row: Row, later: tuple[str, ...]) -> Row:
+    for name in later:
+        column, _, field = name.partition(".")
+        if field and column in row:
+            below = [_without_empty(one, (field,)) for one in row[column]]
+            row = row | {column: below}
+        elif column in row and not any(row[column] or ()):
+            row = {key: value for key, value in row.items() if key != column}
+    return row
 
 
 def near_duplicate_key(row: Row) -> str:

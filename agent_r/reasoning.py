@@ -18,6 +18,17 @@ _CHANNEL_END = re.compile(r"<\|(?:end|return|call)\|>")
 _BARE = re.compile(r"\s*analysis(?=[A-Z\s])(?P<reasoning>.*?)assistantfinal", re.DOTALL)
 
 
+def with_reasoning(reasoning: str, answer: str) -> str:
+    """A reply as a reasoning model writes it, and as chat templates read it: one closed block.
+
+    >>> with_reasoning("A log?", "Action: get 1 oak log")
+    '<think>\\nA log?\\n</think>\\n\\nAction: get 1 oak log'
+    """
+    marks = _marks(REASONING)
+    said = (marks.sub("", reasoning) if marks else reasoning).strip()
+    return f"<think>\n{said}\n</think>\n\n{answer}" if said else answer
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """A text without its reasoning; `open` where the reasoning never ended."""

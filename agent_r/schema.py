@@ -25,7 +25,11 @@ NODE = {
     "visits": "int64",
     "total_return": "float64",
     "verdict": "string",
+    "reasoning": "string",
 }
+# Columns, and fields of a list's structs, that came later: older files of this schema lack them,
+# and where nothing is in them a row is what it was without.
+LATER = {"sft": ("reasoning",), "trees": ("nodes.reasoning",)}
 
 _ORIGIN = {
     "env": ("string", "the world"),
@@ -58,6 +62,7 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "verified": ("bool", "the row was executed and reached alpha"),
         "steps": ("int64", "replies in the row"),
         "parts": (["string"], "per reply: initial, bad, signal or good"),
+        "reasoning": (["string"], "per reply: what was thought before it; empty where nothing"),
         "fork_step": ("int64", "steps that the bad and the good trajectory share"),
         "error_step": ("int64", "position of the first wrong step, from 0"),
         "localiser": ("string", "what found it: actor, value, both, vote or direct"),

@@ -167,7 +167,7 @@ def test_ids_are_digests_of_the_content() -> None:
 def fingerprint(*rows: tuple[str, Row]) -> str:
     total = Fingerprint()
     for config, row in rows:
-        total.add(config, canonical(row))
+        total.add(config, canonical(row, config))
     return total.hexdigest()
 
 

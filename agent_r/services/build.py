@@ -81,7 +81,14 @@ def build(
             tree, harvest = reaped
             tally.add(tree, harvest)
             accounting.add(tree, harvest, revision)
-            origin = Origin.of(trees.info(task), task, tree, actor=actor, iteration=iteration)
+            origin = Origin.of(
+                trees.info(task),
+                task,
+                tree,
+                actor=actor,
+                iteration=iteration,
+                reasons=trees.config.dataset.reasoning,
+            )
             yield from rows_of_tree(origin, harvest)
 
     def provenance() -> dict[str, Any]:

@@ -117,7 +117,7 @@ def _rows(path: Path, config: str) -> Iterator[tuple[str, str, bytes]]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=128):
             for row in batch.to_pylist():
-                digest = hashlib.blake2b(canonical(row), digest_size=16).digest()
+                digest = hashlib.blake2b(canonical(row, config), digest_size=16).digest()
                 yield config, row["id"], digest
 
 

@@ -115,7 +115,7 @@ def write_rows(
                 continue
             if config == "sft":
                 near += not texts.add(near_duplicate_key(row))
-            line = canonical(row)
+            line = canonical(row, config)
             digest.add(config, line)
             statistics.add(config, row)
             writers[config].add(row, len(line))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent_r.errors import DatasetError, StoreError
 from agent_r.schema import SCHEMA_VERSION, SCHEMAS
-from agent_r.services.shards import arrow_schema, read_footer, shard_files
+from agent_r.services.shards import is_schema, read_footer, shard_files
 from agent_r.services.store import read_json
 from agent_r.settings import first_problem
 
@@ -113,7 +113,7 @@ def _check_config(version: Path, config: str, manifest: Manifest) -> None:
         if path.relative_to(version).as_posix() not in manifest["files"]:
             raise DatasetError(f"{path} is not named in the manifest")
         columns, held = read_footer(path)
-        if not columns.equals(arrow_schema(config)):
+        if not is_schema(columns, config):
             raise DatasetError(f"{path} has other columns than schema {SCHEMA_VERSION}")
         rows += held
     if rows != manifest["rows"].get(config):

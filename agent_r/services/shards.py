@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from agent_r.dataset import Row
 from agent_r.errors import DatasetError
-from agent_r.schema import SCHEMAS, Type
+from agent_r.schema import LATER, SCHEMAS, Type
 
 BATCH_BYTES = 2 << 20  # of JSON text, until rows become Arrow's
 GROUP_BYTES = 8 << 20  # of JSON text in a row group, on average; twice that at most
@@ -37,6 +37,31 @@ def _arrow(kind: Type) -> pa.DataType:
     if isinstance(kind, dict):
         return pa.struct([(name, _arrow(below)) for name, below in kind.items()])
     return _ARROW[kind]
+
+
+def is_schema(columns: pa.Schema, config: str) -> bool:
+    """Whether a file's columns are a config's; those that came later may be missing."""
+    later = LATER.get(config, ())
+    wanted = arrow_schema(config)
+    for name in later:
+        column, _, field = name.partition(".")
+        if not field and columns.get_field_index(column) < 0:
+            wanted = wanted.remove(wanted.get_field_index(column))
+        at = columns.get_field_index(column)
+        held = columns.field(at).type if field and at >= 0 else None
+        if held is not None and not _has(held, field):
+            there = wanted.get_field_index(column)
+            wanted = wanted.set(there, pa.field(column, _less(wanted.field(there).type, field)))
+    return bool(columns.equals(wanted))
+
+
+def _has(kind: pa.DataType, field: str) -> bool:
+    below = pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)
+    return bool(below and kind.value_type.get_field_index(field) >= 0)
+
+
+def _less(kind: pa.DataType, field: str) -> pa.DataType:
+    return pa.list_(pa.struct([one for one in kind.value_type if one.name != field]))
 
 
 class ShardWriter:

@@ -23,6 +23,11 @@ class DatasetConfig(Settings):
         description="where trees are kept: a folder, or `s3://bucket/prefix`, which several "
         "machines can share; empty: beside the versions",
     )
+    reasoning: bool = Field(
+        False,
+        description="train on the actor's reasoning as well: each trained reply begins with it, in "
+        "<think>…</think>; without it, it is a column of its own alone",
+    )
 
 
 class HubConfig(Settings):
