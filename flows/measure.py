@@ -12,7 +12,7 @@ from agent_r.config import digest
 from agent_r.prompts import prompt_digest
 from agent_r.services import store
 from agent_r.services.evaluation import Measurement, Opened
-from agent_r.services.identity import unnamed
+from agent_r.services.identity import of_world, unnamed
 from agent_r.services.plan import work_folder
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
@@ -66,7 +66,7 @@ def measurement_key(
 ) -> str:
     """Names all that a measurement depends on; the endpoint in `config` is the one that acts."""
     given = [o.model_dump_json() for o in openings] if openings is not None else ["own"]
-    known = [f"{info.name} {info.version} {info.instruction}" for info in worlds.infos]
+    known = [part for info in worlds.infos for part in of_world(info)]
     return digest(
         actor,
         *unnamed(config).values(),

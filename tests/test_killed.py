@@ -125,7 +125,7 @@ def test_twenty_kills_at_random_writes_change_no_byte(server: str, tmp_path: Pat
     rng = random.Random(0)
     killed = prepare(tmp_path / "killed")
     # A resumed run has fewer writes to make: the later kills come sooner, so that none is missed.
-    points = [rng.randint(1, 60) for _ in range(KILLS - 8)] + [rng.randint(1, 12) for _ in range(8)]
+    points = [rng.randint(1, 80) for _ in range(KILLS - 8)] + [rng.randint(1, 12) for _ in range(8)]
     told = runs(killed, server, points)
     assert sum(run["exit"] == -signal.SIGKILL for run in told) == KILLS
     stages = {stage(run["at"]) for run in told}

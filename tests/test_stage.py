@@ -26,6 +26,7 @@ from faulty_endpoint import (
     Received,
     refusal,
 )
+from fsspec.implementations.local import LocalFileSystem
 from planting import only
 
 from agent_r.actor import Actor, Completion, Message
@@ -44,10 +45,11 @@ from agent_r.services.endpoint import EndpointActor
 from agent_r.services.estimate import extrapolate, sample
 from agent_r.services.forest import Forest
 from agent_r.services.lineage import enter
-from agent_r.services.plan import tasks_of_iteration
+from agent_r.services.plan import shards, tasks_of_iteration
 from agent_r.services.progress import Progress
-from agent_r.services.shelf import Shelf
-from agent_r.services.stage import HOPELESS, TRIES, Stage
+from agent_r.services.shelf import Shelf, _Remote
+from agent_r.services.stage import HOPELESS, LOOKED_UP, TRIES, Stage
+from agent_r.services.woods import Woods
 from agent_r.settings import Config, OpenAIEndpoint, ScriptedEndpoint
 from agent_r.testing import ForkableCorridor, ScriptedActor
 
@@ -397,3 +399,61 @@ async def test_a_changed_setting_is_said_and_another_format_refused(
     first.write_text(json.dumps(made | {"format": [1, 1]}))
     with pytest.raises(StoreError, match="trees of another agent-r"):
         await enter(shelf, forest(), actor="tiny", iteration=1)
+
+
+async def test_finished_trees_of_a_store_far_away_are_looked_up_many_at_once(
+    tmp_path: Path,
+) -> None:
+    settings = config(trees=100)
+    stage = stage_of(tmp_path, Known(), settings, at_once=32)
+    await grown(stage, settings)
+    reads = in_flight = most = 0
+    here = _Remote.read
+
+    class FarAway(_Remote):
+        async def read(self, path: str) -> bytes | None:
+            nonlocal reads, in_flight, most
+            reads, in_flight = reads + 1, in_flight + 1
+            most = max(most, in_flight)
+            await asyncio.sleep(0.01)
+            in_flight -= 1
+            return await here(self, path)
+
+    far = Shelf(str(tmp_path), FarAway("file://", LocalFileSystem(), (OSError,)))
+    actor = Known()
+    again = stage_of(tmp_path, actor, settings)
+    again.trees = Forest.of(
+        tmp_path, ForkableCorridor, settings, actor="tiny", iteration=1, shelf=far
+    )
+    tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
+    assert sum(await asyncio.gather(*(again.grow(shard) for shard in shards(tasks)))) == 100
+    assert actor.usage.requests == 0
+    assert reads == 200  # each harvest, and the tree that it was made of
+    assert 64 <= most <= 2 * LOOKED_UP
+
+
+async def test_a_shard_is_looked_up_a_few_trees_ahead_of_its_work(tmp_path: Path) -> None:
+    settings, looked = config(trees=3 * LOOKED_UP), 0
+
+    class Counted(Known):
+        ahead = 0
+
+        async def complete(self, *args: Any, **how: Any) -> Any:
+            Counted.ahead = max(Counted.ahead, looked - stage.finished)
+            return await super().complete(*args, **how)
+
+    stage = stage_of(tmp_path, Counted(), settings)
+    finished = stage.trees.finished
+
+    class Told(Woods):
+        async def finished(self, task: TaskSpec) -> bool:
+            nonlocal looked
+            looked += 1
+            return await finished(task)
+
+    forest = stage.trees
+    assert isinstance(forest, Forest)
+    stage.trees = Told(settings, {"corridor": forest})
+    tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
+    assert await stage.grow(tasks) == looked == len(tasks)
+    assert Counted.ahead <= LOOKED_UP + 4

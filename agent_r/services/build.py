@@ -38,7 +38,7 @@ from agent_r.together import each
 from agent_r.trajectory import StopReason
 from agent_r.tree import SearchTree
 
-READ_AHEAD = 16  # trees
+READ_AHEAD = 32  # trees, each with its harvest: as many requests as a store's client makes at once
 
 
 class Built(BaseModel):

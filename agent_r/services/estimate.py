@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from agent_r.environment import TaskSpec
 from agent_r.services.woods import Trees
+from agent_r.together import each
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def sample(tasks: Sequence[TaskSpec], count: int, *, seed: int) -> list[TaskSpec
 
 async def costs(trees: Trees, tasks: Sequence[TaskSpec]) -> list[Cost]:
     """What those of the trees that are finished took."""
-    found = [reaped for task in tasks if (reaped := await trees.reaped(task))]
+    found = [reaped for reaped in await each(tasks, trees.reaped) if reaped]
     return [
         Cost(
             tree.calls + harvest.calls,

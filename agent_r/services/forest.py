@@ -5,6 +5,7 @@ While a tree grows, its replies are in a journal: a run may be killed at any mom
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import random
@@ -27,7 +28,7 @@ from agent_r.schema import SCHEMA_VERSION
 from agent_r.search import search
 from agent_r.services import store
 from agent_r.services.harvest import HARVEST, Harvest, most_tried, reap
-from agent_r.services.identity import unnamed
+from agent_r.services.identity import of_world, unnamed
 from agent_r.services.journal import Journal
 from agent_r.services.shelf import Shelf
 from agent_r.settings import (
@@ -108,14 +109,14 @@ class Forest:
 
     async def finished(self, task: TaskSpec) -> bool:
         """Whether there is a harvest, and of the tree that is there now."""
-        harvest = await self.harvest(task)
-        content = await self.trees.read(_file(task)) if harvest else None
+        harvest, content = await asyncio.gather(self.harvest(task), self.trees.read(_file(task)))
         return harvest is not None and content is not None and harvest.tree == _digest(content)
 
     async def reaped(self, task: TaskSpec) -> tuple[SearchTree, Harvest] | None:
         """A tree and what was made of it; None where either is missing, or made of another tree."""
-        harvest = await self.harvest(task)
-        found = await _load(self.trees, _file(task), TREE) if harvest else None
+        harvest, found = await asyncio.gather(
+            self.harvest(task), _load(self.trees, _file(task), TREE)
+        )
         if harvest is None or found is None or found[1] != harvest.tree:
             return None
         return found[0], harvest
@@ -223,10 +224,7 @@ def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> st
     early = enough_key(config.revision_at(iteration)) if how.stop_early or how.give_up else ""
     return digest(
         SCHEMA_VERSION,
-        info.name,
-        info.version,
-        info.instruction,
-        repr(info.grammar),
+        *of_world(info),
         prompt_digest(),
         actor,
         how,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_r.config import digest
+from agent_r.environment import EnvInfo
 from agent_r.services.local_model.process import PACKAGED, model_digest
 from agent_r.settings import (
     Config,
@@ -50,3 +51,8 @@ def unnamed(config: Config) -> dict[str, str]:
     if given:
         said["arguments"] = "/".join(given)
     return said
+
+
+def of_world(info: EnvInfo) -> list[str]:
+    """What an episode in a world depends on, beside its task."""
+    return [info.name, info.version, info.instruction, repr(info.grammar)]

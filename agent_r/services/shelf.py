@@ -29,7 +29,7 @@ CLIENT = {
     "connect_timeout": 5,
     "read_timeout": 20,  # for the answer to an upload: most of its bytes may still be on their way
     "retries": {"mode": "standard"},  # three tries, or $AWS_MAX_ATTEMPTS
-    "max_pool_connections": 32,
+    "max_pool_connections": 64,
 }
 
 _PROTOCOLS = ("file", "memory", "s3")  # those of which a write is there whole or not at all

@@ -24,10 +24,11 @@ from agent_r.errors import (
 from agent_r.services.budget import Budget
 from agent_r.services.progress import Progress
 from agent_r.services.woods import Trees
-from agent_r.together import first_of
+from agent_r.together import each, first_of
 
 TRIES = 3  # of one tree in one run; its replies are kept from try to try
 HOPELESS = 8  # trees that fail before any comes to its end: then the next would fail as well
+LOOKED_UP = 64  # trees at once, and before one of them is begun: a stored answer may grow old
 FOR_ALL = (401, 402, 403, 404, 429)  # a refusal of these is not one tree's matter
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Stage:
     failed: Counter[str] = field(default_factory=Counter)  # trees given up, by kind
     stopped: str = ""  # the limit of the budget that ended the run
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKED_UP))
 
     async def grow(self, shard: Sequence[TaskSpec]) -> int:
         """Explore and revise the trees of a shard; a tree is revised as soon as it is explored.
@@ -60,10 +62,13 @@ class Stage:
         """
         running: list[asyncio.Task[bool]] = []
         found = 0
+        there = await self._look_up(shard[:LOOKED_UP])  # while other shards have their turn
         try:
             async with asyncio.TaskGroup() as group, self._turn:
-                for task in shard:
-                    if await self.trees.finished(task):
+                for place, task in enumerate(shard):
+                    if place and place % LOOKED_UP == 0:
+                        there = await self._look_up(shard[place : place + LOOKED_UP])
+                    if there[place % LOOKED_UP]:
                         found += 1
                         self.trees.tidy(task)
                         self._finish()
@@ -72,6 +77,10 @@ class Stage:
         except BaseExceptionGroup as failures:
             raise first_of(failures) from None
         return found + sum(task.result() for task in running)
+
+    async def _look_up(self, tasks: Sequence[TaskSpec]) -> list[bool]:
+        """Which of these are finished: a store far away is asked for many at once."""
+        return await each(tasks, self.trees.finished, limit=self._looks)
 
     async def _begin(self) -> bool:
         """Take a place, once there is one and the budget lasts for one more tree."""
