@@ -11,12 +11,14 @@ import logging
 import os
 import re
 import tomllib
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from agent_r.errors import ConfigError
+from agent_r.loopback import NAMES
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint, first_problem
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -117,6 +119,21 @@ def quiet_prefect(home: Path) -> None:
         os.environ.setdefault(name, value)
     # At a run's end it warns of events that it is still sending: that is its work, and no news.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
+
+
+def spare_loopback() -> None:
+    """Whatever proxy is set, this machine is asked directly: by Prefect's client, by children."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    listed = [name.strip() for name in given.split(",") if name.strip()]
+    more = [name for name in NAMES if name not in listed and "*" not in listed]
+    for name in ("no_proxy", "NO_PROXY"):  # most read the first, some only the second
+        os.environ[name] = ",".join(listed + more)
+
+
+def process_environment(over: Mapping[str, str], *, without: Container[str] = ()) -> dict[str, str]:
+    """The environment for a process of ours: what there is, with changes."""
+    kept = {name: value for name, value in os.environ.items() if name not in without}
+    return kept | dict(over)
 
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)

@@ -16,6 +16,7 @@ from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult,
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
 from agent_r.grammar import DEFAULT
 from agent_r.leases import Leases
+from agent_r.loopback import is_loopback
 from agent_r.replay import normalised
 from agent_r.settings import OpenEnvEnv
 from env_adapters.openenv_texts import (
@@ -194,9 +195,10 @@ class OpenEnvWorld:
     async def _schema(self) -> dict[str, Any]:
         """Of actions and observations; empty where the server does not tell."""
         limit = aiohttp.ClientTimeout(total=self.spec.timeout_s)
+        proxied = not is_loopback(self._http_url)
         try:
             async with (
-                aiohttp.ClientSession(timeout=limit, trust_env=True) as http,
+                aiohttp.ClientSession(timeout=limit, trust_env=proxied) as http,
                 http.get(f"{self._http_url}/schema") as answer,
             ):
                 found = await answer.json(content_type=None) if answer.status == 200 else {}

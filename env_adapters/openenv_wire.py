@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.protocol import State
 
 from agent_r.errors import EnvironmentFault
+from agent_r.loopback import is_loopback
 
 MOST_BYTES = 4 * 2**20  # of one answer
 CONNECT_S = 10.0
@@ -139,6 +140,7 @@ async def _connected(url: str, timeout_s: float) -> ClientConnection:
             open_timeout=min(timeout_s, CONNECT_S),
             ping_timeout=None,  # a world that computes in its server's event loop pongs late
             compression=None,
+            proxy=None if is_loopback(url) else True,
         )
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
         text = " ".join(str(error).split())[:120] or type(error).__name__

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_r import __version__
-from agent_r.config import PRESETS
+from agent_r.config import PRESETS, spare_loopback
 from agent_r.errors import AgentRError, NothingMade
 from agent_r.schema import SCHEMA_VERSION
 from flows import commands as do
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.run
     show_progress()
+    spare_loopback()
     try:
         return command(arguments)
     except NothingMade as nothing:

@@ -11,7 +11,7 @@ from agent_r.config import digest
 from agent_r.services.identity import unnamed
 from agent_r.services.mixture import mixture_key, training_rows
 from agent_r.services.plan import work_folder
-from agent_r.services.progress import training_line
+from agent_r.services.progress import spoken_line, training_line
 from agent_r.services.store import write_jsonl
 from agent_r.services.trainer import Source, TrainJob, finished, make_trainer
 from agent_r.settings import Config
@@ -69,7 +69,8 @@ async def train(
         config=config.train,
         seed=seed,
     )
-    trainer = make_trainer(config.train, training_line(f"iteration {iteration} train"))
+    stage = f"iteration {iteration} train"
+    trainer = make_trainer(config.train, training_line(stage), spoken_line(stage))
     new = finished(job) is None
     report = await fine_tune(trainer, job)
     return Trained(

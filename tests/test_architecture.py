@@ -67,8 +67,9 @@ def test_config_and_errors_lie_beneath_all() -> None:
     below = {
         "agent_r.errors": set(),
         "agent_r.grammar": set(),
+        "agent_r.loopback": set(),
         "agent_r.settings": {"agent_r.errors", "agent_r.grammar", "agent_r.settings"},
-        "agent_r.config": {"agent_r.errors", "agent_r.settings"},
+        "agent_r.config": {"agent_r.errors", "agent_r.loopback", "agent_r.settings"},
     }
     for path, module in FILES.items():
         for lowest, allowed in below.items():

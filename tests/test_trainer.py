@@ -24,6 +24,7 @@ from agent_r.services import trainer_job
 from agent_r.services.encoding import IGNORED, Encoded, encode_rows, plan_batches
 from agent_r.services.local_model.warm_start import WarmStartRecipe, make_model, make_tokenizer
 from agent_r.services.local_model.warm_start import warm_start as start_warm
+from agent_r.services.progress import spoken_line
 from agent_r.services.trainer import (
     CommandTrainer,
     LocalTrainer,
@@ -388,6 +389,78 @@ async def test_a_command_that_fails_says_its_last_line(
     job = job_of(model, rows, tmp_path / "out", config={"backend": "command", "command": command})
     with pytest.raises(TrainerError, match="the training job failed: ValueError: no disk"):
         await CommandTrainer().fine_tune(job)
+
+
+def command_job(model: Path, rows: Path, out: Path, script: str) -> TrainJob:
+    path = out.with_name("job.py")
+    path.write_text(script)
+    command = f"'{sys.executable}' '{path}' {{model}} {{out}}"
+    return job_of(model, rows, out, config={"backend": "command", "command": command})
+
+
+TALKS = """
+import os, pathlib, sys, time
+print("epoch 1 of 2", flush=True); time.sleep(0.05)
+sys.stdout.write("x" * 3_000_000 + "\\n"); sys.stdout.flush()
+sys.stderr.write("a warning of " + os.environ["MY_API_KEY"] + "\\n"); sys.stderr.flush()
+for i in range(3):
+    sys.stdout.write(f"\\r{i + 1}/3 \\x1b[32mdone\\x1b[0m")
+    sys.stdout.flush(); time.sleep(0.05)
+out = pathlib.Path(sys.argv[2]); out.mkdir(); (out / "config.json").write_text("{}")
+sys.exit(int(os.environ.get("MY_JOB_FAILS", "0")))
+"""
+
+
+async def test_what_a_command_says_is_kept_beside_its_model_and_shown(
+    model: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_API_KEY", "sk-very-secret-1")
+    shown: list[str] = []
+    job = command_job(model, rows, tmp_path / "out", TALKS)
+    await CommandTrainer(shown.append).fine_tune(job)
+    kept = (tmp_path / "out.log").read_text()
+    assert kept.count("x") >= 3_000_000
+    assert "a warning of ***" in kept
+    assert "epoch 1 of 2" in shown
+    assert shown[-1] == "3/3 done"
+    assert max(map(len, shown)) <= 2**17
+    assert not [text for text in [kept, *shown] if "very-secret" in text]
+
+
+async def test_a_failed_command_says_its_last_words_and_where_the_others_are(
+    model: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_API_KEY", "sk-very-secret-1")
+    monkeypatch.setenv("MY_JOB_FAILS", "3")
+    job = command_job(model, rows, tmp_path / "out", TALKS)
+    with pytest.raises(
+        TrainerError, match=r"failed: a warning of \*\*\* \(all that it said: \S+log\)$"
+    ):
+        await CommandTrainer().fine_tune(job)
+    long = command_job(model, rows, tmp_path / "long", "raise ValueError('y' * 5_000_000)")
+    with pytest.raises(TrainerError, match=r"failed: y{400} \(") as caught:
+        await CommandTrainer().fine_tune(long)
+    assert len(str(caught.value)) < 1000
+
+
+async def test_a_silent_command_that_fails_says_its_status(
+    model: Path, rows: Path, tmp_path: Path
+) -> None:
+    job = command_job(model, rows, tmp_path / "out", "raise SystemExit(9)")
+    with pytest.raises(TrainerError, match="failed: exit status 9"):
+        await CommandTrainer().fine_tune(job)
+
+
+def test_a_jobs_own_words_are_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    now = iter([0.0, 1.0, 2.0, 7.0])
+    said = spoken_line("train", every=5.0, clock=lambda: next(now))
+    with caplog.at_level("INFO", logger="agent_r.progress"):
+        for words in ("first", "second", "third" + "!" * 1000):
+            said(words)
+    assert caplog.messages[0] == "train: first"
+    assert caplog.messages[1].startswith("train: third!")
+    assert len(caplog.messages) == 2
+    assert len(caplog.messages[1]) < 250
 
 
 def test_a_value_is_one_word_whatever_it_contains() -> None:

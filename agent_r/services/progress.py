@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from agent_r.actor import Usage
 from agent_r.services.trainer import Progress as TrainingProgress
 
+MOST_SAID = 200  # characters of another program's line
 LOG = logging.getLogger("agent_r.progress")
 
 
@@ -79,3 +80,18 @@ def training_line(
         )
 
     return on_progress
+
+
+def spoken_line(
+    stage: str, *, every: float = 5.0, clock: Callable[[], float] = time.monotonic
+) -> Callable[[str], None]:
+    """A callback that logs what a job of the user's says, now and then, a line of it."""
+    said = clock() - every
+
+    def on_line(line: str) -> None:
+        nonlocal said
+        if (now := clock()) - said >= every:
+            said = now
+            LOG.info("%s: %s", stage, line[:MOST_SAID])
+
+    return on_line

@@ -10,6 +10,7 @@ import openai
 
 from agent_r.actor import Message, SamplingParams, encodable
 from agent_r.errors import ConfigError
+from agent_r.loopback import is_loopback
 from agent_r.services.replies import Server
 from agent_r.services.wire import Wire
 from agent_r.settings import OpenAIEndpoint
@@ -36,6 +37,7 @@ def client_of(config: OpenAIEndpoint, server: Server) -> openai.AsyncOpenAI:
         base_url=config.base_url,
         timeout=openai.Timeout(patience, connect=min(CONNECT_S, patience)),
         max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=not is_loopback(config.base_url)),
     )
     # The library takes these from the environment: what we send is ours to say.
     client.organization = client.project = None

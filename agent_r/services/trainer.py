@@ -8,7 +8,6 @@ is there is not run again; another job in the same place is refused.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import importlib.util
 import json
@@ -16,22 +15,25 @@ import os
 import random
 import shlex
 import shutil
-import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Protocol
 
 from pydantic import Field, ValidationError
 
-from agent_r.config import digest
+from agent_r.config import digest, process_environment
 from agent_r.errors import ExtraMissing, TrainerError
+from agent_r.services.job_process import run
 from agent_r.settings import Positive, Settings, TrainConfig
 
 # Threads that spin while they wait would starve whatever else runs.
-_CHILD = ("OMP_WAIT_POLICY=PASSIVE", "TOKENIZERS_PARALLELISM=false", "HF_HUB_OFFLINE=1")
+_CHILD = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+}
 _HASHED_WHOLE = 64 * 2**20  # bytes; a larger file of a model folder is known by name and size
 
 
@@ -99,10 +101,12 @@ class Trainer(Protocol):
 
 
 def make_trainer(
-    config: TrainConfig, on_progress: Callable[[Progress], None] | None = None
+    config: TrainConfig,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_line: Callable[[str], None] = lambda line: None,
 ) -> Trainer:
-    """The back end a config asks for."""
-    return CommandTrainer() if config.backend == "command" else LocalTrainer(on_progress)
+    """The back end a config asks for; a job of the user's own says its progress in lines."""
+    return CommandTrainer(on_line) if config.backend == "command" else LocalTrainer(on_progress)
 
 
 class LocalTrainer:
@@ -117,25 +121,29 @@ class LocalTrainer:
         done = await asyncio.to_thread(prepare, job)
         if done is not None:
             return done
-        command = ["env", *_CHILD, f"OMP_NUM_THREADS={job.config.threads}"]
-        command += [sys.executable, "-m", "agent_r.services.trainer_job"]
+        command = [sys.executable, "-m", "agent_r.services.trainer_job"]
         command += [str(partial(job) / "job.json"), str(os.getpid())]
-        await _run(command, log=partial(job) / "stderr.txt", on_line=self._read)
+        env = process_environment(_CHILD | {"OMP_NUM_THREADS": str(job.config.threads)})
+        await run(command, log=partial(job) / "output.txt", on_line=self._read, env=env)
         report = finished(job)
         if report is None:
             raise TrainerError(f"the training job ended without a model in {job.out}")
         return report
 
-    def _read(self, line: bytes) -> None:
-        if self.on_progress and line.startswith(b"{"):  # and no library's own words
+    def _read(self, line: str) -> None:
+        if self.on_progress and line.startswith("{"):  # and no library's own words
             self.on_progress(Progress.model_validate_json(line))
 
 
 class CommandTrainer:
     """Runs a command of the user's: {dataset}, {model} and {out} are filled in, no shell reads it.
 
-    The command is to leave a model folder at {out}; {dataset} is one JSON-lines file of rows.
+    The command is to leave a model folder at {out}; {dataset} is one JSON-lines file of rows. What
+    it says is kept beside the model, in `<out>.log`, and `on_line` hears each line of it.
     """
+
+    def __init__(self, on_line: Callable[[str], None] = lambda line: None) -> None:
+        self.on_line = on_line
 
     async def fine_tune(self, job: TrainJob) -> TrainReport:
         done = await asyncio.to_thread(prepare, job)
@@ -146,9 +154,12 @@ class CommandTrainer:
         dataset.write_text("".join(rows), encoding="utf-8")
         command = fill_in(job.config.command, dataset=dataset, model=job.model, out=model)
         started = time.monotonic()
-        await _run(command, log=partial(job) / "stderr.txt")
+        log = job.out.with_name(job.out.name + ".log")
+        await run(command, log=log, on_line=self.on_line, on_error=self.on_line)
         if not (model / "config.json").is_file():
-            raise TrainerError(f"the training command left no model (config.json) in {model}")
+            raise TrainerError(
+                f"the training command left no model (config.json) in {model} (what it said: {log})"
+            )
         seconds = time.monotonic() - started
         return finish(job, TrainReport(digest=job_digest(job), rows=len(rows), seconds=seconds))
 
@@ -166,42 +177,6 @@ def fill_in(template: str, *, dataset: Path, model: Path, out: Path) -> list[str
     for name, value in (("{dataset}", dataset), ("{model}", model), ("{out}", out)):
         words = [word.replace(name, str(value)) for word in words]
     return words
-
-
-async def _run(
-    command: list[str], *, log: Path, on_line: Callable[[bytes], None] = lambda line: None
-) -> None:
-    """Run a process to its end; it is killed, with its children, when this is cancelled."""
-    with log.open("wb") as stderr:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=stderr,
-                limit=2**20,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise TrainerError(f"cannot start the training command: {error}") from error
-    try:
-        assert process.stdout is not None
-        async for line in process.stdout:
-            on_line(line)
-        code = await process.wait()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-    if code:
-        raise TrainerError(f"the training job failed: {_last_words(log, code)}")
-
-
-def _last_words(log: Path, code: int) -> str:
-    if code < 0:
-        return f"killed by signal {signal.Signals(-code).name}"
-    spoken = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return spoken[-1][-400:] if spoken else f"exit status {code}"
 
 
 def prepare(job: TrainJob) -> TrainReport | None:

@@ -21,6 +21,7 @@ import openai
 from yarl import URL
 
 from agent_r import __version__
+from agent_r.loopback import is_loopback
 
 IDLE_S = 4.5  # after which a connection is not used again: most servers close it at 5
 
@@ -47,7 +48,6 @@ class Wire:
     """
 
     def __init__(self, base_url: str, key: str, *, timeout_s: float, connect_s: float) -> None:
-        parts = urlsplit(base_url)
         self._url = URL(base_url.rstrip("/") + "/chat/completions")
         self.sent: Sent | None = None  # the last request, as it went out
         self._headers = {
@@ -55,7 +55,7 @@ class Wire:
             "Content-Type": "application/json",
             "User-Agent": f"agent-r/{__version__}",
         }
-        self._proxy = _proxy(parts.scheme, parts.hostname or "")
+        self._proxy = _proxy(base_url)
         self._patience = aiohttp.ClientTimeout(sock_connect=connect_s, sock_read=timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
@@ -119,6 +119,9 @@ class Wire:
         return httpx2.Request("POST", str(self._url))
 
 
-def _proxy(scheme: str, host: str) -> str | None:
+def _proxy(url: str) -> str | None:
     """As $HTTPS_PROXY and $NO_PROXY say; asked once, for aiohttp would look for each request."""
-    return None if proxy_bypass(host) else getproxies().get(scheme)
+    parts = urlsplit(url)
+    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
+        return None
+    return getproxies().get(parts.scheme)

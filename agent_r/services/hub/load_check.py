@@ -12,6 +12,7 @@ import sys
 import tempfile
 from typing import Any
 
+from agent_r.config import process_environment
 from agent_r.errors import HubError, HubUnavailable
 from agent_r.schema import SCHEMAS
 from agent_r.services.hub.repository import Hub, clean
@@ -37,14 +38,17 @@ def load_back(hub: Hub, commit: str, rows: dict[str, int]) -> None:
     with tempfile.TemporaryDirectory() as home:
         question["home"] = home
         # `datasets` reads the Hub's address once, when it is imported.
-        settings = [f"HF_HOME={home}", "HF_HUB_DISABLE_PROGRESS_BARS=1", "HF_HUB_OFFLINE=0"]
-        settings += [f"HF_ENDPOINT={hub.api.endpoint}", "HF_HUB_DISABLE_TELEMETRY=1"]
-        others = [f"--unset={name}" for name in OTHER_CACHES]
-        script = [sys.executable, "-m", "agent_r.services.hub.load_check"]
-        command = ["env", *others, *settings, *script]
+        settings = {
+            "HF_HOME": home,
+            "HF_ENDPOINT": hub.api.endpoint,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
         try:
             done = subprocess.run(
-                command,
+                [sys.executable, "-m", "agent_r.services.hub.load_check"],
+                env=process_environment(settings, without=OTHER_CACHES),
                 input=json.dumps(question),
                 capture_output=True,
                 text=True,
