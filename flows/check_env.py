@@ -12,11 +12,9 @@ from agent_r.config import load, parse
 from agent_r.contract import CHECKS, Facts, Finding, Limits, Report, check
 from agent_r.settings import EnvSpec, SingleEnv, singles
 from env_adapters import world_of
+from flows.rows import console_of, row
 from flows.running import run
 
-WIDTH = 108
-_MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red"), "warned": ("!", "yellow"),
-          "skipped": ("–", "dim")}  # fmt: skip
 _NAME = max(map(len, CHECKS))
 
 
@@ -38,9 +36,7 @@ def check_env(spec: EnvSpec, *, seed: int = 0, limits: Limits = Limits()) -> lis
     Raises:
         AgentRError: a world cannot even be made, as its setting or an import is wrong.
     """
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(width=WIDTH, highlight=False)  # as in `show`
+    console = console_of()
     return [_checked(console, one, seed, limits) for one in singles(spec)]
 
 
@@ -61,13 +57,7 @@ def _title(spec: SingleEnv) -> str:
 
 
 def _row(found: Finding) -> Table:
-    mark, style = _MARKS[found.verdict]
-    row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_column(width=1)
-    row.add_column(width=_NAME)
-    row.add_column(overflow="fold")
-    row.add_row(Text(mark, style=style), Text(found.check), Text(found.why))
-    return row
+    return row(found.verdict, found.check, found.why, width=_NAME)
 
 
 def _summary(report: Report) -> list[str]:

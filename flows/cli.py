@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Turn an agent's own failures into training data that teaches it to recover (Agent-R).
 
 A newcomer runs `agent-r self-train --config demo.toml`: the whole loop with the embedded model.
-With an endpoint of your own, put this into my.toml and run `agent-r collect --config my.toml`:
+With an endpoint of your own, put this into my.toml and run `agent-r try --config my.toml`:
 
     [endpoint]
     kind = "openai"
@@ -66,6 +66,14 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"agent-r {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    command = _command(
+        commands, "try", do.run_try, "an episode as it happens, and what your endpoint does wrong"
+    )
+    _settings(command)
+    command.add_argument("--episodes", type=_natural, help="how many; one of each world")
+    command.add_argument("--task", default="", help="the task to play, by its name")
+    command.add_argument("--json", action="store_true", help="one JSON document, for scripts")
 
     command = _command(commands, "self-train", do.run_self_train, "the whole loop, all iterations")
     _settings(command)

@@ -211,6 +211,14 @@ def run_check_env(arguments: argparse.Namespace) -> int:
     return 0 if all(report.kept for report in reports) else 1
 
 
+def run_try(arguments: argparse.Namespace) -> int:
+    """Try an actor; 1 where it cannot be used as it is."""
+    from flows.try_actor import try_actor, try_for_scripts
+
+    trying = try_for_scripts if arguments.json else try_actor
+    return trying(settings(arguments), episodes=arguments.episodes, task=arguments.task)
+
+
 def run_serve(arguments: argparse.Namespace) -> int:
     """Serve until interrupted."""
     from agent_r.services.local_model.process import PACKAGED, model_name

@@ -20,6 +20,7 @@ from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedE
 from flows.actors import acting, first_model
 from flows.general import check_general
 from flows.hub_access import ask_hub, hub_of
+from flows.probe import probe
 from flows.versions import published_address
 from flows.worlds import scripted, worlds_of
 
@@ -135,5 +136,5 @@ async def check_actor(config: Config, needs: Needs, *, blocks: bool = True) -> N
         if folder is not None:
             model_name(folder)
     if isinstance(endpoint, OpenAIEndpoint) and (blocks or not endpoint.api_key_block):
-        async with acting(config, model=None, trained=needs.trained):
-            pass
+        async with acting(config, model=None, trained=needs.trained) as actor:
+            await probe(actor, config)

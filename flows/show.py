@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
 from agent_r.services.account import account_lines
 from agent_r.services.plan import dataset_folder
 from agent_r.services.report import HEADINGS, RunReport, notes, table
 from agent_r.settings import Config, singles
+from flows.rows import console_of
 from flows.states import nothing_new_line
-
-WIDTH = 108
 
 
 def show_report(report: RunReport, config: Config) -> None:
     """Print the table and the paths to standard output."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)  # a log file has no width, and rich would assume 80
+    console = console_of()
     worlds = ", ".join(world.kind for world in singles(config.env))
     shown = Table(title=f"Agent-R on {worlds}, seed {report.seed}", title_justify="left")
     for heading in HEADINGS:
@@ -28,9 +24,9 @@ def show_report(report: RunReport, config: Config) -> None:
     console.print(shown)
     if not report.new:
         versions = [it.built.dataset.version for it in report.iterations]
-        console.print(nothing_new_line(versions), highlight=False)
+        console.print(nothing_new_line(versions))
     for line in notes(report):
-        console.print(line, highlight=False)
+        console.print(line)
     sign = "more" if report.gain > 0 else "less" if report.gain < 0 else "changed"
     console.print(
         f"Held-out success: {100 * abs(report.gain):.0f} points {sign} than at the start, "

@@ -6,17 +6,18 @@ The same lines end a trial of one episode and a run of thousands of trees.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 UNHEALTHY = 0.1  # share of the replies from which a person should know
 MANY = 5  # episodes, below which their rewards say nothing of all tasks
 _SHOWN = 80  # characters of a sample reply
 
-# What no model writes that was trained to answer, and that no chat template leaves in a reply.
+# How chat templates begin a turn: no model writes that which was trained on its own template. An
+# end mark after an answer is no more than a server that leaves it in.
 _MARKS = re.compile(
-    r"<\|(im_start|im_end|start_header_id|end_header_id|eot_id|begin_of_text|endoftext|user"
-    r"|assistant|system|end)\|>|</?(start|end)_of_turn>|\[/?INST\]|<<SYS>>"
+    r"<\|(im_start|start_header_id|user|assistant|system)\|>|<start_of_turn>|\[INST\]|<<SYS>>"
+    r"|^\s*(<\|\w+\|>|</?s>|<end_of_turn>)"
 )
 _TURNS = re.compile(r"^\s*(#+ *)?(user|human|assistant|system)\s*(:|\n|$)", re.IGNORECASE)
 
@@ -69,27 +70,30 @@ def advice(seen: Symptoms) -> list[str]:
 
 
 def _of_replies(seen: Symptoms) -> Iterator[str]:
-    if _much(seen, "cut"):
-        yield _cut(seen)
-    if _much(seen, "empty"):
-        yield _empty(seen)
-    if _much(seen, "no action"):
-        yield _no_action(seen)
-    if _much(seen, "filtered"):
-        yield (
-            f"{_part(seen, 'filtered')} stopped by the server's content filter: switch the filter "
-            "off where it is yours, or choose another endpoint.model"
-        )
-    if _much(seen, "failed"):
-        yield (
-            f"{_part(seen, 'failed')} broken off by the server itself: its log says why; if it "
-            "has too much to do, lower endpoint.concurrency"
-        )
-    if seen.alike:
+    astray = [kind for kind in ("no action", "empty", "cut") if _is_astray(seen, kind)]
+    if astray:
+        yield _base_model(seen, astray)
+    for kind, line in _LINES.items():
+        if _much(seen, kind) and kind not in astray:
+            yield line(seen)
+    if seen.alike and seen.count("action"):
         yield (
             "replies with other seeds are all the same, so a search finds one way only: raise "
             "search.temperature, and start the server without greedy decoding or a fixed seed"
         )
+
+
+def _is_astray(seen: Symptoms, outcome: str) -> bool:
+    return _much(seen, outcome) and is_base_model(seen.samples.get(outcome, ()))
+
+
+def _base_model(seen: Symptoms, outcomes: Sequence[str]) -> str:
+    count = sum(map(seen.count, outcomes))
+    return (
+        f"{count} of {seen.replies} replies {_be(count)} no answer but a chat's marks or turns"
+        f"{seen.sample(outcomes[0])}: endpoint.model is a base model, or the server applies "
+        "another chat template than its own; serve an instruct or chat model with its own"
+    )
 
 
 def _cut(seen: Symptoms) -> str:
@@ -99,12 +103,10 @@ def _cut(seen: Symptoms) -> str:
             f"{_part(seen, 'cut')} cut by {limit} while the model still reasons: turn thinking "
             "off at the server, or raise search.max_tokens to some thousands"
         )
-    more = ""
-    if is_base_model(seen.samples.get("cut", ())):
-        more = (
-            "; it runs on into other turns, as a base model does: serve its instruct or chat form"
-        )
-    return f"{_part(seen, 'cut')} cut by {limit}{seen.sample('cut')}: raise search.max_tokens{more}"
+    return (
+        f"{_part(seen, 'cut')} cut by {limit}{seen.sample('cut')}: raise search.max_tokens, or "
+        "choose an endpoint.model that comes to an end"
+    )
 
 
 def _empty(seen: Symptoms) -> str:
@@ -126,29 +128,47 @@ def _empty(seen: Symptoms) -> str:
 
 
 def _no_action(seen: Symptoms) -> str:
-    part, samples = f"{seen.count('no action')} of {seen.replies} replies", seen.samples
-    if is_base_model(samples.get("no action", ())):
-        return (
-            f"{part} are no answers but a chat's marks or turns{seen.sample('no action')}: "
-            "endpoint.model is a base model, or the server applies no chat template of its own; "
-            "serve an instruct or chat model"
-        )
+    count = seen.count("no action")
     form = f" ({seen.form})" if seen.form else ""
     return (
-        f"{part} hold no action in the form that the world reads{form}{seen.sample('no action')}: "
-        "choose an endpoint.model that follows instructions, or have the world ask for, or read, "
-        "the model's own form"
+        f"{count} of {seen.replies} replies hold{'s' if count == 1 else ''} no action in the form "
+        f"that the world reads{form}{seen.sample('no action')}: choose an endpoint.model that "
+        "follows instructions, or set env.grammar to the form that it writes"
     )
+
+
+def _filtered(seen: Symptoms) -> str:
+    return (
+        f"{_part(seen, 'filtered')} stopped by the server's content filter: switch the filter "
+        "off where it is yours, or choose another endpoint.model"
+    )
+
+
+def _failed(seen: Symptoms) -> str:
+    return (
+        f"{_part(seen, 'failed')} broken off by the server itself: its log says why; if it "
+        "has too much to do, lower endpoint.concurrency"
+    )
+
+
+_LINES: Mapping[str, Callable[[Symptoms], str]] = {
+    "cut": _cut,
+    "empty": _empty,
+    "no action": _no_action,
+    "filtered": _filtered,
+    "failed": _failed,
+}
 
 
 def _of_judgements(seen: Symptoms) -> Iterator[str]:
     missing = seen.judged - seen.verdicts
-    if missing <= UNHEALTHY * seen.judged:
-        return
-    what = f"{missing} of {seen.judged} judgements {_be(missing)} without a verdict"
+    if missing <= UNHEALTHY * seen.judged or not seen.count("action"):
+        return  # who never acts has other troubles
+    what = f"{missing} of {seen.judged} judgements gave no verdict"
     if 2 * seen.judged_cut >= missing:
         yield (
-            f"{what}, cut by the token limit: raise critique.max_tokens ({seen.judge_max_tokens})"
+            f"{what}, cut by the token limit (critique.max_tokens = {seen.judge_max_tokens}): "
+            "raise it, or turn thinking off at the server"
         )
         return
     sample = f", such as {quoted(seen.judge_sample)}" if seen.judge_sample.strip() else ""

@@ -1,0 +1,178 @@
+"""A trial of an actor: episodes played for real, one step judged, its server observed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from agent_r.actor import Actor, Message, SamplingParams
+from agent_r.critique import Critique, judge_step
+from agent_r.environment import Forkable, TaskSpec
+from agent_r.errors import EndpointError
+from agent_r.prompts import conversation
+from agent_r.reading import Outcome
+from agent_r.services.endpoint import EndpointActor
+from agent_r.services.hearing import Audience, Heard, Played, Turn, hear
+from agent_r.services.manners import Manners, observe
+from agent_r.services.symptoms import Symptoms
+from agent_r.services.wire import Sent
+from agent_r.services.worlds import Worlds
+from agent_r.settings import Config
+from agent_r.trajectory import StopReason
+from agent_r.tree import Node, SearchTree
+
+
+@dataclass(slots=True)
+class Judged:
+    """What the actor said of one of its steps, from 1."""
+
+    step: int
+    critique: Critique
+    cut: bool
+
+
+@dataclass(slots=True)
+class Trial:
+    """All that was found out; a trial that a refusal ends has what came before."""
+
+    actor: str
+    played: list[Played] = field(default_factory=list)
+    forks: dict[str, bool] = field(default_factory=dict)  # by world
+    judged: Judged | None = None
+    manners: Manners | None = None  # None: there is no server, or it answers nothing
+    sent: Sent | None = None  # the request that shows what is asked
+    failure: EndpointError | None = None  # what the server could not be brought to do
+
+    @property
+    def turns(self) -> list[Turn]:
+        return [turn for played in self.played for turn in played.turns]
+
+    @property
+    def usable(self) -> bool:
+        """Whether a run with this actor could come to anything."""
+        acted = any(turn.reading.outcome is Outcome.ACTION for turn in self.turns)
+        return acted and self.failure is None
+
+
+async def try_out(
+    actor: Actor, worlds: Worlds, tasks: Sequence[TaskSpec], config: Config, audience: Audience
+) -> Trial:
+    """Play the tasks, judge the last step of the first, and see what the server takes.
+
+    Raises:
+        EnvironmentFault: a world broke. What the endpoint does wrong is told in the trial.
+    """
+    trial = Trial(actor.name)
+    try:
+        for number, task in enumerate(tasks):
+            await _play(trial, actor, worlds, task, config, audience, number)
+        await _judge(trial, actor, config, audience)
+        if isinstance(actor, EndpointActor) and trial.turns:
+            trial.manners = await observe(actor, _first(trial.played[0]), _params(config))
+            trial.sent = trial.manners.sent
+    except EndpointError as failure:
+        trial.failure = failure
+    if not trial.turns:
+        trial.failure = next((p.failure for p in trial.played if p.failure), trial.failure)
+    if trial.sent is None and isinstance(actor, EndpointActor):
+        trial.sent = actor.sent
+    return trial
+
+
+async def _play(
+    trial: Trial,
+    actor: Actor,
+    worlds: Worlds,
+    task: TaskSpec,
+    config: Config,
+    audience: Audience,
+    number: int,
+) -> None:
+    env = worlds.environment(task.world)
+    trial.forks[env.info.name] = isinstance(env, Forkable)
+    trial.played.append(played := Played(task, env.info))
+    params = replace(_params(config), seed=(config.seed + number) % 2**31)
+    try:
+        await hear(env, actor, played, audience, max_steps=config.search.max_depth, params=params)
+    finally:
+        await env.close()
+
+
+async def _judge(trial: Trial, actor: Actor, config: Config, audience: Audience) -> None:
+    """The last step of the first episode that has one, as a search would have it judged."""
+    shown = [(p, p.episode) for p in trial.played if p.episode and p.episode.steps]
+    if not shown or config.critique.localiser in ("value", "direct"):
+        return
+    played, episode = shown[0]
+    tree = SearchTree(episode.task, episode.prompt, config.seed)
+    for step in episode.steps:
+        tree.nodes.append(Node(parent=len(tree.nodes) - 1, step=step))
+    heard = Heard(actor, Played(played.task, played.world), _Nobody())
+    last = len(tree.nodes) - 1
+    critique = await judge_step(
+        heard, tree, last, instruction=played.world.instruction, config=config.critique
+    )
+    cut = any(turn.completion.finish_reason == "length" for turn in heard.played.turns)
+    trial.judged = Judged(last, critique, cut)
+    audience.judges(last, critique)
+
+
+def _params(config: Config) -> SamplingParams:
+    """As a search asks for its replies."""
+    how = config.search
+    return SamplingParams(
+        temperature=how.temperature, max_tokens=how.max_tokens, seed=config.seed % 2**31
+    )
+
+
+def _first(played: Played) -> list[Message]:
+    return conversation(played.world.instruction, played.prompt, [])
+
+
+def symptoms(trial: Trial, config: Config) -> Symptoms:
+    """What was seen, as it can be judged."""
+    turns, judged = trial.turns, trial.judged
+    samples: dict[str, list[str]] = {}
+    for turn in turns:
+        samples.setdefault(turn.reading.outcome, []).append(turn.completion.text)
+    silent = judged is not None and judged.critique.verdict is None
+    return Symptoms(
+        outcomes=Counter(str(turn.reading.outcome) for turn in turns),
+        samples=samples,
+        finish_reasons=Counter(turn.completion.finish_reason for turn in turns),
+        reasoned_away=sum(map(_only_reasons, turns)),
+        max_tokens=config.search.max_tokens,
+        judged=int(judged is not None),
+        verdicts=int(judged is not None and not silent),
+        judged_cut=int(judged is not None and silent and judged.cut),
+        judge_max_tokens=config.critique.max_tokens,
+        judge_sample=judged.critique.text if judged is not None and silent else "",
+        overflows=sum(
+            played.episode is not None
+            and bool(played.turns)
+            and played.episode.stop is StopReason.CONTEXT_OVERFLOW
+            for played in trial.played
+        ),
+        rewards=[played.episode.reward for played in trial.played if played.episode],
+        alike=trial.manners.alike if trial.manners else None,
+    )
+
+
+def _only_reasons(turn: Turn) -> bool:
+    idle = turn.reading.outcome in (Outcome.CUT, Outcome.EMPTY)
+    return idle and bool(turn.reading.reasoning) and not turn.reading.text.strip()
+
+
+class _Nobody:
+    """Implements Audience: nobody is told."""
+
+    def begins(self, played: Played) -> None: ...
+
+    def says(self, turn: Turn) -> None: ...
+
+    def answers(self, turn: Turn) -> None: ...
+
+    def ends(self, played: Played) -> None: ...
+
+    def judges(self, step: int, critique: Critique) -> None: ...

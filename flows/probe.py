@@ -1,0 +1,96 @@
+"""One request in the shape of a run's own, before it spends anything: the small check of `try`."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from agent_r.actor import Actor, Completion, Message, SamplingParams
+from agent_r.config import digest
+from agent_r.environment import EnvInfo
+from agent_r.episode import begin
+from agent_r.errors import AgentRError, EndpointRejected
+from agent_r.prompts import conversation
+from agent_r.reading import Outcome, Reading, read
+from agent_r.services import store
+from agent_r.services.endpoint import EndpointActor
+from agent_r.services.plan import tasks_of_iteration, work_folder
+from agent_r.services.remedies import remedy
+from agent_r.services.symptoms import Symptoms, advice
+from agent_r.settings import Config, OpenAIEndpoint
+from flows.worlds import worlds_of
+
+_log = logging.getLogger("agent_r.progress")
+
+
+async def probe(actor: Actor, config: Config, *, iteration: int = 1) -> None:
+    """Refuse what surely cannot work; warn of what looks bad, for one odd reply is no proof.
+
+    Once for the same settings: a run that goes on asks nothing. An actor of ours is not asked.
+
+    Raises:
+        EndpointRejected, EndpointUnavailable: the run's requests would fail as this one does.
+    """
+    if not isinstance(actor, EndpointActor) or not isinstance(config.endpoint, OpenAIEndpoint):
+        return
+    key = digest(actor.name, config.endpoint, config.env, config.search)
+    healthy = work_folder(config) / f"answered-{key}.json"
+    if healthy.exists():
+        return
+    opened = await _opening(config, iteration)
+    if opened is None:
+        return
+    world, messages = opened
+    said = await _ask(actor, messages, config)
+    bad = advice(_seen(said, [read(one, world.grammar) for one in said], config))
+    for line in bad:
+        _log.warning("a first request, in the shape of this run's: %s", line)
+    if bad:
+        _log.warning("`agent-r try` with the same config shows what is asked and answered")
+    else:
+        store.write_json(healthy, {"actor": actor.name})
+
+
+async def _opening(config: Config, iteration: int) -> tuple[EnvInfo, list[Message]] | None:
+    """A run's first conversation; None where its world fails: that is one tree's matter."""
+    async with worlds_of(config) as worlds:
+        task = tasks_of_iteration(worlds, config, iteration)[0]
+        env = worlds.environment(task.world)
+        try:
+            prompt = await begin(env, task.id)
+        except AgentRError as fault:
+            _log.warning("%s: %s; so the endpoint was not tried beforehand", task.id, fault)
+            return None
+        finally:
+            await env.close()
+        return env.info, conversation(env.info.instruction, prompt, [])
+
+
+async def _ask(
+    actor: EndpointActor, messages: Sequence[Message], config: Config
+) -> list[Completion]:
+    how, endpoint = config.search, config.endpoint
+    params = SamplingParams(how.temperature, how.max_tokens, seed=config.seed % 2**31)
+    try:
+        replies = await actor.once(messages, n=how.candidates, params=params)
+        return replies or await actor.once(messages, n=1, params=params)  # `n` is refused
+    except EndpointRejected as refusal:
+        if not isinstance(endpoint, OpenAIEndpoint):
+            raise
+        change = remedy(refusal, endpoint, max_tokens=how.max_tokens)
+        raise EndpointRejected(f"{refusal}: {change}", status=refusal.status) from None
+
+
+def _seen(said: Sequence[Completion], readings: Sequence[Reading], config: Config) -> Symptoms:
+    samples: dict[str, list[str]] = {}
+    for one, reading in zip(said, readings, strict=True):
+        samples.setdefault(reading.outcome, []).append(one.text)
+    idle = [r for r in readings if r.outcome in (Outcome.CUT, Outcome.EMPTY)]
+    return Symptoms(
+        outcomes=Counter(str(reading.outcome) for reading in readings),
+        samples=samples,
+        finish_reasons=Counter(one.finish_reason for one in said),
+        reasoned_away=sum(bool(r.reasoning) and not r.text.strip() for r in idle),
+        max_tokens=config.search.max_tokens,
+    )

@@ -1,0 +1,28 @@
+"""Rows of a check, for a person: a mark, a name, and what was found; as wide as the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH = 108
+MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red"), "warned": ("!", "yellow"),
+         "skipped": ("–", "dim")}  # fmt: skip
+
+
+def console_of() -> Console:
+    """Standard output; a log file has no width, and rich would assume 80."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=WIDTH, highlight=False)
+
+
+def row(verdict: str, name: str, said: str, *, width: int) -> Table:
+    """One finding; `width` is that of the longest name."""
+    mark, style = MARKS[verdict]
+    made = Table.grid(padding=(0, 2, 0, 0))
+    made.add_column(width=1)
+    made.add_column(width=width)
+    made.add_column(overflow="fold")
+    made.add_row(Text(mark, style=style), Text(name), Text(said))
+    return made

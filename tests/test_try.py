@@ -1,0 +1,341 @@
+"""`agent-r try` as a newcomer meets it: real servers on loopback, and the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from odd_endpoint import (
+    BASE_MODEL,
+    CUT,
+    EMPTY,
+    FILTERED,
+    TALKER,
+    Model,
+    OddEndpoint,
+    always,
+    endless_thinker,
+    healthy,
+    json_actor,
+    parsed_thinker,
+    thinker,
+)
+
+from agent_r.config import parse
+from flows.try_actor import tried
+from flows.try_screen import marked, printable
+
+ROOT = Path(__file__).parent.parent
+KEY = "sk-test-0123456789"
+
+
+def settings(server: OddEndpoint, **more: Any) -> str:
+    """A my.toml for it; episodes are three steps long."""
+    lines = ["[endpoint]", "kind = 'openai'", f"base_url = '{server.base_url}'", "model = 'tiny'"]
+    lines += [f"{name} = {value!r}" for name, value in more.items()]
+    return "\n".join([*lines, "[search]", "max_depth = 3", ""])
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "flows.cli", "try", *words]
+
+
+def surroundings(cwd: Path) -> dict[str, str]:
+    known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(cwd)}
+    return known | {"OPENAI_API_KEY": KEY}
+
+
+def agent_r_try(toml: str, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    (cwd / "my.toml").write_text(toml, encoding="utf-8")
+    done = subprocess.run(
+        command("--config", "my.toml", *words),
+        capture_output=True, text=True, timeout=60, cwd=cwd, env=surroundings(cwd),
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert KEY not in done.stdout + done.stderr
+    return done
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def arrows(text: str) -> list[str]:
+    """The lines of advice, each in one."""
+    advice = squeezed(text).partition(" → ")[2].partition(" This actor can")[0]
+    return advice.split(" → ") if advice else []
+
+
+def test_a_healthy_endpoint_is_played_judged_and_said_to_be_well(tmp_path: Path) -> None:
+    with OddEndpoint(healthy) as server:
+        done = agent_r_try(settings(server), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = squeezed(done.stdout)
+    assert "Goal: craft wheat flour." in said
+    assert "1 actor Thought: my number is 0. Action: inventory world " in said
+    assert "judge It brought nothing new. step 3: Bad" in said
+    assert "✓ actions 3 of 3 replies hold an action (100%)" in said
+    assert "✓ n honoured" in said and "✓ seed honoured: equal seeds" in said
+    assert "textcraft forks" in said
+    assert f"POST {server.base_url}/chat/completions Authorization: Bearer ***" in said
+    assert said.endswith("This actor can be used as it is.")
+    assert not list(tmp_path.rglob("datasets_out"))  # nothing is left behind
+
+
+def test_no_prefect_is_started(tmp_path: Path) -> None:
+    with OddEndpoint(healthy) as server:
+        (tmp_path / "my.toml").write_text(settings(server), encoding="utf-8")
+        code = "import sys; from flows.cli import main; r = main(['try', '--config', 'my.toml']);"
+        done = subprocess.run(
+            [sys.executable, "-c", f"{code} sys.exit(r or 'prefect' in sys.modules)"],
+            capture_output=True, timeout=60, cwd=tmp_path, env=surroundings(tmp_path),
+        )  # fmt: skip
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "word"),
+    [
+        (BASE_MODEL, "base model"),
+        (CUT, "raise search.max_tokens"),
+        (EMPTY, "chat template"),
+        (TALKER, "no action in the form"),
+        (FILTERED, "content filter"),
+        (endless_thinker, "turn thinking off"),
+    ],
+    ids=["marks", "cut", "empty", "talk", "filtered", "endless thought"],
+)
+def test_an_actor_without_an_action_is_refused_in_one_line_that_says_what_to_change(
+    model: Model, word: str, tmp_path: Path
+) -> None:
+    with OddEndpoint(model) as server:
+        done = agent_r_try(settings(server), tmp_path)
+    assert done.returncode == 1
+    [line] = arrows(done.stdout)
+    assert word in line and "3 of 3 replies" in line
+    assert "0 of 3 replies hold an action" in done.stdout
+    assert "This actor cannot be used as it is." in done.stdout
+
+
+@pytest.mark.parametrize(("model", "mark"), [(CUT, "cut by the token limit (finish_reason: length)"),
+                                             (FILTERED, "stopped by a content filter"),
+                                             (EMPTY, "✗ empty")])  # fmt: skip
+def test_a_reply_that_cannot_be_used_is_marked(model: Model, mark: str, tmp_path: Path) -> None:
+    with OddEndpoint(model) as server:
+        assert mark in agent_r_try(settings(server), tmp_path).stdout
+
+
+def test_json_is_one_document_with_the_same_facts(tmp_path: Path) -> None:
+    with OddEndpoint(thinker, refuses=["n"], ignores=["seed"]) as server:
+        done = agent_r_try(settings(server), tmp_path, "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["usable"], told["error"]) == (0, True, None)
+    assert (told["honours_n"], told["honours_seed"], told["refused"]) == (False, False, ["n"])
+    assert told["forks"] == {"textcraft": True}
+    assert told["judgement"]["verdict"] == "Bad"
+    [episode] = told["episodes"]
+    first = episode["replies"][0]
+    assert first["reasoning"] == "What have I got?" and first["action"] == "inventory"
+    assert first["reply"].startswith("<think>") and "<think>" not in first["text"]
+    assert (first["outcome"], first["completion_tokens"]) == ("action", 60)
+    assert first["observation"] and first["reward"] == 0
+    sent = told["request"]
+    assert sent["headers"]["Authorization"] == "Bearer ***"
+    assert [m["role"] for m in sent["body"]["messages"]] == ["system", "user"]
+    assert sent["body"]["max_tokens"] == 128
+    assert "step 1: inventory" in done.stderr
+
+
+def test_json_of_a_refusal_has_the_refused_request_and_exit_code_1(tmp_path: Path) -> None:
+    with OddEndpoint(healthy, refuses=["system"]) as server:
+        done = agent_r_try(settings(server), tmp_path, "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["usable"]) == (1, False)
+    assert "System role not supported" in told["error"]
+    assert "takes no system message" in told["advice"][0]
+    assert told["request"]["body"]["messages"][0]["role"] == "system"
+    assert [e["replies"] for e in told["episodes"]] == [[]]
+
+
+def test_reasoning_is_set_apart_from_the_answer(tmp_path: Path) -> None:
+    with OddEndpoint(thinker) as server:
+        said = squeezed(agent_r_try(settings(server), tmp_path).stdout)
+    assert "1 reasons What have I got? 1 actor Thought: my number is 0. Action: inventory" in said
+    assert "<think>" not in said and "3 of 3 replies have some, set apart" in said
+
+
+def test_reasoning_in_a_field_of_its_own_is_shown_too(tmp_path: Path) -> None:
+    with OddEndpoint(parsed_thinker) as server:
+        said = squeezed(agent_r_try(settings(server), tmp_path).stdout)
+    assert "1 reasons What have I got? 1 actor Thought: my number is 0." in said
+
+
+def test_actions_in_json_are_read_as_what_they_are(tmp_path: Path) -> None:
+    with OddEndpoint(json_actor) as server:
+        done = agent_r_try(settings(server), tmp_path)
+    assert done.returncode == 0
+    assert "3 of 3 replies hold an action" in done.stdout
+    [line] = arrows(done.stdout)
+    assert "replies with other seeds are all the same" in line
+
+
+@pytest.mark.parametrize(
+    ("ways", "said"),
+    [
+        ({"ignores": ["n"]}, "n = 2 gives one reply all the same"),
+        ({"refuses": ["n"]}, "n = 2 is refused"),
+        ({"ignores": ["seed"]}, "✓ seed not honoured"),
+        ({"refuses": ["temperature"]}, "! settings the server does not take `temperature`"),
+    ],
+)
+def test_what_a_server_does_not_take_is_said_and_is_no_reason_to_refuse_it(
+    ways: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with OddEndpoint(healthy, **ways) as server:
+        done = agent_r_try(settings(server), tmp_path)
+    assert done.returncode == 0
+    assert said in squeezed(done.stdout)
+    assert arrows(done.stdout) == []
+
+
+def test_a_key_that_is_refused_names_its_variable(tmp_path: Path) -> None:
+    with OddEndpoint(healthy, key="sk-another") as server:
+        done = agent_r_try(settings(server), tmp_path)
+    assert done.returncode == 1
+    assert (
+        "put a key that may use this model into the variable $OPENAI_API_KEY"
+        in arrows(done.stdout)[0]
+    )
+
+
+def test_a_context_that_is_too_small_is_said_at_once_or_when_it_is_outgrown(
+    tmp_path: Path,
+) -> None:
+    with OddEndpoint(healthy, context=100) as server:
+        done = agent_r_try(settings(server), tmp_path)
+    assert done.returncode == 1 and "do not fit the model's context" in arrows(done.stdout)[0]
+    with OddEndpoint(healthy, context=500) as server:
+        done = agent_r_try(settings(server), tmp_path)
+    assert done.returncode == 0 and "search.max_depth" in " ".join(arrows(done.stdout))
+
+
+def test_a_server_that_is_not_there_is_said_within_seconds(tmp_path: Path) -> None:
+    with OddEndpoint(healthy) as server:
+        toml = settings(server).replace(server.base_url, "http://127.0.0.1:9/v1")
+    done = agent_r_try(toml, tmp_path)
+    assert done.returncode == 1
+    assert arrows(done.stdout) == ["nobody answers there: start the server, or correct "
+                                   "endpoint.base_url"]  # fmt: skip
+
+
+def test_an_address_without_its_version_is_written_out(tmp_path: Path) -> None:
+    with OddEndpoint(healthy) as server:
+        bare = server.base_url.removesuffix("/v1")
+        done = agent_r_try(settings(server).replace(server.base_url, bare), tmp_path)
+    assert done.returncode == 1
+    assert arrows(done.stdout) == [f"set endpoint.base_url = '{bare}/v1'"]
+
+
+def test_a_task_is_played_by_its_name_and_an_unknown_one_shows_near_names(tmp_path: Path) -> None:
+    with OddEndpoint(healthy) as server:
+        done = agent_r_try(settings(server), tmp_path, "--task", "wheat dough", "--episodes", "2")
+        wrong = agent_r_try(settings(server), tmp_path, "--task", "wheat flou")
+    assert done.returncode == 0
+    assert done.stdout.count("Goal: craft wheat dough.") == 2
+    assert done.stdout.count("wheat dough: 0 after 3 steps (step limit)") == 2
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    [line] = wrong.stderr.splitlines()
+    assert line.startswith("agent-r: no world of this run has a task 'wheat flou'; there are "
+                           "'wheat flour', ")  # fmt: skip
+
+
+def test_the_scripted_actor_needs_no_server(tmp_path: Path) -> None:
+    done = agent_r_try("[endpoint]\nkind = 'scripted'\n", tmp_path)
+    assert done.returncode == 0
+    assert "The request" not in done.stdout and "This actor can be used" in done.stdout
+
+
+def test_each_world_of_a_mixture_is_played(tmp_path: Path) -> None:
+    mixture = "[env]\nkind = 'mixture'\n[[env.worlds]]\nkind = 'textcraft'\n[[env.worlds]]\n"
+    with OddEndpoint(healthy) as server:
+        done = agent_r_try(f"{mixture}kind = 'shop'\n{settings(server)}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "textcraft forks" in done.stdout and "shop" in done.stdout
+    assert done.stdout.count("(step limit)") >= 2
+
+
+BROKEN = """
+from agent_r.testing import Corridor
+
+class Broken(Corridor):
+    async def step(self, action):
+        raise RuntimeError("the roof fell in")
+
+def world():
+    return Broken()
+"""
+
+
+def test_a_worlds_fault_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "my_world.py").write_text(BROKEN, encoding="utf-8")
+    env = "[env]\nkind = 'python'\nfactory = 'my_world:world'\n"
+    with OddEndpoint(healthy) as server:
+        done = agent_r_try(env + settings(server), tmp_path)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("agent-r: the world 'corridor' fails: RuntimeError: the roof fell in")
+
+
+def test_a_mistake_in_the_config_is_exit_code_2(tmp_path: Path) -> None:
+    done = agent_r_try("[search]\ndepth = 3\n", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("agent-r: my.toml: search.depth: ")
+
+
+def test_ctrl_c_ends_it_in_one_line(tmp_path: Path) -> None:
+    with OddEndpoint(healthy, delay_s=30) as server:
+        (tmp_path / "my.toml").write_text(settings(server), encoding="utf-8")
+        with subprocess.Popen(
+            command("--config", "my.toml"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, cwd=tmp_path, env=surroundings(tmp_path),
+        ) as running:  # fmt: skip
+            deadline = time.monotonic() + 30
+            while not server.received and time.monotonic() < deadline:
+                time.sleep(0.05)
+            running.send_signal(signal.SIGINT)
+            _, said = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert len(said.splitlines()) == 1 and said.startswith("agent-r: stopped.")
+
+
+async def test_a_models_text_is_never_markup_and_moves_no_cursor(tmp_path: Path) -> None:
+    nasty = "[bold]Thought[/bold]: \x1b[2J[link=x]y[/link]\nAction: inventory"
+    with OddEndpoint(always(nasty)) as server:
+        done = agent_r_try(settings(server), tmp_path)
+    assert "[bold]Thought[/bold]" in done.stdout and "\x1b" not in done.stdout
+    assert printable("a\x9bb\u202ec") == "a\ufffdb\ufffdc"
+
+
+def test_an_action_is_marked_where_it_stands_and_below_where_it_is_spelt_otherwise() -> None:
+    [span] = marked("Thought: look.\nAction: look", "look").spans
+    assert (span.start, span.end) == (23, 27)
+    assert marked('{"action": "a\\"b"}', 'a"b').plain.endswith('\n→ a"b')
+
+
+async def test_a_trial_costs_an_episode_a_judgement_and_four_requests() -> None:
+    from flows.try_actor import Logged
+
+    with OddEndpoint(healthy) as server:
+        endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny"}
+        config = parse({"endpoint": endpoint, "search": {"max_depth": 3}}, source="test")
+        trial = await tried(config, Logged(), episodes=None, task="")
+    assert trial.usable
+    assert [r.body.get("n") for r in server.completions] == [None] * 4 + [2] + [None] * 3
+    assert len(server.received) == len(server.completions)
