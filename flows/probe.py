@@ -16,7 +16,7 @@ from agent_r.reading import Outcome, Reading, read
 from agent_r.services import store
 from agent_r.services.endpoint import EndpointActor
 from agent_r.services.plan import tasks_of_iteration, work_folder
-from agent_r.services.remedies import remedy
+from agent_r.services.remedies import is_for_all, remedy
 from agent_r.services.symptoms import Symptoms, advice
 from agent_r.settings import Config, OpenAIEndpoint
 from flows.worlds import worlds_of
@@ -42,7 +42,14 @@ async def probe(actor: Actor, config: Config, *, iteration: int = 1) -> None:
     if opened is None:
         return
     world, messages = opened
-    said = await _ask(actor, messages, config)
+    try:
+        said = await _ask(actor, messages, config)
+    except EndpointRejected as refusal:
+        change = remedy(refusal, config.endpoint, max_tokens=config.search.max_tokens)
+        if is_for_all(refusal):
+            raise EndpointRejected(f"{refusal}: {change}", status=refusal.status) from None
+        _log.warning("a first request, in the shape of this run's: %s", refusal)
+        return
     bad = advice(_seen(said, [read(one, world.grammar) for one in said], config))
     for line in bad:
         _log.warning("a first request, in the shape of this run's: %s", line)
@@ -70,16 +77,10 @@ async def _opening(config: Config, iteration: int) -> tuple[EnvInfo, list[Messag
 async def _ask(
     actor: EndpointActor, messages: Sequence[Message], config: Config
 ) -> list[Completion]:
-    how, endpoint = config.search, config.endpoint
+    how = config.search
     params = SamplingParams(how.temperature, how.max_tokens, seed=config.seed % 2**31)
-    try:
-        replies = await actor.once(messages, n=how.candidates, params=params)
-        return replies or await actor.once(messages, n=1, params=params)  # `n` is refused
-    except EndpointRejected as refusal:
-        if not isinstance(endpoint, OpenAIEndpoint):
-            raise
-        change = remedy(refusal, endpoint, max_tokens=how.max_tokens)
-        raise EndpointRejected(f"{refusal}: {change}", status=refusal.status) from None
+    replies = await actor.once(messages, n=how.candidates, params=params)
+    return replies or await actor.once(messages, n=1, params=params)  # `n` is refused
 
 
 def _seen(said: Sequence[Completion], readings: Sequence[Reading], config: Config) -> Symptoms:

@@ -32,7 +32,8 @@ class OddEndpoint(FaultyEndpoint):
     Args:
         model: what it says to a request's body, as the choice of that place.
         ignores: settings that change nothing: `n`, `seed`.
-        refuses: settings that are answered with 400, and `system` for a system message.
+        refuses: settings that are answered with 400; `system` for a system message, and `policy`
+            for any conversation that has one.
         key: the only one that is let in; "": all are.
         context: characters of all messages, above which a request is refused; 0: none.
         delay_s: how long each completion takes.
@@ -59,8 +60,11 @@ class OddEndpoint(FaultyEndpoint):
         for name in self._refuses:
             if name in body and (name != "n" or body["n"] > 1):
                 return refusal(400, f"Unsupported parameter: '{name}' is not supported: only 1")
-        if "system" in self._refuses and "messages" in body:
+        instructed = any(message["role"] == "system" for message in body.get("messages", ()))
+        if "system" in self._refuses and instructed:
             return refusal(400, "System role not supported")
+        if "policy" in self._refuses and instructed:
+            return refusal(400, "The prompt violates our usage policy")
         sent = sum(len(message["content"]) for message in body.get("messages", ()))
         if self._context and sent > self._context:
             said = f"This model's maximum context length is {self._context} tokens"

@@ -51,8 +51,9 @@ def test_an_answer_with_an_end_mark_is_no_base_models(text: str) -> None:
 
 def test_cut_replies_name_the_token_limit() -> None:
     seen = Symptoms({"cut": 3, "action": 5}, {"cut": ["Thought: to"]}, max_tokens=64)
-    assert only(seen).startswith("3 of 8 replies are cut by the token limit "
-                                 '(search.max_tokens = 64), such as "Thought: to": raise')  # fmt: skip
+    line = only(seen)
+    assert line.startswith("3 of 8 replies are cut by the token limit (search.max_tokens = 64)")
+    assert ', such as "Thought: to": raise' in line
 
 
 def test_replies_cut_while_reasoning_say_to_turn_thinking_off() -> None:
@@ -109,7 +110,7 @@ def test_an_episode_that_outgrows_the_context_names_the_depth() -> None:
 
 
 def test_a_sample_is_one_short_line_that_moves_no_cursor() -> None:
-    assert quoted("\x1b[2Ja\n" + "b" * 99) == f'"[2Ja {"b" * 74}…"'
+    assert quoted("\x1b[2Ja\n" + "b" * 99) == f'"[2Ja {"b" * 75}…"'
 
 
 REFUSALS: list[tuple[EndpointError, str]] = [

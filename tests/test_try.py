@@ -24,7 +24,6 @@ from odd_endpoint import (
     endless_thinker,
     healthy,
     json_actor,
-    parsed_thinker,
     thinker,
 )
 
@@ -124,9 +123,14 @@ def test_an_actor_without_an_action_is_refused_in_one_line_that_says_what_to_cha
     assert "This actor cannot be used as it is." in done.stdout
 
 
-@pytest.mark.parametrize(("model", "mark"), [(CUT, "cut by the token limit (finish_reason: length)"),
-                                             (FILTERED, "stopped by a content filter"),
-                                             (EMPTY, "✗ empty")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "mark"),
+    [
+        (CUT, "✗ cut by the token limit (finish_reason: length)"),
+        (FILTERED, "✗ stopped by a content filter"),
+        (EMPTY, "✗ empty"),
+    ],
+)
 def test_a_reply_that_cannot_be_used_is_marked(model: Model, mark: str, tmp_path: Path) -> None:
     with OddEndpoint(model) as server:
         assert mark in agent_r_try(settings(server), tmp_path).stdout
@@ -168,13 +172,10 @@ def test_reasoning_is_set_apart_from_the_answer(tmp_path: Path) -> None:
     with OddEndpoint(thinker) as server:
         said = squeezed(agent_r_try(settings(server), tmp_path).stdout)
     assert "1 reasons What have I got? 1 actor Thought: my number is 0. Action: inventory" in said
-    assert "<think>" not in said and "3 of 3 replies have some, set apart" in said
-
-
-def test_reasoning_in_a_field_of_its_own_is_shown_too(tmp_path: Path) -> None:
-    with OddEndpoint(parsed_thinker) as server:
-        said = squeezed(agent_r_try(settings(server), tmp_path).stdout)
-    assert "1 reasons What have I got? 1 actor Thought: my number is 0." in said
+    assert (
+        "<think>" not in said.partition("judge ")[0]
+        and "3 of 3 replies have some, set apart" in said
+    )
 
 
 def test_actions_in_json_are_read_as_what_they_are(tmp_path: Path) -> None:

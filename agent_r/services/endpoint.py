@@ -273,10 +273,13 @@ class EndpointActor:
         """Whether a harmless conversation is answered with the settings of one that was refused."""
         harmless = [{"role": "user", "content": "Hi"}]
         settings = {name: value for name, value in asked.items() if name != "n"}
+        refused = self._wire.sent
         try:
             await self._reply(settings | {"messages": harmless}, 1)
         except (EndpointRejected, EndpointUnavailable):
             return False
+        finally:
+            self._wire.sent = refused  # what a person wants to see
         return True
 
     async def _misnamed(self, error: Refused) -> EndpointRejected | None:

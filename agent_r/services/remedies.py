@@ -6,6 +6,7 @@ import re
 
 from agent_r.errors import (
     ContextOverflow,
+    ConversationRefused,
     EndpointError,
     EndpointRejected,
     EndpointUnavailable,
@@ -13,7 +14,7 @@ from agent_r.errors import (
 from agent_r.settings import OpenAIEndpoint
 
 _SYSTEM = re.compile(r"system.{0,40}(role|prompt|message|instruction|support)|"
-                     r"(role|support).{0,40}\bsystem\b|conversation roles must alternate",
+                     r"(role|support).{0,40}\bsystem\b|roles must alternate",
                      re.IGNORECASE)  # fmt: skip
 _TEMPLATE = re.compile(r"chat.?template", re.IGNORECASE)
 _NO_JSON = re.compile(r"not JSON|without choices")
@@ -32,6 +33,13 @@ def remedy(error: EndpointError, endpoint: OpenAIEndpoint, *, max_tokens: int) -
     if isinstance(error, EndpointUnavailable):
         return _of_silence(str(error), endpoint)
     return "the server's own words above say why"
+
+
+def is_for_all(error: EndpointRejected) -> bool:
+    """Whether every conversation would be refused as this one is: a policy's is its own."""
+    if isinstance(error, ConversationRefused) and not isinstance(error, ContextOverflow):
+        return bool(_SYSTEM.search(str(error)) or _TEMPLATE.search(str(error)))
+    return True
 
 
 def _of_refusal(error: EndpointRejected, endpoint: OpenAIEndpoint) -> str:

@@ -38,6 +38,7 @@ class Symptoms:
     judge_max_tokens: int = 0  # critique.max_tokens
     judge_sample: str = ""  # a judgement without a verdict
     overflows: int = 0  # episodes that ended as their conversation no longer fitted the model
+    refusals: int = 0  # episodes that ended as the server refused their conversation
     rewards: Sequence[float] = ()  # final ones, one an episode
     alike: bool | None = None  # replies with other seeds are the same reply, at temperature 1
 
@@ -184,6 +185,12 @@ def _of_episodes(seen: Symptoms) -> Iterator[str]:
             f"{seen.overflows} of {max(len(seen.rewards), seen.overflows)} episodes ended as their "
             "conversation no longer fits the model's context: serve it with a longer one, or "
             "lower search.max_depth"
+        )
+    if seen.refusals:
+        yield (
+            f"{seen.refusals} of {max(len(seen.rewards), seen.refusals)} episodes ended as the "
+            "server refused their conversation: its own words say why; where it is a policy, "
+            "choose another endpoint.model or other tasks of [env]"
         )
     if len(seen.rewards) < MANY or not seen.count("action"):
         return

@@ -136,11 +136,12 @@ def symptoms(trial: Trial, config: Config) -> Symptoms:
     samples: dict[str, list[str]] = {}
     for turn in turns:
         samples.setdefault(turn.reading.outcome, []).append(turn.completion.text)
+    ends = Counter(p.episode.stop for p in trial.played if p.episode and p.turns)
     silent = judged is not None and judged.critique.verdict is None
     return Symptoms(
-        outcomes=Counter(str(turn.reading.outcome) for turn in turns),
+        outcomes=dict(Counter(str(turn.reading.outcome) for turn in turns)),
         samples=samples,
-        finish_reasons=Counter(turn.completion.finish_reason for turn in turns),
+        finish_reasons=dict(Counter(turn.completion.finish_reason for turn in turns)),
         reasoned_away=sum(map(_only_reasons, turns)),
         max_tokens=config.search.max_tokens,
         judged=int(judged is not None),
@@ -148,12 +149,8 @@ def symptoms(trial: Trial, config: Config) -> Symptoms:
         judged_cut=int(judged is not None and silent and judged.cut),
         judge_max_tokens=config.critique.max_tokens,
         judge_sample=judged.critique.text if judged is not None and silent else "",
-        overflows=sum(
-            played.episode is not None
-            and bool(played.turns)
-            and played.episode.stop is StopReason.CONTEXT_OVERFLOW
-            for played in trial.played
-        ),
+        overflows=ends[StopReason.CONTEXT_OVERFLOW],
+        refusals=ends[StopReason.REFUSED],
         rewards=[played.episode.reward for played in trial.played if played.episode],
         alike=trial.manners.alike if trial.manners else None,
     )
