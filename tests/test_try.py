@@ -24,6 +24,7 @@ from odd_endpoint import (
     endless_thinker,
     healthy,
     json_actor,
+    parsed_thinker,
     thinker,
 )
 
@@ -176,6 +177,12 @@ def test_reasoning_is_set_apart_from_the_answer(tmp_path: Path) -> None:
         "<think>" not in said.partition("judge ")[0]
         and "3 of 3 replies have some, set apart" in said
     )
+
+
+def test_reasoning_in_a_field_of_its_own_is_shown_too(tmp_path: Path) -> None:
+    with OddEndpoint(parsed_thinker) as server:
+        said = squeezed(agent_r_try(settings(server), tmp_path).stdout)
+    assert "1 reasons What have I got? 1 actor Thought: my number is 0." in said
 
 
 def test_actions_in_json_are_read_as_what_they_are(tmp_path: Path) -> None:
