@@ -248,7 +248,7 @@ class _Growth:
         if index == ROOT and sampled.refusal is not None:
             raise sampled.refusal  # nothing can be said of this task: it is the tree's matter
         self.tree.nodes[index].stop = sampled.stop
-        count(self.tree, sampled.all)
+        count(self.tree, sampled)
         distinct: dict[str, Reading] = {}
         for reading in sampled.usable:
             distinct.setdefault(" ".join(reading.action.split()), reading)

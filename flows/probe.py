@@ -12,12 +12,13 @@ from agent_r.environment import EnvInfo
 from agent_r.episode import begin
 from agent_r.errors import AgentRError, EndpointRejected
 from agent_r.prompts import conversation
-from agent_r.reading import Outcome, Reading, read
+from agent_r.reading import Reading, read
 from agent_r.services import store
 from agent_r.services.endpoint import EndpointActor
 from agent_r.services.plan import tasks_of_iteration, work_folder
 from agent_r.services.remedies import is_for_all, remedy
 from agent_r.services.symptoms import Symptoms, advice
+from agent_r.services.trial import only_reasons
 from agent_r.settings import Config, OpenAIEndpoint
 from flows.worlds import worlds_of
 
@@ -87,11 +88,10 @@ def _seen(said: Sequence[Completion], readings: Sequence[Reading], config: Confi
     samples: dict[str, list[str]] = {}
     for one, reading in zip(said, readings, strict=True):
         samples.setdefault(reading.outcome, []).append(one.text)
-    idle = [r for r in readings if r.outcome in (Outcome.CUT, Outcome.EMPTY)]
     return Symptoms(
         outcomes=Counter(str(reading.outcome) for reading in readings),
         samples=samples,
         finish_reasons=Counter(one.finish_reason for one in said),
-        reasoned_away=sum(bool(r.reasoning) and not r.text.strip() for r in idle),
+        reasoned_away=sum(map(only_reasons, readings)),
         max_tokens=config.search.max_tokens,
     )

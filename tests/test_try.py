@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_a_healthy_endpoint_is_played_judged_and_said_to_be_well(tmp_path: Path)
     assert "Goal: craft wheat flour." in said
     assert "1 actor Thought: my number is 0. Action: inventory world " in said
     assert "judge It brought nothing new. step 3: Bad" in said
-    assert "✓ actions 3 of 3 replies hold an action (100%)" in said
+    assert "✓ actions 5 of 5 replies hold an action (100%)" in said
     assert "✓ n honoured" in said and "✓ seed honoured: equal seeds" in said
     assert "textcraft forks" in said
     assert f"POST {server.base_url}/chat/completions Authorization: Bearer ***" in said
@@ -119,8 +120,8 @@ def test_an_actor_without_an_action_is_refused_in_one_line_that_says_what_to_cha
         done = agent_r_try(settings(server), tmp_path)
     assert done.returncode == 1
     [line] = arrows(done.stdout)
-    assert word in line and "3 of 3 replies" in line
-    assert "0 of 3 replies hold an action" in done.stdout
+    asked = int(re.search(r"✗  actions +0 of (\d+) replies hold an action", done.stdout)[1])
+    assert word in line and line.startswith(f"{asked} of {asked} replies") and asked >= 3
     assert "This actor cannot be used as it is." in done.stdout
 
 
@@ -175,7 +176,7 @@ def test_reasoning_is_set_apart_from_the_answer(tmp_path: Path) -> None:
     assert "1 reasons What have I got? 1 actor Thought: my number is 0. Action: inventory" in said
     assert (
         "<think>" not in said.partition("judge ")[0]
-        and "3 of 3 replies have some, set apart" in said
+        and "5 of 5 replies have some, set apart" in said
     )
 
 
@@ -189,7 +190,7 @@ def test_actions_in_json_are_read_as_what_they_are(tmp_path: Path) -> None:
     with OddEndpoint(json_actor) as server:
         done = agent_r_try(settings(server), tmp_path)
     assert done.returncode == 0
-    assert "3 of 3 replies hold an action" in done.stdout
+    assert "5 of 5 replies hold an action" in done.stdout
     [line] = arrows(done.stdout)
     assert "replies with other seeds are all the same" in line
 

@@ -77,7 +77,7 @@ def _of_replies(trial: Trial, seen: Symptoms, config: Config) -> Iterator[Fact]:
     ends = ", ".join(f"{n} × {reason or 'none'}" for reason, n in seen.finish_reasons.items())
     healthy = set(seen.finish_reasons) <= {"stop", ""}
     yield Fact("finish reasons", "ok" if healthy else "warned", ends)
-    if reasoned := sum(bool(turn.reading.reasoning) for turn in trial.turns):
+    if reasoned := sum(bool(reading.reasoning) for _, reading in trial.replies):
         yield Fact("reasoning", "ok", f"{reasoned} of {all_of_them} replies have some, set apart")
     seconds = [turn.seconds for turn in trial.turns]
     said = f"{sum(seconds) / len(seconds):.2f} s a reply, {max(seconds):.2f} s at most"
@@ -100,7 +100,7 @@ def _of_manners(seen: Manners) -> Iterator[Fact]:
         yield Fact("settings", "warned", f"the server does not take {said}: not sent again")
     else:
         yield Fact("settings", "ok", "the server takes all that is sent")
-    if seen.choices >= 2:
+    if len(seen.choices) >= 2:
         yield Fact("n", "ok", "honoured: several replies come of one request")
     else:
         what = "gives one reply all the same" if seen.choices else "is refused"
@@ -132,7 +132,7 @@ def document(trial: Trial, config: Config) -> dict[str, Any]:
         "facts": [asdict(fact) for fact in facts(trial, config)],
         "symptoms": asdict(symptoms(trial, config)),
         "refused": list(seen.refused) if seen else [],
-        "honours_n": seen.choices >= 2 if seen else None,
+        "honours_n": len(seen.choices) >= 2 if seen else None,
         "honours_seed": seen.honours_seed if seen else None,
         "forks": trial.forks,
         "judgement": _judgement(trial) if judged else None,

@@ -18,7 +18,7 @@ class Manners:
 
     sent: Sent | None  # a request in the shape of a run's, as it went out; its key is hidden
     refused: Sequence[str]  # settings that the server does not take
-    choices: int  # that came of n = 2; 0 where `n` is refused
+    choices: Sequence[Completion]  # that came of n = 2; none where `n` is refused
     repeats: bool | None  # two requests with equal seeds have equal replies
     varies: bool | None  # a request with another seed has another reply
 
@@ -54,7 +54,7 @@ async def observe(
     return Manners(
         sent=sent,
         refused=actor.refused,
-        choices=len(choices),
+        choices=choices,
         repeats=first == second if told else None,
         varies=first != third if told else None,
     )

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from agent_r.actor import Actor, Message, SamplingParams
+from agent_r.actor import Actor, Completion, Message, SamplingParams
 from agent_r.critique import Critique, judge_step
 from agent_r.environment import Forkable, TaskSpec
 from agent_r.errors import EndpointError
 from agent_r.prompts import conversation
-from agent_r.reading import Outcome
+from agent_r.reading import DEFAULT, Outcome, Reading, read
 from agent_r.services.endpoint import EndpointActor
 from agent_r.services.hearing import Audience, Heard, Played, Turn, hear
 from agent_r.services.manners import Manners, observe
@@ -49,9 +49,19 @@ class Trial:
         return [turn for played in self.played for turn in played.turns]
 
     @property
+    def replies(self) -> list[tuple[Completion, Reading]]:
+        """All that were asked for as a search asks: an episode's, and those of one request."""
+        more = self.manners.choices if self.manners else ()
+        grammar = self.played[0].world.grammar if self.played else DEFAULT
+        return [
+            *((turn.completion, turn.reading) for turn in self.turns),
+            *((said, read(said, grammar)) for said in more),
+        ]
+
+    @property
     def usable(self) -> bool:
         """Whether a run with this actor could come to anything."""
-        acted = any(turn.reading.outcome is Outcome.ACTION for turn in self.turns)
+        acted = any(reading.outcome is Outcome.ACTION for _, reading in self.replies)
         return acted and self.failure is None
 
 
@@ -132,17 +142,17 @@ def _first(played: Played) -> list[Message]:
 
 def symptoms(trial: Trial, config: Config) -> Symptoms:
     """What was seen, as it can be judged."""
-    turns, judged = trial.turns, trial.judged
+    replies, judged = trial.replies, trial.judged
     samples: dict[str, list[str]] = {}
-    for turn in turns:
-        samples.setdefault(turn.reading.outcome, []).append(turn.completion.text)
+    for said, reading in replies:
+        samples.setdefault(reading.outcome, []).append(said.text)
     ends = Counter(p.episode.stop for p in trial.played if p.episode and p.turns)
     silent = judged is not None and judged.critique.verdict is None
     return Symptoms(
-        outcomes=dict(Counter(str(turn.reading.outcome) for turn in turns)),
+        outcomes=dict(Counter(str(reading.outcome) for _, reading in replies)),
         samples=samples,
-        finish_reasons=dict(Counter(turn.completion.finish_reason for turn in turns)),
-        reasoned_away=sum(map(_only_reasons, turns)),
+        finish_reasons=dict(Counter(said.finish_reason for said, _ in replies)),
+        reasoned_away=sum(only_reasons(reading) for _, reading in replies),
         max_tokens=config.search.max_tokens,
         judged=int(judged is not None),
         verdicts=int(judged is not None and not silent),
@@ -156,9 +166,10 @@ def symptoms(trial: Trial, config: Config) -> Symptoms:
     )
 
 
-def _only_reasons(turn: Turn) -> bool:
-    idle = turn.reading.outcome in (Outcome.CUT, Outcome.EMPTY)
-    return idle and bool(turn.reading.reasoning) and not turn.reading.text.strip()
+def only_reasons(reading: Reading) -> bool:
+    """Whether there was reasoning, and no word of an answer."""
+    idle = reading.outcome in (Outcome.CUT, Outcome.EMPTY)
+    return idle and bool(reading.reasoning) and not reading.text.strip()
 
 
 class _Nobody:
