@@ -16,6 +16,7 @@ from agent_r.services.account import Account
 from agent_r.services.build import Built
 from agent_r.services.hub.publish import Published
 from agent_r.services.report import HEADINGS, RunReport, notes, table
+from flows.view import command
 
 WRITTEN = "agent_r.dataset.written"
 PUBLISHED = "agent_r.dataset.published"
@@ -28,7 +29,7 @@ async def show_version(built: Built, *, name: str, actor: str, iteration: int) -
     dropped = [[f"dropped: {why}", f"{n:,}"] for why, n in built.drops.items()]
     await acreate_markdown_artifact(
         f"# {name} {ref.version}\n\nIteration {iteration}, actor `{actor}`.\n\n"
-        f"`{ref.path}`, digest `{ref.digest}`\n\n"
+        f"`{ref.path}`, digest `{ref.digest}`; `{command(ref.path)}` shows its trees\n\n"
         + markdown(("what", "how many"), counted + dropped)
         + "\n\n"
         + account_table(built.account)
@@ -91,7 +92,8 @@ async def show_report(report: RunReport, picture: Path) -> None:
         data = base64.b64encode(picture.read_bytes()).decode()
         parts.append(f"![success and recovery by iteration](data:image/png;base64,{data})")
     parts += [f"Model: `{report.iterations[-1].model}`"]
-    parts += [f"Dataset: `{it.built.dataset.path}`" for it in report.iterations]
+    paths = [it.built.dataset.path for it in report.iterations]
+    parts += [f"Dataset: `{path}`; `{command(path)}` shows its trees" for path in paths]
     await acreate_markdown_artifact(
         "\n\n".join(parts), key=key("report", report.dataset), description=gain
     )

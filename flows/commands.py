@@ -17,6 +17,7 @@ from agent_r.errors import ConfigError
 from agent_r.services.plan import part_of
 from agent_r.settings import Config, singles
 from flows.running import run
+from flows.view import hint
 
 
 def settings(arguments: argparse.Namespace) -> Config:
@@ -62,6 +63,7 @@ def run_collect(arguments: argparse.Namespace) -> int:
         print(nothing_new_line([built.dataset.version]))
     print(f"{built.dataset.path}: {built.counts.get('revisions', 0)} revisions, "
           f"{built.counts.get('good', 0)} good, dropped {built.drops or 'none'}")  # fmt: skip
+    print(hint(built.dataset.path))
     return 0
 
 

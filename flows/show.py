@@ -10,6 +10,7 @@ from agent_r.services.report import HEADINGS, RunReport, notes, table
 from agent_r.settings import Config, singles
 from flows.rows import console_of
 from flows.states import nothing_new_line
+from flows.view import hint
 
 
 def show_report(report: RunReport, config: Config) -> None:
@@ -47,3 +48,4 @@ def show_report(report: RunReport, config: Config) -> None:
     print(f"report    {folder / 'report.json'}")
     if (folder / "curve.png").is_file():
         print(f"picture   {folder / 'curve.png'}")
+    print(hint(report.iterations[-1].built.dataset.path))

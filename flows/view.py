@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import webbrowser
 from pathlib import Path
 
@@ -33,6 +34,11 @@ def open_page(path: Path) -> None:
         browser.open(path.resolve().as_uri())
 
 
+def command(path: str | Path) -> str:
+    """What shows the trees at a path, as a shell takes it."""
+    return f"agent-r view {shlex.quote(str(path))}"
+
+
 def hint(path: str | Path) -> str:
     """The line that tells of it at the end of a run."""
-    return f"look at it: agent-r view {path}"
+    return f"look at it: {command(path)}"

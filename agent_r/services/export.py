@@ -14,6 +14,7 @@ from agent_r.fingerprint import Fingerprint, canonical, near_duplicate_key
 from agent_r.schema import SCHEMA_VERSION, SCHEMAS
 from agent_r.services.card.page import render_card
 from agent_r.services.card.pictures import draw
+from agent_r.services.card.tree_picture import draw_tree
 from agent_r.services.manifest import Manifest, number_of, peek, place, sha256
 from agent_r.services.seen import Seen
 from agent_r.services.shards import SHARD_BYTES, ShardWriter
@@ -88,7 +89,8 @@ def export(
             "statistics": written.statistics,
         }
         manifest["history"] = [*history(before, version), entry(manifest)]
-        figures = {f"figures/{p.name}": sha256(p) for p in draw(manifest, staged)}
+        drawn = [*draw(manifest, staged), draw_tree(manifest, staged)]
+        figures = {f"figures/{path.name}": sha256(path) for path in drawn if path is not None}
         manifest["figures"] = figures
         write_bytes(staged / "README.md", render_card(manifest).encode())
         write_json(staged / "manifest.json", manifest)

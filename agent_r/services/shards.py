@@ -175,6 +175,20 @@ def read_columns(version: Path, config: str, columns: list[str]) -> Iterator[tup
                 yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
 
 
+def read_row(version: Path, config: str, name: str) -> Row | None:
+    """The row of that id; no other is made of what is read. None where there is none."""
+    for path in shard_files(version, config):
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                ids = file.read_row_group(group, columns=["id"])["id"].to_pylist()
+                if name in ids:
+                    found: list[Row] = (
+                        file.read_row_group(group).slice(ids.index(name), 1).to_pylist()
+                    )
+                    return found[0]
+    return None
+
+
 def shard_files(version: Path, config: str) -> list[Path]:
     """A config's parquet files, in order."""
     return sorted(p for p in (version / "data" / config).glob("*.parquet"))

@@ -96,6 +96,8 @@ def reproduction(facts: Facts, repo: str) -> str:
         if facts.executed is not False
         else "This executes again every row that its maker executed, and compares all of it:",
         fence("\n".join([*fetch, f"agent-r verify {folder}"]), "console"),
+        "And this shows every tree, every judgement and every row in the browser:",
+        fence(f"agent-r view {folder}", "console"),
     ]
     if facts.tables("sources"):
         parts.append("It is a merge: the versions under *Merged from* say how they were made.")

@@ -15,6 +15,7 @@ from agent_r.services.card.front import front_matter, licence
 from agent_r.services.card.making import citation, licences, limits, making, reproduction
 from agent_r.services.card.markup import code, details, fence, inline, line, lines, number, table
 from agent_r.services.card.numbers import composition, critic, spending
+from agent_r.services.card.tree_picture import ALT, TREE
 from agent_r.services.card.versions import changes, sources
 
 PAPER = "https://arxiv.org/abs/2501.11425"
@@ -134,6 +135,7 @@ def example(facts: Facts) -> str:
         "## One revision",
         f"The task (`sft` row {code(row.get('id'))}, {rewards}):",
         f"> {lines(_ends(task))}",
+        f"![{ALT}]({TREE})" if TREE in facts.table("figures") else "",
         f"The first {left_out} turns are left out." if left_out else "",
         table(("part", "trained", "the agent said →", "the world answered"), turns[left_out:]),
         "*initial* is what the failed and the good path share, *bad* is the failed path up to its "

@@ -19,7 +19,7 @@ FIGURES = {
     "figures/drops.png": "What became of the pairs: kept as revisions, or dropped, by reason",
 }
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-_BAD, _GOOD, _REVISION, _GREY = "#D55E00", "#0072B2", "#009E73", "#999999"
+BAD, GOOD, REVISION, GREY = "#D55E00", "#0072B2", "#009E73", "#999999"
 _LAST = 60  # later steps are drawn here
 _BARS = 10  # of one panel
 
@@ -35,14 +35,15 @@ def draw(manifest: dict[str, Any], folder: Path) -> list[Path]:
         return []
     facts = Facts(manifest)
     drawn = [
-        _save(plot, facts, folder / path)
+        save(plot, facts, folder / path)
         for path, plot in zip(FIGURES, (_rewards, _errors, _rows, _drops), strict=True)
         if (plot is not _drops or not _several(facts))
     ]
     return [path for path in drawn if path is not None]
 
 
-def _save(plot: Callable[[Any, Facts], bool], facts: Facts, path: Path) -> Path | None:
+def save(plot: Callable[[Any, Facts], bool], facts: Facts, path: Path) -> Path | None:
+    """Draw one picture; None where it has nothing to tell."""
     from matplotlib import style
     from matplotlib.figure import Figure
 
@@ -61,9 +62,9 @@ def _rewards(figure: Any, facts: Facts) -> bool:
     """Three histograms above each other: failed, good, revised."""
     executed = ", executed" if facts.executed else ""
     kinds = (
-        ("failed path", _BAD, facts.histogram("reward_bad")),
-        ("good path", _GOOD, facts.histogram("reward_good")),
-        (f"revision{executed}", _REVISION, facts.histogram("reward_revision")),
+        ("failed path", BAD, facts.histogram("reward_bad")),
+        ("good path", GOOD, facts.histogram("reward_good")),
+        (f"revision{executed}", REVISION, facts.histogram("reward_revision")),
     )
     if not all(histogram for _, _, histogram in kinds):
         return False
@@ -105,8 +106,8 @@ def _errors(figure: Any, facts: Facts) -> bool:
     axes = figure.subplots()
     # Each label stands in the empty upper right, in its bars' colour: no legend to decode.
     for shift, name, colour, histogram, height in (
-        (-0.2, "the good path leaves the bad one", _GOOD, fork, 0.96),
-        (0.2, "the first wrong step", _BAD, error, 0.86),
+        (-0.2, "the good path leaves the bad one", GOOD, fork, 0.96),
+        (0.2, "the first wrong step", BAD, error, 0.86),
     ):
         places: dict[int, int] = {}
         for step, n in histogram.items():
@@ -134,14 +135,14 @@ def _rows(figure: Any, facts: Facts) -> bool:
     if not _several(facts):
         return False
     groups = [
-        (f"{title}{_label(key)}", kinds)
+        (f"{title}{label(key)}", kinds)
         for title, name in (("", "env_kind"), ("iteration ", "iteration_kind"))
         for key, kinds in list(facts.crossed(name))[:_BARS]
     ][::-1]
     figure.set_size_inches(7.2, 0.9 + 0.32 * len(groups))
     axes = figure.subplots()
     left = [0] * len(groups)
-    for kind, colour in (("revision", _REVISION), ("good", _GOOD)):
+    for kind, colour in (("revision", REVISION), ("good", GOOD)):
         numbers = [kinds.get(kind, 0) for _, kinds in groups]
         bars = axes.barh(range(len(groups)), numbers, left=left, color=colour)
         labels = [f"{n:,} {kind}" if n > 0.15 * _most(groups) else "" for n in numbers]
@@ -168,10 +169,10 @@ def _drops(figure: Any, facts: Facts) -> bool:
     figure.set_size_inches(7.2, 0.7 + 0.32 * len(bars))
     axes = figure.subplots()
     drawn = axes.barh(
-        range(len(bars)), [n for _, n in bars], color=[_GREY] * len(drops) + [_REVISION]
+        range(len(bars)), [n for _, n in bars], color=[GREY] * len(drops) + [REVISION]
     )
     axes.bar_label(drawn, [f"{n:,}" for _, n in bars], padding=4)
-    axes.set_yticks(range(len(bars)), [_label(name) for name, _ in bars], parse_math=False)
+    axes.set_yticks(range(len(bars)), [label(name) for name, _ in bars], parse_math=False)
     _bare(axes)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
@@ -186,6 +187,6 @@ def _bare(axes: Axes) -> None:
     axes.tick_params(left=False)
 
 
-def _label(name: str) -> str:
+def label(name: str, limit: int = 40) -> str:
     """A name that the font can draw: its letters beyond Latin-1 become question marks."""
-    return line(name, 40).replace("…", "...").encode("latin-1", "replace").decode("latin-1")
+    return line(name, limit).replace("…", "...").encode("latin-1", "replace").decode("latin-1")

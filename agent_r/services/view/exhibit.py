@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agent_r.critique import Critique, Verdict
 from agent_r.dataset import Row
+from agent_r.reasoning import split_reasoning
 from agent_r.revision import Part, TrajectoryPair, loops
 from agent_r.services.harvest import Harvest
 from agent_r.trajectory import Step, StopReason
@@ -43,7 +44,7 @@ def tree_of(row: Row) -> SearchTree:
     nodes = [
         Node(
             parent=told["parent"],
-            step=Step(told["response"], told["action"], told["observation"]) if at else None,
+            step=_step(told) if at else None,
             reward=told["reward"],
             stop=_stop(told["stop"]),
             visits=told["visits"],
@@ -55,6 +56,11 @@ def tree_of(row: Row) -> SearchTree:
         if node.parent is not None:
             nodes[node.parent].children.append(at)
     return SearchTree(row["task"], row["nodes"][ROOT]["observation"], row["seed"], nodes)
+
+
+def _step(told: Row) -> Step:
+    reasoning = told.get("reasoning") or ""  # older files have none
+    return Step(told["response"], told["action"], told["observation"], reasoning)
 
 
 def _stop(reason: str | None) -> StopReason | None:
@@ -123,8 +129,9 @@ def critiques_in(tree: SearchTree, critiques: Sequence[Row]) -> dict[int, Critiq
 
 
 def replies(row: Row) -> list[str]:
-    """What the actor says in a row, turn by turn."""
-    return [m["content"] for m in row["messages"] if m["role"] == "assistant"]
+    """What the actor says in a row, turn by turn, without what it thought before."""
+    said = (m for m in row["messages"] if m["role"] == "assistant")
+    return [split_reasoning(m["content"])[1] if m["train"] else m["content"] for m in said]
 
 
 def follow(tree: SearchTree, responses: Sequence[str]) -> int | None:

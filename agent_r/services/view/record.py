@@ -72,7 +72,8 @@ def record(shown: Exhibit) -> dict[str, Any]:
         "calls": row["calls"],
         "env_steps": row["env_steps"],
         "tokens": [row["prompt_tokens"], row["completion_tokens"]],
-        "replies": dict(getattr(tree, "replies", {})),
+        "replies": tree.replies,
+        "samples": {outcome: texts.place(text) for outcome, text in tree.samples.items()},
         "nodes": nodes,
         "tried": [_tried(tree, shown, one) for one in shown.tried],
         "drops": shown.drops,
@@ -98,8 +99,8 @@ def _node(shown: Exhibit, at: int, texts: _Texts) -> dict[str, Any]:
         "total": told["total_return"],
     }
     step = shown.tree.nodes[at].step
-    if reasoning := getattr(step, "reasoning", ""):
-        node["reasoning"] = texts.place(reasoning)
+    if step is not None and step.reasoning:
+        node["reasoning"] = texts.place(step.reasoning)
     if (critique := shown.critiques.get(at)) is not None:
         node["verdict"] = critique.verdict.value if critique.verdict else "failed"
         node["judge"] = texts.place(critique.text)
@@ -130,6 +131,8 @@ def _row(row: Row, texts: _Texts) -> dict[str, Any]:
     for part in ("messages", "prompt", "chosen", "rejected"):
         if part in row:
             told[part] = _messages(row[part], texts)
+    if any(row.get("reasoning") or ()):
+        told["reasoning"] = [texts.place(thought) for thought in row["reasoning"]]
     if row.get("final_observation"):
         told["final"] = texts.place(row["final_observation"])
     return told

@@ -21,10 +21,14 @@ function compare(tree, view, choose) {
   if (hidden > 1) {
     grid.append(el("button", { class: "cell unfold", onclick: () => { view.shared = true; showBelow(); } }, `… the first ${hidden} steps are the same in all: show them`));
   }
-  for (let at = hidden > 1 ? hidden : 0; at < longest; at++) {
+  const after = view.rest ? longest : Math.max(good.length, turns.length, bad.indexOf(tried.error) + 1) + 1;
+  for (let at = hidden > 1 ? hidden : 0; at < (longest > after + 1 ? after : longest); at++) {
     if (at < tried.fork) grid.append(cell(tree, bad[at], "shared", tried, choose));
     else grid.append(cell(tree, bad[at], "bad", tried, choose), cell(tree, good[at], "good", tried, choose));
     if (row) grid.append(turnCell(turns[at], at));
+  }
+  if (longest > after + 1) {
+    grid.append(el("button", { class: "cell unfold", onclick: () => { view.rest = true; showBelow(); } }, `… ${longest - after} more steps of the bad path: show them`));
   }
   box.append(el("div", { class: "sideways", tabindex: 0, role: "region", "aria-label": "paths side by side" }, grid));
   return box;

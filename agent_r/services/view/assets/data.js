@@ -56,6 +56,7 @@ function grow(tree) {
       if (row[part]) row[part] = row[part].map(([role, text, train]) => ({ role, text: tree.texts[text], train: Boolean(train) }));
     }
     if (row.final != null) row.final = tree.texts[row.final];
+    if (row.reasoning) row.reasoning = row.reasoning.map((text) => tree.texts[text]);
   }
   return tree;
 }

@@ -9,7 +9,7 @@ function inspect(tree, index) {
   }
   box.append(el("h3", {}, `Step ${node.depth} `, verdictChip(node)), factsOf(node));
   if (node.doubt) box.append(el("p", { class: "doubt-note" }, "⚠ ", node.doubt, "."));
-  if (node.reasoning) box.append(el("details", { class: "reasoning" }, el("summary", {}, "Reasoning (not part of the row's reply)"), block(node.reasoning)));
+  if (node.reasoning) box.append(reasoningOf(node.reasoning, "Reasoning, apart from the reply"));
   box.append(el("h4", {}, "The actor"), reply(node.said, node.action));
   if (!node.action) box.append(el("p", { class: "quiet" }, "No action was found in this reply."));
   box.append(el("h4", {}, "The world"), block(node.saw, "saw"));
@@ -19,6 +19,10 @@ function inspect(tree, index) {
     box.append(el("p", { class: "quiet" }, "This dataset holds the verdict, and not the judge's words."));
   }
   return box;
+}
+
+function reasoningOf(text, name) {
+  return el("details", { class: "reasoning" }, el("summary", {}, name), block(text));
 }
 
 const VERDICTS = { Good: "✓ judged Good", Bad: "✕ judged Bad", Uncertain: "? judged Uncertain", failed: "! the judge failed" };

@@ -25,7 +25,7 @@ async function route() {
       return;
     }
     if (mine !== asked) return;
-    Object.assign(view, { tree, line: trees[place], pair: 0, all: false, zoom: null, node: 0, shared: false });
+    Object.assign(view, { tree, line: trees[place], pair: 0, all: false, zoom: null, node: 0, shared: false, rest: false });
     if (tree) view.node = startOf(tree);
   }
   if (view.tree && node && view.tree.nodes[Number(node)]) {

@@ -69,7 +69,7 @@ function nodeOf(tree, node, { x, y }, marks, view, hidden) {
   const shape = end ? svg("rect", { x: x - R, y: y - R, width: 2 * R, height: 2 * R, rx: 2 }) : svg("circle", { cx: x, cy: y, r: node.known ? R : 5 });
   const best = end && node.reward > 0 && node.reward === marks.best;
   const made = svg("g", {
-    class: `node ${kind} ${end ? "end" : ""} ${best ? "best" : ""} ${node.verdict ?? ""} ${node.index === view.node ? "selected" : ""}`,
+    class: `node ${kind} ${end ? "end" : ""} ${best ? "best" : ""} ${CUT_OFF.has(node.stop) ? "cut-off" : ""} ${node.verdict ?? ""} ${node.index === view.node ? "selected" : ""}`,
     "data-node": node.index, tabindex: -1, role: "button", "aria-label": `state ${node.index}`,
   });
   if (node.index === marks.error) made.append(svg("path", { class: "ring", d: `M${x} ${y - 16}L${x + 16} ${y}L${x} ${y + 16}L${x - 16} ${y}Z` }));
@@ -78,11 +78,13 @@ function nodeOf(tree, node, { x, y }, marks, view, hidden) {
   if (node.parent == null) made.append(svg("text", { class: "glyph", x, y: y + 3.5 }, "▸"));
   if (node.verdict) made.append(svg("text", { class: "glyph", x, y: y + 4 }, GLYPH[node.verdict]));
   if (node.doubt) made.append(svg("text", { class: "doubt", x, y: y - 12 }, svg("title", {}, node.doubt), "⚠"));
-  if (end) made.append(svg("text", { class: "ends", x: x + R + 5, y: y + 4 }, `${amount(node.reward)} ${best ? "★ " : ""}${stopWord(node.stop)}`));
+  if (end) made.append(svg("text", { class: "ends", x: x + R + 5, y: y + 4 }, `${amount(node.reward)} ${best ? "★ " : CUT_OFF.has(node.stop) ? "⊗ " : ""}${stopWord(node.stop)}`));
   if (hidden) made.append(svg("text", { class: "more", x, y: y + (node.index === marks.error ? 29 : R + 12) }, `+${hidden}`, svg("title", {}, `${hidden} more from here: press a`)));
   return made;
 }
 
+// Ends that are the server's or the world's doing, and not what the actor came to.
+const CUT_OFF = new Set(["context_overflow", "refused", "no_reply", "cut", "filtered", "failed", "fault"]);
 const stopWord = (stop) => (stop === "terminated" ? "ended" : String(stop).replaceAll("_", " "));
 
 // From the first error over to the good path: where the actor is made to notice.

@@ -40,7 +40,7 @@ function rowOf(row, open) {
 
 function messagesOf(row) {
   let replies = 0;
-  const part = (message) => (message.role === "assistant" ? row.parts?.[replies++] : null);
+  const reply = (message) => (message.role === "assistant" ? { part: row.parts?.[replies], thought: row.reasoning?.[replies++] } : {});
   if (row.config === "preference") {
     return [
       ...row.prompt.map((message) => messageOf(message, "masked")),
@@ -48,13 +48,13 @@ function messagesOf(row) {
       ...row.rejected.map((message) => messageOf(message, "rejected ▼", "rejected")),
     ];
   }
-  const found = row.messages.map((message) => messageOf(message, message.train ? "trained" : "masked", message.train ? "trained" : "", part(message)));
+  const found = row.messages.map((message) => messageOf(message, message.train ? "trained" : "masked", message.train ? "trained" : "", reply(message)));
   if (row.final) found.push(el("p", { class: "quiet" }, "Not in the row's messages, the world's last answer: ", short(row.final, 300)));
   return found;
 }
 
-function messageOf(message, fate, className = "", part = "") {
+function messageOf(message, fate, className = "", { part = "", thought = "" } = {}) {
   return el("div", { class: `message ${message.role} ${className || "masked"}` },
     el("span", { class: "gutter" }, el("b", {}, message.role), part ? el("span", {}, part) : null, el("span", { class: "fate" }, fate)),
-    block(message.text));
+    el("div", {}, block(message.text), thought ? reasoningOf(thought, "Reasoning: the column `reasoning`, and not in the message") : null));
 }

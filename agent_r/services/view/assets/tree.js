@@ -1,6 +1,6 @@
 // The page of one tree: its facts, its pairs, the picture with the chosen step, and what follows.
 
-const view = { tree: null, line: null, node: 0, pair: 0, all: false, zoom: null, shared: false };
+const view = { tree: null, line: null, node: 0, pair: 0, all: false, zoom: null, shared: false, rest: false };
 let drawn = null; // the picture as it stands
 
 function showTree() {
@@ -13,7 +13,7 @@ function showTree() {
     return;
   }
   main.replaceChildren(el("article", {},
-    titleOf(line), factsLine(tree, line), pairTabs(tree),
+    titleOf(line), factsLine(tree, line), replies(tree), pairTabs(tree),
     el("div", { class: "stage" },
       el("div", { class: "canvas-box" }, tools(), el("div", { id: "canvas", tabindex: 0, role: "application", "aria-label": "the tree; arrows move from state to state" }), legend()),
       el("div", { id: "inspect" })),
@@ -37,9 +37,17 @@ function factsLine(tree, line) {
     plural(tree.calls, "request"), plural(line.judged, "judged step"), `${plural(line.good, "good row")}`];
   if (line.depth) facts.splice(1, 0, `depth ${line.depth}`);
   const box = el("p", { class: "facts quiet" }, facts.map((fact) => short(fact, 80)).join(" · "));
-  const odd = Object.entries(tree.replies).filter(([kind, n]) => n && kind !== "action");
-  if (odd.length) box.append(el("span", { class: "odd" }, ` · replies without a step: ${odd.map(([kind, n]) => `${number(n)} ${kind}`).join(", ")}`));
   return box;
+}
+
+// Replies that became no step, with one of each to read: an unhealthy share is seen here.
+function replies(tree) {
+  const odd = Object.entries(tree.replies).filter(([kind, n]) => n && kind !== "action");
+  if (!odd.length) return null;
+  const all = Object.values(tree.replies).reduce((a, b) => a + b, 0);
+  return el("details", { class: "odd" },
+    el("summary", {}, `Of ${plural(all, "reply", "replies")}: ${odd.map(([kind, n]) => `${number(n)} ${kind}`).join(", ")}`),
+    ...Object.entries(tree.samples).map(([kind, text]) => el("div", {}, el("h4", {}, `The first: ${kind}`), block(tree.texts[text]))));
 }
 
 function pairTabs(tree) {
