@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from agent_r.critique import Critique, Verdict
 from agent_r.services.harvest import Harvest
 from agent_r.services.view.page import write_page
 from agent_r.services.view.path import collection
+from agent_r.trajectory import StopReason
 
 WIDE, NARROW = (1600, 1000), (400, 850)
 
@@ -218,6 +220,30 @@ async def test_bad_good_and_revision_stand_side_by_side_with_what_is_trained(
     messages = await row.locator(".message .fate").all_text_contents()
     assert messages == ["masked"] * 8 + ["trained"]
     assert "It is lost." in await row.locator(".message.trained .text").inner_text()
+    clean(page)
+
+
+async def test_reasoning_ends_of_the_servers_and_replies_without_a_step_are_told_apart(
+    browser: Browser, tmp_path: Path
+) -> None:
+    tree = small_tree("plain task", "A room.")
+    said = tree.nodes[4].step
+    assert said is not None
+    tree.nodes[4].step = replace(said, reasoning="Is it edible?")
+    tree.nodes[5].stop = StopReason.CUT
+    tree.replies, tree.samples = {"action": 5, "cut": 2}, {"cut": "Thought: and so"}
+    plant(tmp_path / "work", tree, small_harvest(tree, "It is lost."))
+    path = write_page(collection(tmp_path / "work"), tmp_path / "page.html").path
+    page = await opened(browser, path)
+    await page.locator(".line").click()
+    await page.wait_for_selector("svg.tree")
+    assert "0 ⊗ cut" in (await page.locator("svg.tree").text_content() or "")
+    assert "Is it edible?" not in await page.inner_text("#inspect")
+    await page.locator("#inspect .reasoning summary").click()
+    assert "Is it edible?" in await page.inner_text("#inspect .reasoning")
+    assert await page.inner_text(".odd summary") == "Of 7 replies: 2 cut"
+    await page.locator(".odd summary").click()
+    assert "Thought: and so" in await page.inner_text(".odd")
     clean(page)
 
 

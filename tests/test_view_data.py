@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,8 @@ from view_trees import EVIL, TASK, embedded, many, plant, small_harvest, small_t
 
 from agent_r.critique import Critique, Verdict
 from agent_r.errors import DatasetError, StoreError, UnknownTask
+from agent_r.services.card.tree_picture import TREE, draw_tree
+from agent_r.services.manifest import read_manifest
 from agent_r.services.view.doubts import FELL, REPEATED, Doubts, against
 from agent_r.services.view.exhibit import tried_in
 from agent_r.services.view.page import write_page
@@ -26,6 +29,7 @@ from agent_r.services.view.record import line, record
 from agent_r.services.view.work import Work
 from agent_r.trajectory import StopReason
 from flows.cli import main
+from flows.view import hint
 
 ROOT = Path(__file__).parent.parent
 
@@ -246,3 +250,30 @@ def test_the_page_is_opened_in_a_browser_with_windows_and_never_in_the_terminal(
                 break
             subprocess.run(["sleep", "0.1"], check=True)
         assert opened.exists() == seen
+
+
+def test_the_end_of_a_run_says_how_to_look_as_a_shell_takes_it() -> None:
+    assert (
+        hint("datasets_out/my data/v1.1") == "look at it: agent-r view 'datasets_out/my data/v1.1'"
+    )
+
+
+def test_a_card_draws_the_tree_of_its_example_and_names_the_command(
+    made: Made, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    manifest = read_manifest(made.version)
+    card = (made.version / "README.md").read_text(encoding="utf-8")
+    assert TREE in manifest["figures"]
+    assert f"]({TREE})" in card
+    assert "agent-r view path/to/v1.1" in card
+    again = tmp_path / "again"
+    shutil.copytree(made.version / "data", again / "data")
+    drawn = draw_tree(manifest, again)
+    assert drawn is not None
+    assert drawn.read_bytes() == (made.version / TREE).read_bytes()
+    assert drawn.stat().st_size < 100_000
+
+
+def test_a_version_without_an_example_has_no_tree_drawn(tmp_path: Path) -> None:
+    assert draw_tree({"statistics": {"example": None}}, tmp_path) is None
