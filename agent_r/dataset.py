@@ -286,12 +286,13 @@ def mix(
 
     Proportional sampling (paper, section 4.1: L = eta (good + revision) + (1 - eta) general, with
     eta = 0.2). All agent rows are kept, unless revisions would be more than the share `revisions`
-    of them; general rows are drawn, with repetition once all have been used.
+    of them (all of them are dropped where there is no good row, and the share is not 1); general
+    rows are drawn, with repetition once all have been used.
     """
     rng = random.Random(seed)
     revised = [row for row in agent if row["kind"] == "revision"]
     good = [row for row in agent if row["kind"] != "revision"]
-    if good and revisions < 1.0:
+    if revisions < 1.0:
         most = round(len(good) * revisions / (1.0 - revisions))
         revised = rng.sample(revised, min(len(revised), most))
     own = good + revised

@@ -37,6 +37,15 @@ def actor_name(config: Config, *, model: Path | None, trained: int) -> str:
     return model_name(model)
 
 
+def fine_tunings(trained: int | None, iteration: int) -> int:
+    """How many an iteration's actor has had: one after each iteration before it, unless told.
+
+    >>> fine_tunings(None, 2), fine_tunings(0, 2)
+    (1, 0)
+    """
+    return iteration - 1 if trained is None else trained
+
+
 def after(endpoint: OpenAIEndpoint, trained: int) -> OpenAIEndpoint:
     """The endpoint's model as it is called after so many fine-tunings.
 

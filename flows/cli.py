@@ -106,6 +106,9 @@ def parser() -> argparse.ArgumentParser:
     )
     _settings(command)
     command.add_argument("--model", default="", help="folder of an embedded model to measure")
+    command.add_argument(
+        "--trained", type=_count, default=0, help="fine-tunings so far: {iteration} in its name"
+    )
 
     _dataset_commands(commands)
 
@@ -164,7 +167,7 @@ def _dataset_commands(commands: Any) -> None:
 
     command = _command(commands, "pull", do.run_pull, "fetch a version from the Hub, and check it")
     command.add_argument("address", help=f"owner/name@v{SCHEMA_VERSION}.3; owner/name: the newest")
-    command.add_argument("--out", type=Path, default=Path("datasets_out"))
+    command.add_argument("--out", type=Path, help="instead of the config's dataset.out")
     _settings(command)
 
     command = _command(commands, "diff", do.run_diff, "what changed from one version to another")
@@ -208,6 +211,10 @@ def _natural(text: str) -> int:
     if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1")
     return int(text)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _natural(text)
 
 
 def show_progress() -> None:

@@ -14,6 +14,7 @@ from agent_r.services.manifest import Manifest
 from agent_r.services.nights import Ground
 from agent_r.services.plan import dataset_folder
 from agent_r.settings import Config
+from flows.actors import fine_tunings
 from flows.artifacts import announce_folder, announce_written, show_version
 from flows.grow import Grown, growing, planned, ready
 from flows.hub_access import hub_of
@@ -42,7 +43,7 @@ class Collected(Grown):
 )
 @fails_in_one_line
 async def collect(
-    config: Config = Config(), iteration: int = 1, model: str = "", trained: int = 0
+    config: Config = Config(), iteration: int = 1, model: str = "", trained: int | None = None
 ) -> Collected:
     """Explore tasks, find the actor's first errors, verify revisions, write a dataset version.
 
@@ -51,8 +52,10 @@ async def collect(
         iteration: Which iteration of Agent-R this is, from 1: it chooses the tasks and alpha.
             A continual run counts for itself.
         model: Folder of the embedded model to use; empty means the endpoint's own.
-        trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
+        trained: How many fine-tunings the actor has had, which fills {iteration} in the model's
+            name; empty: one for each iteration before this one.
     """
+    trained = fine_tunings(trained, iteration)
     await preflight(config, Needs(acts=True, model=model, trained=trained))
     ground = _ground(config, iteration)
     iteration = ground.first if config.continual else iteration

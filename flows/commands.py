@@ -101,10 +101,10 @@ def run_train(arguments: argparse.Namespace) -> int:
 def run_measure(arguments: argparse.Namespace) -> int:
     """Print success and recovery."""
     config = settings(arguments)
-    flow_ready(config, acts=True, model=arguments.model)
+    flow_ready(config, acts=True, model=arguments.model, trained=arguments.trained)
     from flows.measure import measure
 
-    measured = run(measure(config, arguments.model))
+    measured = run(measure(config, arguments.model, arguments.trained))
     say(measured.notes())
     print(f"{measured.actor}: success {measured.success} of {measured.success.n}, "
           f"recovery {measured.recovery} of {measured.recovery.n}")  # fmt: skip
@@ -138,7 +138,8 @@ def run_pull(arguments: argparse.Namespace) -> int:
     if address is None:
         raise ConfigError(f"'{arguments.address}' is no address like owner/name@v1.3")
     hub = asyncio.run(hub_of(config.hub, address.repo))
-    got = pull(hub, address.tag, arguments.out / address.repo.rpartition("/")[2])
+    out = arguments.out or Path(config.dataset.out)
+    got = pull(hub, address.tag, out / address.repo.rpartition("/")[2])
     print(f"{got.path}: {got.rows}, digest {got.digest[:12]}")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 from agent_r.dataset import Row
@@ -22,7 +23,8 @@ async def general_rows(config: Config, *, seed: int) -> list[Row]:
     if not config.train.general:
         return []
     if config.train.general != "demonstrations":
-        return read_general(Path(config.train.general))
+        rows, most = read_general(Path(config.train.general)), config.train.general_rows
+        return random.Random(seed).sample(rows, most) if len(rows) > most else rows
     episodes = -(-config.train.general_rows // ROWS_PER_EPISODE)
     return await demonstrations(_textcraft(config), episodes=episodes, seed=seed)
 

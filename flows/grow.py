@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from agent_r import closing
 from agent_r.actor import Actor
+from agent_r.config import digest
 from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
 from agent_r.services import ledger
@@ -32,7 +33,7 @@ from agent_r.services.woods import Woods
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
 from agent_r.together import each
-from flows.actors import acting, as_trained, first_model
+from flows.actors import acting, as_trained, fine_tunings, first_model
 from flows.preflight import Needs, preflight
 from flows.states import fails_in_one_line
 from flows.worlds import worlds_of
@@ -81,7 +82,11 @@ class Grown(BaseModel):
 @flow(name="grow", persist_result=False)
 @fails_in_one_line
 async def grow(
-    config: Config = Config(), iteration: int = 1, model: str = "", trained: int = 0, part: str = ""
+    config: Config = Config(),
+    iteration: int = 1,
+    model: str = "",
+    trained: int | None = None,
+    part: str = "",
 ) -> Grown:
     """Explore and revise trees; `collect` makes a dataset of them.
 
@@ -89,9 +94,11 @@ async def grow(
         config: All settings; `dataset.store` is what machines share.
         iteration: Which iteration of Agent-R this is, from 1: it chooses the tasks and alpha.
         model: Folder of the embedded model to use; empty means the endpoint's own.
-        trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
+        trained: How many fine-tunings the actor has had, which fills {iteration} in the model's
+            name; empty: one for each iteration before this one.
         part: This machine's share of the trees, as 3/16; empty means all of them.
     """
+    trained = fine_tunings(trained, iteration)
     await preflight(config, Needs(acts=True, model=model, trained=trained))
     tasks = part_of(planned(config, iteration), part)
     async with ready(config, iteration, model, trained) as (woods, actor):
@@ -164,7 +171,8 @@ async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: 
         what = ", ".join(f"{n} {kind}" for kind, n in stage.failed.items())
         raise EndpointUnavailable(f"not one of {len(tasks)} trees was finished ({what})")
     woods.leave()
-    account = work_folder(config) / f"spent-{woods.key}-{len(tasks)}.json"
+    which = digest(*(f"{task.world}/{task.id}/{task.again}" for task in tasks))
+    account = work_folder(config) / f"spent-{woods.key}-{which}.json"
     seconds = time.monotonic() - began
     spent = ledger.add(account, actor.usage, seconds)
     prompt, completion = budget.tokens

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from agent_r.config import digest
 from agent_r.errors import ConfigError
 from agent_r.services.hub.pull import Address, pull
 from agent_r.services.plan import work_folder
@@ -36,7 +37,9 @@ async def local_version(version: str, config: Config) -> Path:
     address = published_address(version)
     if address is None:
         return Path(version)
-    folder = work_folder(config) / "hub" / address.repo.replace("/", "--")
+    # Two Hubs may each have a repository of that name.
+    whose = f"-{digest(config.hub.endpoint)[:8]}" if config.hub.endpoint else ""
+    folder = work_folder(config) / "hub" / (address.repo.replace("/", "--") + whose)
     if (folder / address.tag).exists():  # a tag never moves: what was fetched is what it names
         return folder / address.tag
     hub = await hub_of(config.hub, address.repo)

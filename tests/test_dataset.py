@@ -257,6 +257,8 @@ def test_the_mixture_is_a_matter_of_its_seed() -> None:
     assert drawn[0] != drawn[2]
 
 
-def test_without_good_rows_or_general_rows_what_there_is_is_kept() -> None:
-    assert kinds(mix(agent(0, 5), [], eta=0.2, revisions=0.5, seed=0)) == (0, 5, 0)
+def test_the_share_of_revisions_counts_also_where_no_row_is_good() -> None:
+    assert kinds(mix(agent(0, 5), [], eta=0.2, revisions=0.5, seed=0)) == (0, 0, 0)
+    assert kinds(mix(agent(0, 5), [], eta=0.2, revisions=1.0, seed=0)) == (0, 5, 0)
+    assert kinds(mix(agent(1, 5), [], eta=0.2, revisions=0.5, seed=0)) == (1, 1, 0)
     assert mix([], general(5), eta=0.2, revisions=0.5, seed=0) == []

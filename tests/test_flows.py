@@ -18,7 +18,7 @@ from prefect import Flow
 from prefect.client.schemas.objects import State, StateType
 from prefect.testing.utilities import prefect_test_harness
 
-from agent_r.errors import AgentRError
+from agent_r.errors import AgentRError, EndpointError
 from agent_r.services.audit import audit
 from agent_r.services.manifest import read_manifest
 from agent_r.settings import Config
@@ -222,7 +222,7 @@ async def test_the_loop_publishes_each_version_and_trains_on_what_the_hub_gives_
         assert [p.commit for p in published if p] == [repo.tags["v1.1"], repo.tags["v1.2"]]
         assert len(repo.history(repo.head)) == 3  # the Hub's own first one, and ours
         for it in report.iterations:
-            fetched = tmp_path / "demo/work/hub/tester--recovery" / it.built.dataset.version
+            [fetched] = (tmp_path / "demo/work/hub").glob(f"tester--*/{it.built.dataset.version}")
             assert read_manifest(fetched)["content_digest"] == it.built.dataset.digest
             assert (Path(it.model) / "config.json").read_text() == str(
                 sum(it.training_rows.values())
@@ -231,3 +231,29 @@ async def test_the_loop_publishes_each_version_and_trains_on_what_the_hub_gives_
         again = await self_train(settings)
         assert [it.published for it in again.iterations] == published
         assert {method for method, _ in hub.requests[done:]} <= {"GET", "HEAD"}
+
+
+async def test_equal_parts_of_one_iteration_have_an_account_each(tmp_path: Path) -> None:
+    parts = [await grow(config(tmp_path), part=f"{n}/2") for n in (1, 2)]
+    assert [part.trees for part in parts] == [5, 5]
+    assert len(list((tmp_path / "demo/work").glob("spent-*.json"))) == 2
+    assert [part.usage["requests"] for part in parts] == [
+        (await grow(config(tmp_path / name), part=part)).usage["requests"]
+        for name, part in (("a", "1/2"), ("b", "2/2"))
+    ]
+
+
+async def test_the_second_iteration_asks_for_the_model_of_the_first_training(
+    tmp_path: Path,
+) -> None:
+    def says(body: dict[str, Any], k: int) -> str:
+        return "Judgement: Good" if "Judgement" in str(body["messages"][-1]) else "Action: look"
+
+    with FaultyEndpoint(models=("tiny-1", "tiny-7"), says=says) as server:
+        endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny-{iteration}"}
+        settings = config(tmp_path, endpoint=endpoint, trees=1)
+        assert (await grow(settings, iteration=2)).actor == "tiny-1"
+        assert (await grow(settings, iteration=2, trained=7)).actor == "tiny-7"
+        assert {received.body["model"] for received in server.completions} == {"tiny-1", "tiny-7"}
+        with pytest.raises(EndpointError, match="does not serve the model 'tiny-0'"):
+            await grow(settings)

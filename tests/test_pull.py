@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Made
 from hub_faults import Fault, Status
-from hub_server import LoopbackHub
+from hub_server import WRITE, LoopbackHub
 from hub_store import Change
 from publishing import REPO, hub_at, next_of, send
 
@@ -17,6 +17,7 @@ from agent_r.services.export import export
 from agent_r.services.hub.pull import newest_published, pull
 from agent_r.services.manifest import read_manifest
 from agent_r.services.shards import read_rows
+from flows.cli import main
 
 
 def test_what_was_published_comes_back_by_its_tag(
@@ -128,3 +129,20 @@ def test_a_new_folder_numbers_on_from_the_hub_and_knows_equal_rows(
     fresh = tmp_path / "fresh"
     assert export(every, fresh, provenance=lambda: told, elsewhere=on_hub).version == "v1.1"
     assert export(every[1:], fresh, provenance=lambda: told, elsewhere=on_hub).version == "v1.3"
+
+
+def test_the_command_pulls_to_where_the_config_keeps_datasets(
+    made: Made, hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(hub_at(hub.url), made.version)
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    monkeypatch.chdir(tmp_path)
+    Path("my.toml").write_text(f"[hub]\nendpoint = '{hub.url}'\n[dataset]\nout = 'kept'\n")
+    assert main(["pull", REPO, "--config", "my.toml"]) == 0
+    assert main(["pull", REPO, "--config", "my.toml", "--out", "elsewhere"]) == 0
+    name = REPO.rpartition("/")[2]
+    folders = (path.parent for path in tmp_path.rglob("manifest.json"))
+    assert sorted(folder.relative_to(tmp_path).as_posix() for folder in folders) == [
+        f"elsewhere/{name}/v1.1",
+        f"kept/{name}/v1.1",
+    ]

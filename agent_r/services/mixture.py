@@ -34,11 +34,17 @@ def training_rows(
         raise ConfigError(
             "the dataset has no row to train on: explore more trees, or lower revision.alpha"
         )
+    share = config.train.revision_share
+    if share < 1.0 and all(row["kind"] == "revision" for row in agent):
+        raise ConfigError(
+            f"train.revision_share = {share:g} leaves no row to train on: the dataset has "
+            "revisions alone; set it to 1 to train on them, or explore more trees"
+        )
     mixed = mix(
         agent,
         general,
         eta=config.train.eta if general else 1.0,
-        revisions=config.train.revision_share,
+        revisions=share,
         seed=seed,
     )
     counts = Counter(str(row.get("kind", "general")) for row in mixed)

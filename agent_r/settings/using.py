@@ -80,7 +80,11 @@ class TrainConfig(Settings):
         description="JSONL of general chat rows ({messages: […]}), or `demonstrations`: the "
         "world's own expert, where it has one, on tasks that are neither explored nor tested",
     )
-    general_rows: Positive = Field(2000, description="general rows to draw from")
+    general_rows: Positive = Field(
+        2000,
+        description="general rows to draw from: of a file so many at random, where it has more; of "
+        "demonstrations about so many are made",
+    )
     accumulate: bool = Field(True, description="train on the rows of earlier iterations too")
     restart: bool = Field(
         False, description="fine-tune the first model each time, not the one before"
@@ -92,7 +96,9 @@ class TrainConfig(Settings):
         description="share of good and revision rows; the rest is general data (paper: 0.2)",
     )
     revision_share: Fraction = Field(
-        0.5, description="at most this share of the agent's rows are revisions, the rest good"
+        0.5,
+        description="at most this share of the agent's rows are revisions, the rest good: others "
+        "are dropped at random; where no row is good, only 1 lets revisions be trained on",
     )
 
     @model_validator(mode="after")
