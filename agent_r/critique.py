@@ -21,6 +21,7 @@ from agent_r.prompts import judge_request
 from agent_r.reading import DEFAULT, Grammar, answer
 from agent_r.sampling import USABLE
 from agent_r.settings import CritiqueConfig
+from agent_r.spellings import invented
 from agent_r.together import each
 from agent_r.tree import SearchTree
 
@@ -28,6 +29,7 @@ from agent_r.tree import SearchTree
 _JUDGEMENT = re.compile(
     r"(?<![a-z])judge?ment[\W_]{0,6}(good|bad|uncertain)(?![a-z])", re.IGNORECASE
 )
+_CLOSED = re.compile(r"[\"'*_`.!)\]}]*")  # what may follow a verdict and belongs to it
 VERDICT, NO_VERDICT = "with a verdict", "without a verdict"  # kinds of a judge's reply
 _MAX_REASON = 2_000  # characters; a judge that runs on is cut
 
@@ -120,15 +122,18 @@ async def judge_step(
 def read_judgement(reply: Completion, grammar: Grammar = DEFAULT) -> Critique:
     """A judge's reply: its verdict, and why; what kind of reply it was is in `replies`.
 
-    Reasoning holds no verdict, and a text that was cut after its verdict ends there.
+    Reasoning holds no verdict. A judge that runs on has said its own before it invents an
+    observation, and nothing after its verdict is trained.
     """
     reading = answer(reply, grammar)
-    critique = replace(parse_verdict(reading.text), reasoning=reading.reasoning)
+    text = reading.text
+    if (first := _JUDGEMENT.search(text)) is not None:
+        text = text[: first.end() + invented(text[first.end() :], grammar)]
+    critique = replace(parse_verdict(text), reasoning=reading.reasoning)
     if critique.verdict is not None:
-        if reply.finish_reason == "length":
-            ends = list(_JUDGEMENT.finditer(critique.text))[-1].end()
-            critique = replace(critique, text=critique.text[:ends])
-        return replace(critique, replies={VERDICT: 1})
+        end = list(_JUDGEMENT.finditer(text))[-1].end()
+        closed = _CLOSED.match(text, end)
+        return replace(critique, text=text[: closed.end() if closed else end], replies={VERDICT: 1})
     kind = NO_VERDICT if reading.outcome in USABLE else reading.outcome.value
     return replace(critique, replies={kind: 1})
 

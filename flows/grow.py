@@ -22,6 +22,7 @@ from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
 from agent_r.services import ledger
 from agent_r.services.budget import Budget, Budgeted
+from agent_r.services.early_stop import EarlyStop
 from agent_r.services.forest import Forest
 from agent_r.services.lineage import enter
 from agent_r.services.plan import part_of, shards, tasks_of_iteration, work_folder
@@ -150,6 +151,7 @@ async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: 
 
     Raises:
         BudgetSpent, EndpointUnavailable: not one tree was finished.
+        NothingMade: the first trees have shown that nothing can come.
     """
     began, config = time.monotonic(), woods.config
     gc.freeze()  # what is loaded by now stays: looking through it takes a third of a second
@@ -160,6 +162,7 @@ async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: 
         budget,
         asyncio.Semaphore(at_once(config.endpoint.concurrency)),
         Progress(f"iteration {iteration}", len(tasks), "trees"),
+        EarlyStop(config, config.revision_at(iteration), len(tasks)),
     )
     stage.progress.details = functools.partial(details, stage, actor)
     await each(shards(tasks), functools.partial(grow_shard, stage=stage))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
 from prefect import flow
 
-from agent_r.errors import BudgetSpent
+from agent_r.errors import BudgetSpent, NothingMade
 from agent_r.services.budget import prices
 from agent_r.services.evaluation import Opened
 from agent_r.services.nights import Ground
@@ -22,6 +23,8 @@ from flows.preflight import loops, preflight
 from flows.publish import publish
 from flows.states import fails_in_one_line, nothing_new, run_id
 from flows.train import train
+
+_log = logging.getLogger("agent_r.progress")
 
 
 @flow(name="self-train", flow_run_name="self-train-{config.dataset.name}", persist_result=False)
@@ -62,18 +65,20 @@ class Loop:
         self.stopped = ""  # by which limit of the budget
 
     async def run(self, ground: Ground) -> None:
-        """All iterations of this ground; where the budget ends sooner, it is not finished.
+        """All iterations of this ground; where one cannot be made, it is not finished.
 
         Raises:
             BudgetSpent: it was before one tree was finished.
+            NothingMade: the first iteration gave nothing to train on.
         """
         last = ground.first + self.config.iterations - 1
         for iteration in range(ground.first, last + 1):
             try:
                 await self.iterate(iteration)
-            except BudgetSpent:
+            except (BudgetSpent, NothingMade) as end:
                 if not self.reports:
                     raise
+                _log.warning("iteration %d ends the run: %s", iteration, end)
                 return
             if self.stopped:
                 return  # what there is was published, trained on and measured

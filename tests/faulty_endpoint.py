@@ -95,7 +95,8 @@ class FaultyEndpoint:
         models: names that `/v1/models` lists, and the only ones served; None: no such route, and
             any name is served.
         ignores_n: every reply has one choice.
-        says: the text of a choice, by the request's body and its place; in place of "reply …".
+        says: the text of a choice, by the request's body and its place, in place of "reply …"; or
+            the message with all that is odd about it, its `finish_reason` among it.
         delay_s: how long each completion takes.
     """
 
@@ -106,7 +107,7 @@ class FaultyEndpoint:
         models: Sequence[str] | None = ("tiny",),
         ignores_n: bool = False,
         delay_s: float = 0.0,
-        says: Callable[[dict[str, Any], int], str] | None = None,
+        says: Callable[[dict[str, Any], int], str | dict[str, Any]] | None = None,
     ) -> None:
         self._says = says
         self.received: list[Received] = []
@@ -193,14 +194,23 @@ class FaultyEndpoint:
         n = n if fault.choices is None else fault.choices
         seed = asked["seed"] if "seed" in asked else next(self._unseeded)
         content = fault.content
-        texts = [content and content.replace("{k}", str(seed + place)) for place in range(n)]
+        texts: list[Any] = [
+            content and content.replace("{k}", str(seed + place)) for place in range(n)
+        ]
         if self._says is not None and content == Fault().content:
             texts = [self._says(asked, place) for place in range(n)]
-        said = [{"role": "assistant", "content": text} for text in texts]
+        said = [
+            {"role": "assistant"} | (text if isinstance(text, dict) else {"content": text})
+            for text in texts
+        ]
         page = {
             "object": "chat.completion",
             "choices": [
-                {"index": place, "message": message, "finish_reason": fault.finish_reason}
+                {
+                    "index": place,
+                    "finish_reason": message.pop("finish_reason", fault.finish_reason),
+                    "message": message,
+                }
                 for place, message in enumerate(said)
             ],
             "usage": {

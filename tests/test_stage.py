@@ -65,7 +65,7 @@ def say(texts: Sequence[str], seed: int, k: int) -> str:
     """A reply that depends on the request alone."""
     if texts[-1].endswith(JUDGE):
         bad = any(word in texts[-2] for word in ("drop", "jump"))
-        return f"I see.\nJudgement: {'Bad' if bad else 'Good'}"
+        return f"I see it is of no use.\nJudgement: {'Bad' if bad else 'Good'}"
     rng = random.Random(f"{seed} {k} {len(texts)} {texts[-1]}")
     return f"Thought: I try.\nAction: {rng.choice(ACTIONS)}"
 

@@ -22,6 +22,7 @@ from agent_r.errors import (
     UnknownTask,
 )
 from agent_r.services.budget import Budget
+from agent_r.services.early_stop import EarlyStop
 from agent_r.services.progress import Progress
 from agent_r.services.woods import Trees
 from agent_r.together import each, first_of
@@ -43,6 +44,7 @@ class Stage:
     budget: Budget
     places: asyncio.Semaphore
     progress: Progress
+    early_stop: EarlyStop | None = None
     finished: int = 0  # trees with a harvest, those of earlier runs among them
     in_flight: int = 0
     failed: Counter[str] = field(default_factory=Counter)  # trees given up, by kind
@@ -59,6 +61,7 @@ class Stage:
 
         Raises:
             EndpointDown, EndpointRejected, StoreError: the other trees would fail as well.
+            NothingMade: nothing can come of the other trees either.
         """
         running: list[asyncio.Task[bool]] = []
         found = 0
@@ -71,6 +74,7 @@ class Stage:
                     if there[place % LOOKED_UP]:
                         found += 1
                         self.trees.tidy(task)
+                        await self._recall(task)
                         self._finish()
                     elif await self._begin():
                         running.append(group.create_task(self._one(task)))
@@ -133,10 +137,19 @@ class Stage:
         """Prompt and completion tokens of a tree and its harvest."""
         tree = await self.trees.explore(self.actor, task)
         harvest = await self.trees.revise(self.actor, task)
+        if self.early_stop is not None:
+            self.early_stop.see(tree, harvest)
         return (
             tree.prompt_tokens + harvest.prompt_tokens,
             tree.completion_tokens + harvest.completion_tokens,
         )
+
+    async def _recall(self, task: TaskSpec) -> None:
+        """What an earlier run has made counts as well, as long as that has shown no pair."""
+        if self.early_stop is None or not self.early_stop.looking:
+            return
+        if (reaped := await self.trees.reaped(task)) is not None:
+            self.early_stop.see(*reaped)
 
     def _give_up(self, task: TaskSpec, failure: AgentRError) -> None:
         """The others go on, unless they would fail as well."""

@@ -106,6 +106,9 @@ class BudgetConfig(Settings):
     tokens: int = Field(0, ge=0, description="prompt and sampled tokens together")
     money: float = Field(0.0, ge=0, description="in the unit of the endpoint's prices")
     minutes: float = Field(0.0, ge=0, description="of the clock on the wall")
+    fruitless_trees: int = Field(
+        24, ge=0, description="trees without any pair after which a run is stopped; 0: never"
+    )
 
     @property
     def limits(self) -> bool:
@@ -117,4 +120,5 @@ class BudgetConfig(Settings):
             tokens=max(self.tokens - int(tokens), 1) if self.tokens else 0,
             money=max(self.money - money, 1e-9) if self.money else 0.0,
             minutes=max(self.minutes - minutes, 1e-9) if self.minutes else 0.0,
+            fruitless_trees=self.fruitless_trees,
         )
