@@ -24,6 +24,7 @@ from agent_r.trajectory import Step, Trajectory
 from agent_r.tree import Node, SearchTree
 
 Row = dict[str, Any]
+TRAINED = (Part.SIGNAL, Part.GOOD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,12 @@ def to_messages(messages: Sequence[Message], trained: Iterable[bool]) -> list[Ro
 
 
 def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Row:
-    """A revision trajectory as an `sft` row; only the signal and the good tail are trained."""
+    """A revision trajectory as an `sft` row; only the signal and the good tail are trained.
+
+    A reply without an action is trained nowhere: the world was not asked.
+    """
     tree = origin.tree
-    trained = [turn.part in (Part.SIGNAL, Part.GOOD) for turn in revision.turns]
+    trained = [turn.part in TRAINED and bool(turn.step.action) for turn in revision.turns]
     *messages, last = origin.conversation([turn.step for turn in revision.turns], trained)
     wrong = tree.path(revision.pair.bad)[revision.error.position]
     judged = critiques.get(wrong)
@@ -143,9 +147,9 @@ def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Ro
 
 
 def good_row(origin: Origin, episode: Trajectory) -> Row:
-    """A good trajectory as an `sft` row; every reply is trained."""
+    """A good trajectory as an `sft` row; every reply with an action is trained."""
     steps = episode.steps
-    *messages, last = origin.conversation(steps, [True] * len(steps))
+    *messages, last = origin.conversation(steps, [bool(step.action) for step in steps])
     return {
         "id": origin.name("good", messages),
         "messages": messages,
@@ -168,10 +172,15 @@ def good_row(origin: Origin, episode: Trajectory) -> Row:
     }
 
 
-def preference_row(origin: Origin, revision: Revision) -> Row:
-    """What to do at the fork, and what not to: one step each way (DPO, TRL's layout)."""
+def preference_row(origin: Origin, revision: Revision) -> Row | None:
+    """What to do at the fork, and what not to: one step each way (DPO, TRL's layout).
+
+    None where the good way goes on without an action: that is nothing to prefer.
+    """
     tree, fork = origin.tree, revision.pair.fork
     bad, good = tree.steps(revision.pair.bad), tree.steps(revision.pair.good)
+    if not good[fork].action:
+        return None
     shared = conversation(origin.info.instruction, tree.prompt, bad[:fork])
     content = {
         "prompt": [_plain(message) for message in shared],

@@ -164,11 +164,14 @@ def splice(
     config: RevisionConfig,
     rng: random.Random,
 ) -> Revision:
-    """Join initial, bad (the error included), signal and good tail; nothing is executed yet."""
+    """Join initial, bad (the error included), signal and good tail; nothing is executed yet.
+
+    A step of the good tail without an action is left out: it did nothing, and would be trained.
+    """
     bad, good = tree.steps(pair.bad), tree.steps(pair.good)
     turns = [Turn(step, Part.INITIAL) for step in bad[: pair.fork]]
     turns += [Turn(step, Part.BAD) for step in bad[pair.fork : error.position + 1]]
-    tail = good[pair.fork :]
+    tail = [step for step in good[pair.fork :] if step.action]
     thought, source = revision_signal(critique, config=config, rng=rng)
     if config.placement == "turn":
         said = with_action(thought, REVISE, tail[0].response, tail[0].action)

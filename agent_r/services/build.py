@@ -137,7 +137,8 @@ def rows_of_tree(origin: Origin, harvest: Harvest) -> Iterator[tuple[str, Row]]:
         for reply in prompt_completion_rows(row):
             yield "prompt_completion", reply
     for revision in harvest.revisions:
-        yield "preference", preference_row(origin, revision)
+        if (preferred := preference_row(origin, revision)) is not None:
+            yield "preference", preferred
     for critique in critique_rows(origin, harvest.critiques):
         yield "critique", critique
     yield "trees", tree_row(origin, harvest.critiques)
