@@ -10,6 +10,8 @@ REASONING = (
     "thinking",
     "reasoning",
     "seed:think",
+    "mm:think",
+    "<|channel>thought <channel|>",
     "[THINK] [/THINK]",
     "◁think▷ ◁/think▷",
     "<|START_THINKING|> <|END_THINKING|>",

@@ -45,10 +45,18 @@ def read_value(text: str, at: int) -> Value | None:
         return None
     action, end = _decoded(string), string.end()
     given = _INPUT.match(text, end)
-    more = read_value(text, given.end()) if given else None
-    if more is None or more.action.lower() in _NOTHING:
-        return Value(action, more.end if more else end)
-    return Value(f"{action} {more.action}", more.end)
+    more = read_input(text, given.end()) if given else None
+    return Value(f"{action} {more.action}".strip(), more.end) if more else Value(action, end)
+
+
+def read_input(text: str, at: int) -> Value | None:
+    """What a call is given: a text, a number, or an object's values in their order."""
+    if not _OBJECT.match(text, at):
+        value = read_value(text, at)
+        return Value("", value.end) if value and value.action.lower() in _NOTHING else value
+    begin = text.index("{", at)
+    end = after_object(text, begin, begin + 1, begin + 1)
+    return Value(_given(_loaded(text[begin:end])), end) if end else None
 
 
 def action_of(value: Any) -> str:

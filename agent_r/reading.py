@@ -32,6 +32,7 @@ MAX_TEXT_CHARS = 100_000  # of one reply; a longer one is a model or a server go
 
 # Marks of a model's own that a server left in its text: there a turn ends, or another begins.
 _NAMED = r"</?s>|<eos>|<bos>|<pad>|<EOT>|\[EOS\]|\[/?INST\]|</?(?:start|end)_of_turn>|<turn\|>"
+_NAMED += r"|(?<=[^\s-])assistant(?=\n\n)"  # a header whose marks were left out
 _MARK = rf"(?:{_NAMED}|<[|｜](?!begin_of_box|end_of_box)[\w▁ /-]{{1,40}}[|｜]>)"
 _MARKS = re.compile(_MARK)
 _OWN_TURN = re.compile(

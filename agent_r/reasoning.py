@@ -16,6 +16,9 @@ _CHANNEL = re.compile(
 )
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call)\|>")
 _BARE = re.compile(r"\s*analysis(?=[A-Z\s])(?P<reasoning>.*?)assistantfinal", re.DOTALL)
+_BARE_CUT = re.compile(r"\s*analysis(?=[A-Z])")
+_BLANK = r"[^\S\n]{0,9}"
+_SAID = ("final", "assistant")  # channels of what is said; all others are of what is thought
 
 
 def with_reasoning(reasoning: str, answer: str) -> str:
@@ -103,27 +106,23 @@ def _without(text: str, spans: Sequence[tuple[int, int]], joint: str) -> str:
 @cache
 def _marks(tags: tuple[str, ...]) -> re.Pattern[str] | None:
     pairs = [tag.split(" ", 1) for tag in tags if tag.strip()]
-    opens = [_open(*pair) for pair in pairs]
-    closes = [_close(*pair) for pair in pairs]
+    names = "|".join(re.escape(pair[0].strip("<>")) for pair in pairs if len(pair) == 1)
+    opens = [re.escape(pair[0]) for pair in pairs if len(pair) == 2]
+    closes = [re.escape(pair[1]) for pair in pairs if len(pair) == 2]
+    if names:
+        opens.append(rf"<{_BLANK}(?:{names})(?:\s[^<>\n]{{0,100}})?>")
+        closes.append(rf"<{_BLANK}/{_BLANK}(?:{names}){_BLANK}>")
     if not pairs:
         return None
     return re.compile(f"(?P<open>{'|'.join(opens)})|(?P<close>{'|'.join(closes)})", re.IGNORECASE)
-
-
-def _open(begin: str, end: str = "") -> str:
-    name = re.escape(begin.strip("<>"))
-    return re.escape(begin) if end else rf"<[^\S\n]{{0,9}}{name}(?:\s[^<>\n]{{0,100}})?>"
-
-
-def _close(begin: str, end: str = "") -> str:
-    name = re.escape(begin.strip("<>"))
-    return re.escape(end) if end else rf"<[^\S\n]{{0,9}}/[^\S\n]{{0,9}}{name}[^\S\n]{{0,9}}>"
 
 
 def _of_channels(text: str) -> Split | None:
     """gpt-oss's form: what is said on the channel `final` is the answer."""
     if bare := _BARE.match(text):
         return Split(bare["reasoning"].strip(), text[bare.end() :].lstrip(), open=False)
+    if cut := _BARE_CUT.match(text):
+        return Split(text[cut.end() :].strip(), "", open=True)
     heads = list(_CHANNEL.finditer(text))
     if not heads:
         return None
@@ -133,7 +132,7 @@ def _of_channels(text: str) -> Split | None:
         said = text[head.end() : after.start() if after else len(text)]
         end = _CHANNEL_END.search(said)
         whole = said[: end.start()] if end else said
-        (answers if head["name"] == "final" else thoughts).append(whole.strip())
+        (answers if head["name"] in _SAID else thoughts).append(whole.strip())
     last = heads[-1]
-    is_open = last["name"] != "final" and not _CHANNEL_END.search(text, last.end())
+    is_open = last["name"] not in _SAID and not _CHANNEL_END.search(text, last.end())
     return Split("\n".join(filter(None, thoughts)), "".join(answers).strip(), is_open)

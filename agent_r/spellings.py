@@ -42,13 +42,20 @@ class Start:
 
 def starts(text: str, grammar: Grammar) -> Iterator[Start]:
     """Places where an action may be named, in order; those within a line come last."""
+    within: list[Start] = []
     asides = iter([*_asides(text), (len(text), len(text))])
     begin, end = next(asides)
     for match in _names(grammar.labels).finditer(text):
         while end <= match.start():
             begin, end = next(asides)
-        if not begin < match.start():
-            yield _start(match)
+        if begin < match.start():
+            continue
+        start = _start(match)
+        if start.kind == "key" and _follows_words(text, start.begin):
+            within.append(start)  # a thought may speak of an object
+        else:
+            yield start
+    yield from within
     for match in _within(grammar.labels).finditer(text):
         yield Start("label", match.start(), match.end())
 
@@ -62,6 +69,13 @@ def invented(text: str, grammar: Grammar) -> int:
     """Where what the actor does not say begins: an observation, or another speaker's turn."""
     match = _labels(grammar.ends).search(text) if grammar.ends else None
     return match.start() if match else len(text)
+
+
+def _follows_words(text: str, key: int) -> bool:
+    """Whether the object that a key is in begins within a line of text."""
+    brace = text.rfind("{", 0, key)
+    line = text.rfind("\n", 0, max(brace, 0)) + 1
+    return bool(re.search(r"\w", text[line : text.find("{", line)]))
 
 
 def _start(match: re.Match[str]) -> Start:

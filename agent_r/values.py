@@ -10,7 +10,7 @@ from functools import cache
 from itertools import islice
 
 from agent_r.grammar import DEFAULT, Grammar
-from agent_r.objects import action_of, after_object, read_value
+from agent_r.objects import action_of, after_object, read_input, read_value
 from agent_r.spellings import BLANK, COLON, DECORATION, Start, names_another, starts
 
 MAX_ACTION_CHARS = DEFAULT.longest
@@ -24,7 +24,8 @@ _FENCES = re.compile(rf"^{_UNFENCED}(`{{3,}}|~{{3,}}){_UNFENCED}$", re.MULTILINE
 _LANGUAGE = re.compile(r"[\w+.#-]{0,20}")
 _RULE = re.compile(r"[-=_*~ ]{3,}")
 _BULLET = re.compile(r"(?:[-*+•>]|\d{1,2}[.)])\s+(?=\S)")
-_STRAY = re.compile(r"\s*</([A-Za-z][\w:-]{0,30})\s*>$")
+_STRAY = re.compile(r"\s*</([A-Za-z][\w:-]{0,30})\s*>?$")
+_NO_VALUE = re.compile(r"\.{3}|…|(?:none|null|nil|n/?a)(?:$|[.\s]*\(|\.$)", re.IGNORECASE)
 _TAGS = re.compile(r"\s*</([A-Za-z][\w:-]{0,30})\s*>")
 _GOES_ON = re.compile(
     rf"(?<=\S)\s{{1,20}}[*_]{{0,3}}(?:Observations?|OBSERVATION|Thought|THOUGHT|Action|ACTION)"
@@ -107,7 +108,7 @@ def _value(text: str, start: Start, grammar: Grammar) -> Found | None:
     readers: dict[str, Callable[[str, Start, Grammar], Found | None]]
     readers = {"label": _labelled, "tag": _tagged, "key": _keyed}
     found = readers[start.kind](text, start, grammar)
-    return found if found and found.action and not found.action.startswith(("...", "…")) else None
+    return found if found and found.action and not _NO_VALUE.match(found.action) else None
 
 
 def _keyed(text: str, start: Start, grammar: Grammar) -> Found | None:
@@ -134,10 +135,19 @@ def _tagged(text: str, start: Start, grammar: Grammar) -> Found | None:
         return _objected(text, begin)
     if names_another(line, grammar):
         return None
+    if shut and line.startswith("<"):
+        return Found(clean(_untagged(text[begin : shut.start()])), shut.end(), closed=True)
+    if not shut and (partly := re.search(r"\s*</?[\w:-]{0,40}$", line)):
+        line, end = line[: partly.start()], text.rindex(line, begin, end) + partly.start()
     if shut and not re.sub(r"[`~\s]", "", text[end : shut.start()]):
         return Found(clean(line), shut.end(), closed=True)
     suffix = "\n" + shut[0] if shut else f"</{start.tag}>"
     return Found(clean(line), end, open=not shut, suffix=suffix)
+
+
+def _untagged(value: str) -> str:
+    """A call in tags of its own: its name and its arguments, one after another."""
+    return " ".join(re.sub(r"<[^<>\n]{0,200}>", " ", value).split())
 
 
 def _labelled(text: str, start: Start, grammar: Grammar) -> Found | None:
@@ -185,7 +195,7 @@ def _with_input(action: str, text: str, after: re.Match[str]) -> Found:
     if not said:
         begin, end = _line(text, min(end + 1, len(text)), len(text))
         said = text[begin:end].strip()
-    if said.startswith("{") and (read := read_value(text, text.index("{", after.start(1)))):
+    if said.startswith("{") and (read := read_input(text, text.index("{", after.start(1)))):
         said, end = read.action, max(end, read.end)
     given = clean(said)
     if given.lower() in _NOTHING or action.endswith(given):

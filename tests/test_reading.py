@@ -21,9 +21,13 @@ from agent_r.reading import (
     split_reasoning,
 )
 
+HERE = Path(__file__).parent
+# Our own cases, then situations that people report in public trackers, in our words; each names the
+# repository and the number of the issue.
 CASES = [
     json.loads(line)
-    for line in (Path(__file__).parent / "replies.jsonl").read_text(encoding="utf-8").splitlines()
+    for name in ("replies.jsonl", "replies_public.jsonl")
+    for line in (HERE / name).read_text(encoding="utf-8").splitlines()
 ]
 # Pieces that grammars are made of: any of them may stand anywhere.
 PIECES = r"""
@@ -41,7 +45,8 @@ ALPHABET = [
 
 @pytest.mark.parametrize("case", CASES, ids=[case["why"] for case in CASES])
 def test_an_action_has_many_spellings(case: dict[str, str]) -> None:
-    assert parse_action(case["reply"]) == case["action"]
+    reading = read(Completion(case["reply"], case.get("finish", "stop")))
+    assert reading.action == case["action"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["why"] for case in CASES])
@@ -187,6 +192,7 @@ def test_reasoning_from_the_server_comes_first_and_not_twice() -> None:
     ("grammar", "text", "action", "kept"),
     [
         (Grammar(labels=("command",)), "Action: a\nCommand: b\nc", "b", "Action: a\nCommand: b"),
+        (Grammar(labels=("command",)), "DISCUSSION\na\n\nCOMMAND\nopen /b", "open /b", ""),
         (Grammar(labels=("zug",)), "**Zug 3**: e4", "e4", "**Zug 3**: e4"),
         (Grammar(ends=()), "Observation: a\nAction: b", "b", "Observation: a\nAction: b"),
         (Grammar(ends=("world",)), "World: a\nAction: b", "", ""),
@@ -226,6 +232,6 @@ def test_no_text_makes_reading_fail_and_what_is_read_stays_so() -> None:
 def test_a_long_reply_is_read_at_once(unit: str) -> None:
     for opening in ("", "Action: go\n", "<think>", "{"):
         text = opening + unit * (100_000 // len(unit))
-        began = time.perf_counter()
+        began = time.process_time()
         read(Completion(text), DEFAULT)
-        assert time.perf_counter() - began < 2
+        assert time.process_time() - began < 2

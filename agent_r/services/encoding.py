@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agent_r.errors import TrainerError
+from agent_r.services.templates import REFUSED, Template, template_for
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -88,9 +89,11 @@ def _encode(
 ) -> Iterator[Encoded]:
     if not tokenizer.is_fast:
         raise TrainerError("the model's tokenizer has no character offsets (not a fast tokenizer)")
+    reasoning = any(_is_trained(m) and "</think>" in m["content"] for c in conversations for m in c)
+    template = template_for(tokenizer, reasoning=reasoning)
     remaining = iter(conversations)
     while chunk := list(islice(remaining, _CHUNK)):
-        texts, spans = _render(tokenizer, chunk)
+        texts, spans = _render(template, chunk)
         batch = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
         for ids, offsets, trained in zip(
             batch["input_ids"], batch["offset_mapping"], spans, strict=True
@@ -98,24 +101,15 @@ def _encode(
             yield Encoded(ids, _labels(ids, offsets, trained))
 
 
-def _render(
-    tokenizer: PreTrainedTokenizerBase, chunk: list[Messages]
-) -> tuple[list[str], list[list[Span]]]:
+def _render(template: Template, chunk: list[Messages]) -> tuple[list[str], list[list[Span]]]:
     """The text of each conversation, and where its trained spans lie."""
     ends = [[i for i, message in enumerate(c) if _is_trained(message)] for c in chunk]
     plain = [[{"role": m["role"], "content": m["content"]} for m in c] for c in chunk]
-    texts = _apply(tokenizer, plain)
-    before = iter(
-        _apply(
-            tokenizer,
-            [c[:i] for c, at in zip(plain, ends, strict=True) for i in at],
-            prompt=True,
-        )
-    )
-    after = iter(
-        _apply(tokenizer, [c[: i + 1] for c, at in zip(plain, ends, strict=True) for i in at])
-    )
-    special = tuple(tokenizer.get_added_vocab())
+    trained = [(c, i) for c, at in zip(plain, ends, strict=True) for i in at]
+    texts = template.texts(plain)
+    before = iter(template.prompts([c[:i] for c, i in trained]))
+    after = iter(template.texts([c[: i + 1] for c, i in trained]))
+    special = tuple(template.tokenizer.get_added_vocab())
     spans = [
         [_span(text, next(before), next(after), special) for _ in at]
         for text, at in zip(texts, ends, strict=True)
@@ -127,26 +121,10 @@ def _is_trained(message: dict[str, Any]) -> bool:
     return message["role"] == "assistant" and bool(message.get("train"))
 
 
-def _apply(
-    tokenizer: PreTrainedTokenizerBase,
-    conversations: list[list[dict[str, str]]],
-    *,
-    prompt: bool = False,
-) -> list[str]:
-    if not conversations:
-        return []
-    return list(
-        tokenizer.apply_chat_template(conversations, tokenize=False, add_generation_prompt=prompt)
-    )
-
-
 def _span(text: str, before: str, after: str, special: tuple[str, ...]) -> Span:
     """Where a message's own text lies; blank space after its end-of-turn token is not its own."""
     if not (after.startswith(before) and text.startswith(after)):
-        raise TrainerError(
-            "the model's chat template renders earlier messages differently when later ones "
-            "follow: it cannot be trained on message by message"
-        )
+        raise TrainerError(REFUSED)
     stripped = after.rstrip()
     end = len(stripped) if stripped.endswith(special) else len(after)
     return len(before), end
