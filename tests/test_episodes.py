@@ -171,3 +171,22 @@ async def test_episodes_of_a_measurement_are_played_many_at_once() -> None:
 
     await measured(Slow(script({})))
     assert Slow.most == 4
+
+
+async def test_what_the_server_ended_is_said_beside_the_rates() -> None:
+    def says(body: dict[str, Any], k: int) -> dict[str, Any]:
+        cut = "'corridor 3 '" in body["messages"][1]["content"]
+        return {
+            "content": "Action: ea" if cut else "Action: east",
+            "finish_reason": ("stop", "length")[cut],
+        }
+
+    with FaultyEndpoint(says=says) as server:
+        endpoint = OpenAIEndpoint(base_url=server.base_url, model="tiny")
+        async with EndpointActor(endpoint, api_key=KEY) as actor:
+            found = await measured(actor)
+    assert found.ends["cut"] == 1
+    assert sum(found.ends.values()) == 20 + len(found.openings)
+    assert "1 episodes of tiny were ended by the server or the world (1 cut)" in " ".join(
+        found.notes()
+    )

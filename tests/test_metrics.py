@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -95,3 +96,10 @@ def test_the_recovery_test_continues_failures_without_reward_alone() -> None:
         assert one.world == "corridor"
     assert opened == cut_failures(tasks, episodes, seed=0, count=10)
     assert opened != cut_failures(tasks, episodes, seed=1, count=10)
+
+
+def test_what_a_server_ended_is_no_failure_to_recover_from() -> None:
+    tasks = [TaskSpec("a", "test"), TaskSpec("b", "test")]
+    cut = replace(episode(0.0, "east", task="b"), stop=StopReason.CUT)
+    opened = cut_failures(tasks, [episode(0.0, "east", task="a"), cut], seed=0, count=10)
+    assert [one.task for one in opened] == ["a"]

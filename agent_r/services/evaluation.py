@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from agent_r.errors import EndpointUnavailable
 from agent_r.services.episodes import REFUSED, Player, Told
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
-from agent_r.trajectory import Trajectory
+from agent_r.trajectory import NOT_THE_ACTORS, Trajectory
 
 
 class Opened(BaseModel):
@@ -41,6 +42,7 @@ class Measurement(BaseModel):
     rewards: dict[str, float]  # by task: what a paired comparison needs
     openings: list[Opened]  # failures of this actor, cut: the recovery test of the actors to come
     unplayed: dict[str, int] = {}  # episodes of both kinds that are in no rate, by what ended them
+    ends: dict[str, int] = {}  # of the others, by StopReason
 
     @property
     def can_go_on(self) -> bool:
@@ -49,12 +51,18 @@ class Measurement(BaseModel):
 
     def notes(self) -> list[str]:
         """What a person should know beside the rates."""
-        if not self.unplayed:
-            return []
-        what = ", ".join(f"{n} {kind}" for kind, n in self.unplayed.items())
-        more = "; the same command tries them again" if self.can_go_on else ""
-        return [f"{sum(self.unplayed.values())} episodes of {self.actor} could not be played "
-                f"({what}), and are in no rate{more}"]  # fmt: skip
+        said = []
+        if self.unplayed:
+            what = ", ".join(f"{n} {kind}" for kind, n in self.unplayed.items())
+            more = "; the same command tries them again" if self.can_go_on else ""
+            said.append(f"{sum(self.unplayed.values())} episodes of {self.actor} could not be "
+                        f"played ({what}), and are in no rate{more}")  # fmt: skip
+        ends = {end: n for end, n in self.ends.items() if end in NOT_THE_ACTORS}
+        if ends:
+            what = ", ".join(f"{n} {end.replace('_', ' ')}" for end, n in ends.items())
+            said.append(f"{sum(ends.values())} episodes of {self.actor} were ended by the server "
+                        f"or the world ({what}), and count as they stood")  # fmt: skip
+        return said
 
 
 async def measure_actor(
@@ -107,6 +115,7 @@ async def measure_actor(
         rewards={_named(task, worlds): end.reward for task, end in played},
         openings=own,
         unplayed=dict(sorted(player.unplayed.items())),
+        ends=dict(sorted(Counter(str(end.stop) for end in episodes + recovered).items())),
     )
 
 
@@ -118,10 +127,14 @@ def _named(task: TaskSpec, worlds: Worlds) -> str:
 def cut_failures(
     tasks: Sequence[TaskSpec], episodes: Sequence[Trajectory], *, seed: int, count: int
 ) -> list[Opened]:
-    """Episodes with no reward at all, cut after a random step."""
+    """Episodes with no reward at all, cut after a random step; none that the server ended."""
     rng = random.Random(seed)
     played = zip(tasks, episodes, strict=True)
-    failed = [(task, e) for task, e in played if e.reward == 0.0 and e.steps]
+    failed = [
+        (task, e)
+        for task, e in played
+        if e.reward == 0.0 and e.steps and e.stop not in NOT_THE_ACTORS
+    ]
     chosen = rng.sample(failed, min(count, len(failed)))
     return [
         Opened(
