@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams
+from agent_r.closing import lent
 from agent_r.config import digest
 from agent_r.environment import EnvInfo
 from agent_r.episode import begin
@@ -16,7 +17,7 @@ from agent_r.reading import Reading, read
 from agent_r.services import store
 from agent_r.services.endpoint import EndpointActor
 from agent_r.services.plan import tasks_of_iteration, work_folder
-from agent_r.services.remedies import is_for_all, remedy
+from agent_r.services.remedies import remedy, surely_refused
 from agent_r.services.symptoms import Symptoms, advice
 from agent_r.services.trial import only_reasons
 from agent_r.settings import Config, OpenAIEndpoint
@@ -47,7 +48,7 @@ async def probe(actor: Actor, config: Config, *, iteration: int = 1) -> None:
         said = await _ask(actor, messages, config)
     except EndpointRejected as refusal:
         change = remedy(refusal, config.endpoint, max_tokens=config.search.max_tokens)
-        if is_for_all(refusal):
+        if surely_refused(refusal):
             raise EndpointRejected(f"{refusal}: {change}", status=refusal.status) from None
         _log.warning("a first request, in the shape of this run's: %s", refusal)
         return
@@ -66,12 +67,11 @@ async def _opening(config: Config, iteration: int) -> tuple[EnvInfo, list[Messag
         task = tasks_of_iteration(worlds, config, iteration)[0]
         env = worlds.environment(task.world)
         try:
-            prompt = await begin(env, task.id)
+            async with lent(env, env.info.name, worlds.unclosed):
+                prompt = await begin(env, task.id)
         except AgentRError as fault:
             _log.warning("%s: %s; so the endpoint was not tried beforehand", task.id, fault)
             return None
-        finally:
-            await env.close()
         return env.info, conversation(env.info.instruction, prompt, [])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -17,7 +16,7 @@ from agent_r.services.hearing import Played, Turn
 from agent_r.services.wire import Sent
 
 LONGEST = 1_500  # characters of one text on the screen
-LONGEST_SENT = 160  # of one message of a request
+LONGEST_SENT = 100  # of one message of a request
 _ODD = {
     Outcome.NO_ACTION: "no action in it",
     Outcome.CUT: "cut by the token limit",
@@ -103,19 +102,23 @@ def marked(text: str, action: str) -> Text:
 
 
 def request(sent: Sent) -> Padding:
-    """A request as it went out, long texts shortened."""
-    lines = [f"POST {sent.url}"]
-    lines += [f"{name}: {value}" for name, value in sent.headers.items()]
-    body = json.dumps(_short(sent.body), indent=2, ensure_ascii=False)
-    return Padding(Text(printable("\n".join([*lines, "", body])), style="dim"), (0, 0, 0, 2))
+    """A request as it went out, a line for each message, long texts shortened."""
+    body = dict(sent.body)
+    messages = ",\n    ".join(_message(one) for one in body.pop("messages", ()))
+    lines = [
+        f"POST {sent.url}",
+        *(f"{name}: {value}" for name, value in sent.headers.items()),
+        "{",
+        f'  "messages": [\n    {messages}\n  ],',
+        f"  {json.dumps(body, ensure_ascii=False)[1:-1]}",
+        "}",
+    ]
+    return Padding(Text(printable("\n".join(lines)), style="dim"), (0, 0, 0, 2), expand=False)
 
 
-def _short(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _short(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_short(part) for part in value]
-    return shortened(value, LONGEST_SENT) if isinstance(value, str) else value
+def _message(said: Mapping[str, str]) -> str:
+    short = {name: shortened(text, LONGEST_SENT) for name, text in said.items()}
+    return json.dumps(short, ensure_ascii=False)
 
 
 def shortened(text: str, most: int = LONGEST) -> str:

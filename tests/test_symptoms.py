@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from agent_r.errors import ContextOverflow, EndpointError, EndpointRejected, EndpointUnavailable
+from agent_r.search import search
 from agent_r.services.remedies import remedy
 from agent_r.services.symptoms import Symptoms, advice, is_base_model, quoted
-from agent_r.settings import OpenAIEndpoint
+from agent_r.settings import OpenAIEndpoint, SearchConfig
+from agent_r.testing import Corridor, ScriptedActor
 
 WELL = Symptoms({"action": 20}, max_tokens=128, judged=4, verdicts=4)
 ENDPOINT = OpenAIEndpoint(base_url="http://localhost:8000/v1", model="tiny", timeout_s=9)
@@ -146,3 +148,12 @@ def test_a_key_in_a_block_is_named_by_its_block() -> None:
     vault = ENDPOINT.model_copy(update={"api_key_block": "vault"})
     line = remedy(EndpointRejected("no", status=401), vault, max_tokens=64)
     assert "'vault'" in line and "$" not in line
+
+
+async def test_a_trees_sample_of_a_base_models_reply_has_its_marks() -> None:
+    actor = ScriptedActor(lambda messages, k: "<|im_start|>user")
+    how = SearchConfig(simulations=1, candidates=2)
+    tree = await search(Corridor(), actor, "corridor 1", config=how, seed=0)
+    assert tree.samples == {"empty": "<|im_start|>user"}
+    samples = {kind: [text] for kind, text in tree.samples.items()}
+    assert "base model" in only(Symptoms(tree.replies, samples))

@@ -107,7 +107,7 @@ def test_no_prefect_is_started(tmp_path: Path) -> None:
         (BASE_MODEL, "base model"),
         (CUT, "raise search.max_tokens"),
         (EMPTY, "chat template"),
-        (TALKER, "no action in the form"),
+        (TALKER, "no action in the form that the world reads (`Action: …`)"),
         (FILTERED, "content filter"),
         (endless_thinker, "turn thinking off"),
     ],
@@ -232,7 +232,9 @@ def test_a_context_that_is_too_small_is_said_at_once_or_when_it_is_outgrown(
     assert done.returncode == 1 and "do not fit the model's context" in arrows(done.stdout)[0]
     with OddEndpoint(healthy, context=500) as server:
         done = agent_r_try(settings(server), tmp_path)
-    assert done.returncode == 0 and "search.max_depth" in " ".join(arrows(done.stdout))
+    assert done.returncode == 0
+    [line] = arrows(done.stdout)
+    assert "search.max_depth" in line and "step 1 is judged Bad" in done.stdout
 
 
 def test_a_server_that_is_not_there_is_said_within_seconds(tmp_path: Path) -> None:

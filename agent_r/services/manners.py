@@ -31,8 +31,11 @@ class Manners:
 
     @property
     def alike(self) -> bool | None:
-        """Whether every seed has the same reply."""
-        return None if self.varies is None else bool(self.repeats) and not self.varies
+        """Whether every sample is the same reply, whatever its seed."""
+        if self.varies is None:
+            return None
+        texts = {_said([choice]) for choice in self.choices}
+        return bool(self.repeats) and not self.varies and len(texts) <= 1
 
 
 async def observe(

@@ -35,7 +35,7 @@ def remedy(error: EndpointError, endpoint: OpenAIEndpoint, *, max_tokens: int) -
     return "the server's own words above say why"
 
 
-def is_for_all(error: EndpointRejected) -> bool:
+def surely_refused(error: EndpointRejected) -> bool:
     """Whether every conversation would be refused as this one is: a policy's is its own."""
     if isinstance(error, ConversationRefused) and not isinstance(error, ContextOverflow):
         return bool(_SYSTEM.search(str(error)) or _TEMPLATE.search(str(error)))

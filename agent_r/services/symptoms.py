@@ -134,7 +134,7 @@ def _no_action(seen: Symptoms) -> str:
     return (
         f"{count} of {seen.replies} replies hold{'s' if count == 1 else ''} no action in the form "
         f"that the world reads{form}{seen.sample('no action')}: choose an endpoint.model that "
-        "follows instructions, or set env.grammar to the form that it writes"
+        "follows instructions, or, for a world that takes it, set env.grammar to the model's form"
     )
 
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams
+from agent_r.closing import lent
 from agent_r.critique import Critique, judge_step
 from agent_r.environment import Forkable, TaskSpec
 from agent_r.errors import EndpointError
 from agent_r.prompts import conversation
-from agent_r.reading import DEFAULT, Outcome, Reading, read
+from agent_r.reading import DEFAULT, Grammar, Outcome, Reading, read
 from agent_r.services.endpoint import EndpointActor
-from agent_r.services.hearing import Audience, Heard, Played, Turn, hear
+from agent_r.services.hearing import Audience, Played, Turn, hear
 from agent_r.services.manners import Manners, observe
 from agent_r.services.symptoms import Symptoms
 from agent_r.services.wire import Sent
@@ -75,8 +76,8 @@ async def try_out(
     """
     trial = Trial(actor.name)
     try:
-        for number, task in enumerate(tasks):
-            await _play(trial, actor, worlds, task, config, audience, number)
+        for task in tasks:
+            await _play(trial, actor, worlds, task, config, audience)
         await _judge(trial, actor, config, audience)
         if isinstance(actor, EndpointActor) and trial.turns:
             trial.manners = await observe(actor, _first(trial.played[0]), _params(config))
@@ -97,16 +98,14 @@ async def _play(
     task: TaskSpec,
     config: Config,
     audience: Audience,
-    number: int,
 ) -> None:
     env = worlds.environment(task.world)
     trial.forks[env.info.name] = isinstance(env, Forkable)
+    params = replace(_params(config), seed=(config.seed + len(trial.played)) % 2**31)
     trial.played.append(played := Played(task, env.info))
-    params = replace(_params(config), seed=(config.seed + number) % 2**31)
-    try:
-        await hear(env, actor, played, audience, max_steps=config.search.max_depth, params=params)
-    finally:
-        await env.close()
+    depth = config.search.max_depth
+    async with lent(env, env.info.name, worlds.unclosed):
+        await hear(env, actor, played, audience, max_steps=depth, params=params)
 
 
 async def _judge(trial: Trial, actor: Actor, config: Config, audience: Audience) -> None:
@@ -118,14 +117,18 @@ async def _judge(trial: Trial, actor: Actor, config: Config, audience: Audience)
     tree = SearchTree(episode.task, episode.prompt, config.seed)
     for step in episode.steps:
         tree.nodes.append(Node(parent=len(tree.nodes) - 1, step=step))
-    heard = Heard(actor, Played(played.task, played.world), _Nobody())
-    last = len(tree.nodes) - 1
+    overgrown = episode.stop is StopReason.CONTEXT_OVERFLOW
+    at = 1 if overgrown else len(tree.nodes) - 1  # what was too long for a step is for its judge
     critique = await judge_step(
-        heard, tree, last, instruction=played.world.instruction, config=config.critique
+        actor,
+        tree,
+        at,
+        instruction=played.world.instruction,
+        config=config.critique,
+        grammar=played.world.grammar,
     )
-    cut = any(turn.completion.finish_reason == "length" for turn in heard.played.turns)
-    trial.judged = Judged(last, critique, cut)
-    audience.judges(last, critique)
+    trial.judged = Judged(at, critique, cut="cut" in critique.replies)
+    audience.judges(at, critique)
 
 
 def _params(config: Config) -> SamplingParams:
@@ -154,6 +157,7 @@ def symptoms(trial: Trial, config: Config) -> Symptoms:
         finish_reasons=dict(Counter(said.finish_reason for said, _ in replies)),
         reasoned_away=sum(only_reasons(reading) for _, reading in replies),
         max_tokens=config.search.max_tokens,
+        form=_form(trial.played[0].world.grammar) if trial.played else "",
         judged=int(judged is not None),
         verdicts=int(judged is not None and not silent),
         judged_cut=int(judged is not None and silent and judged.cut),
@@ -166,21 +170,14 @@ def symptoms(trial: Trial, config: Config) -> Symptoms:
     )
 
 
+def _form(grammar: Grammar) -> str:
+    """How an action is written, for a person; "" where that is not to be said in a word."""
+    if grammar.pattern or grammar.whole or not grammar.labels:
+        return ""
+    return f"`{grammar.labels[0].capitalize()}: …`"
+
+
 def only_reasons(reading: Reading) -> bool:
     """Whether there was reasoning, and no word of an answer."""
     idle = reading.outcome in (Outcome.CUT, Outcome.EMPTY)
     return idle and bool(reading.reasoning) and not reading.text.strip()
-
-
-class _Nobody:
-    """Implements Audience: nobody is told."""
-
-    def begins(self, played: Played) -> None: ...
-
-    def says(self, turn: Turn) -> None: ...
-
-    def answers(self, turn: Turn) -> None: ...
-
-    def ends(self, played: Played) -> None: ...
-
-    def judges(self, step: int, critique: Critique) -> None: ...
