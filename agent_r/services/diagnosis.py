@@ -46,6 +46,8 @@ def facts(trial: Trial, config: Config) -> list[Fact]:
     if trial.judged is not None:
         verdict = trial.judged.critique.verdict
         said = f"step {trial.judged.step} is judged {verdict}" if verdict else "no verdict"
+        if not verdict and "refused" in trial.judged.critique.replies:
+            said = f"step {trial.judged.step} is not judged: the server refuses the question"
         rows.append(Fact("judgement", "ok" if verdict else "warned", said))
     elif trial.turns and config.critique.localiser in ("value", "direct"):
         said = f"critique.localiser = '{config.critique.localiser}' asks for none"

@@ -146,6 +146,8 @@ def _first(played: Played) -> list[Message]:
 def symptoms(trial: Trial, config: Config) -> Symptoms:
     """What was seen, as it can be judged."""
     replies, judged = trial.replies, trial.judged
+    if judged is not None and "refused" in judged.critique.replies:
+        judged = None  # the judge never saw it
     samples: dict[str, list[str]] = {}
     for said, reading in replies:
         samples.setdefault(reading.outcome, []).append(said.text)
