@@ -216,6 +216,29 @@ def test_what_is_not_ours_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
             collection(path)
 
 
+def test_a_damaged_version_is_one_line(made: Made, tmp_path: Path) -> None:
+    version = tmp_path / "demo" / "v1.1"
+    shutil.copytree(made.version, version)
+    shard = next((version / "data" / "trees").glob("*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(DatasetError, match=shard.name):
+        collection(version)
+
+
+def test_a_version_that_was_carried_away_is_shown_with_the_words_of_its_rows(
+    made: Made, tmp_path: Path
+) -> None:
+    shutil.copytree(made.version, tmp_path / "demo" / "v1.1")
+    there = {one.row["id"]: one for one in collection(made.version).exhibits()}
+    judged = 0
+    for shown in collection(tmp_path / "demo").exhibits():
+        known = there[shown.row["id"]].critiques
+        words = {n: c.text for n, c in known.items() if c.verdict is not None}
+        assert {n: c.text for n, c in shown.critiques.items()} == words
+        judged += len(words)
+    assert judged > 3
+
+
 def test_a_folder_that_cannot_be_written_is_said(made: Made, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):

@@ -13,6 +13,7 @@ from agent_r.services.harvest import Harvest
 from agent_r.trajectory import Step, StopReason
 from agent_r.tree import ROOT, Node, SearchTree
 
+_STOPS = {stop.value: stop for stop in StopReason}
 ROWS = ("sft", "preference", "critique")  # configs whose rows are shown; the others follow of them
 
 
@@ -64,8 +65,7 @@ def _step(told: Row) -> Step:
 
 
 def _stop(reason: str | None) -> StopReason | None:
-    known = {stop.value: stop for stop in StopReason}
-    return known.get(reason, StopReason.FAULT) if reason else None
+    return _STOPS.get(reason, StopReason.FAULT) if reason else None
 
 
 def tried_of(harvest: Harvest, sft: Sequence[Row]) -> list[Tried]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from agent_r.errors import DatasetError, UnknownTask
 from agent_r.services.export import versions
-from agent_r.services.manifest import peek
+from agent_r.services.forest import TREE
+from agent_r.services.manifest import read_manifest
 from agent_r.services.shards import read_columns
-from agent_r.services.store import slug
+from agent_r.services.store import load, slug
 from agent_r.services.view.exhibit import Exhibit
 from agent_r.services.view.version import of_version
 from agent_r.services.view.work import Work
@@ -56,7 +57,7 @@ def collection(path: Path, *, task: str = "") -> Collection:
 
 
 def _version(version: Path, task: str) -> Collection:
-    manifest = peek(version)
+    manifest = read_manifest(version)
     if task:
         names = [name for (name,) in read_columns(version, "trees", ["task"])]
         _require(task, names, version)
@@ -111,8 +112,5 @@ def _require(task: str, names: list[str], where: Path) -> None:
 
 def _task_of(files: list[Path]) -> str:
     """The task of a tree's file."""
-    from agent_r.services.forest import TREE
-    from agent_r.services.store import load
-
     tree = load(files[0], TREE)
     return tree.task if tree else ""

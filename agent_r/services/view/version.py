@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from agent_r.dataset import Row
@@ -24,30 +23,18 @@ def of_version(version: Path, *, task: str = "") -> Iterator[Exhibit]:
     for row in read_rows(version, "trees"):
         own = {config: rows[config].of(row["id"]) for config in ROWS}
         if task in ("", row["task"]):
-            yield _beside(_exhibit(row, own), work)
+            yield _exhibit(row, own, work)
 
 
-def tasks_of_version(version: Path) -> list[str]:
-    """The names of its tasks."""
-    return list(dict.fromkeys(task for (task,) in read_columns(version, "trees", ["task"])))
-
-
-def _exhibit(row: Row, rows: dict[str, list[Row]]) -> Exhibit:
+def _exhibit(row: Row, rows: dict[str, list[Row]], work: Work) -> Exhibit:
+    """A tree with what the work folder knows of it, or with what its rows tell."""
+    if (found := work.find(row["id"], row["task"])) is not None:
+        tree, harvest = found
+        tried = tried_of(harvest, rows["sft"])
+        return Exhibit(row, tree, rows, dict(harvest.critiques), tried, harvest.drops)
     tree = tree_of(row)
     return Exhibit(
         row, tree, rows, critiques_in(tree, rows["critique"]), tried_in(tree, rows["sft"])
-    )
-
-
-def _beside(shown: Exhibit, work: Work) -> Exhibit:
-    """The same tree with what the work folder knows of it."""
-    found = work.find(shown.row["id"], shown.row["task"])
-    if found is None:
-        return shown
-    tree, harvest = found
-    tried = tried_of(harvest, shown.rows["sft"])
-    return replace(
-        shown, tree=tree, critiques=dict(harvest.critiques), tried=tried, drops=harvest.drops
     )
 
 

@@ -1,7 +1,7 @@
 // Where each state of a tree stands: depth to the right, one row for each end.
 
 const DX = 178; // pixels from a state to the next
-const DY = 40; // from row to row
+const DY = 46; // from row to row
 const MANY = 36; // rows beyond which only what matters is drawn at first
 
 // The nodes that are drawn. What is left out is counted at the node it hangs on.

@@ -79,7 +79,7 @@ function nodeOf(tree, node, { x, y }, marks, view, hidden) {
   if (node.verdict) made.append(svg("text", { class: "glyph", x, y: y + 4 }, GLYPH[node.verdict]));
   if (node.doubt) made.append(svg("text", { class: "doubt", x, y: y - 12 }, svg("title", {}, node.doubt), "⚠"));
   if (end) made.append(svg("text", { class: "ends", x: x + R + 5, y: y + 4 }, `${amount(node.reward)} ${best ? "★ " : CUT_OFF.has(node.stop) ? "⊗ " : ""}${stopWord(node.stop)}`));
-  if (hidden) made.append(svg("text", { class: "more", x, y: y + (node.index === marks.error ? 29 : R + 12) }, `+${hidden}`, svg("title", {}, `${hidden} more from here: press a`)));
+  if (hidden) made.append(svg("text", { class: "more", x: x - 2, "text-anchor": "end", y: y + (node.index === marks.error ? 29 : R + 12) }, `+${hidden}`, svg("title", {}, `${hidden} more from here: press a`)));
   return made;
 }
 
@@ -93,12 +93,11 @@ function spliceOf(tree, tried, spot) {
   const next = pathTo(tree, tried.good)[tried.fork];
   if (next == null) return null;
   const from = spot(tried.error), to = spot(next);
-  const near = Math.abs(from.x - to.x) < 40;
-  const bend = Math.max(34, Math.abs(from.x - to.x) / 3);
-  const d = near ? `M${from.x - 12} ${from.y - 9}C${from.x - 34} ${from.y - 14} ${to.x - 34} ${to.y + 16} ${to.x - R - 3} ${to.y + 5}` :
-    `M${from.x} ${from.y - R}C${from.x} ${from.y - R - bend} ${to.x} ${to.y + bend} ${to.x} ${to.y + R + 3}`;
+  const between = from.y - 28, r = Math.min(9, Math.abs(from.x - to.x) / 2), side = to.x < from.x ? -1 : 1;
+  const turn = `V${between + r}Q${from.x} ${between} ${from.x + side * r} ${between}H${to.x - side * r}Q${to.x} ${between} ${to.x} ${between - r}`;
+  const d = `M${from.x} ${from.y - 17}${r ? turn : ""}V${to.y + R + 4}`;
   return svg("g", { class: "splice" }, svg("path", { d, "marker-end": "url(#head)" }),
-    svg("text", near ? { x: from.x - 34, y: (from.y + to.y) / 2 + 5, "text-anchor": "end" } : { x: (from.x + to.x) / 2 + 6, y: (from.y + to.y) / 2 + 4 }, "splice"));
+    svg("text", { x: to.x + 9, y: between - 5 }, "splice"));
 }
 
 function arrowHead() {

@@ -40,12 +40,13 @@ function factsLine(tree, line) {
   return box;
 }
 
-// Replies that became no step, with one of each to read: an unhealthy share is seen here.
+// Replies without an action, with one of each sort to read: an unhealthy share is seen here.
 function replies(tree) {
   const odd = Object.entries(tree.replies).filter(([kind, n]) => n && kind !== "action");
   if (!odd.length) return null;
   const all = Object.values(tree.replies).reduce((a, b) => a + b, 0);
-  return el("details", { class: "odd" },
+  const many = odd.reduce((sum, [, n]) => sum + n, 0) > all / 10;
+  return el("details", { class: many ? "odd much" : "odd" },
     el("summary", {}, `Of ${plural(all, "reply", "replies")}: ${odd.map(([kind, n]) => `${number(n)} ${kind}`).join(", ")}`),
     ...Object.entries(tree.samples).map(([kind, text]) => el("div", {}, el("h4", {}, `The first: ${kind}`), block(tree.texts[text]))));
 }
@@ -104,7 +105,8 @@ function centre() {
   const spot = drawn.spot(view.node);
   const canvas = byId("canvas");
   if (!spot) return;
-  canvas.scrollLeft = spot.x * drawn.size - canvas.clientWidth * 0.4;
+  const [x, width] = [spot.x * drawn.size, canvas.clientWidth];
+  canvas.scrollLeft = x < width - 170 ? 0 : x - width * 0.45; // the start stays in sight if it can
   canvas.scrollTop = spot.y * drawn.size - canvas.clientHeight / 2;
 }
 
