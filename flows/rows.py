@@ -11,10 +11,20 @@ MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red"), "warned": ("!", "yell
          "skipped": ("–", "dim")}  # fmt: skip
 
 
+class Paper(Console):
+    """A console whose reader may leave: that ends the command, and is no failure of it."""
+
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()  # what is left goes nowhere
+        except SystemExit:
+            raise SystemExit(0) from None
+
+
 def console_of() -> Console:
     """Standard output; a log file has no width, and rich would assume 80."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(width=WIDTH, highlight=False)
+    console = Paper(highlight=False)
+    return console if console.is_terminal else Paper(width=WIDTH, highlight=False)
 
 
 def row(verdict: str, name: str, said: str, *, width: int) -> Table:

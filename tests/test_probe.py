@@ -13,6 +13,7 @@ from agent_r.config import parse
 from agent_r.errors import EndpointRejected
 from agent_r.settings import Config
 from flows.actors import acting
+from flows.preflight import Needs, look
 from flows.probe import probe
 
 
@@ -21,6 +22,11 @@ def config_of(server: OddEndpoint, folder: Path, **more: Any) -> Config:
     values = {"endpoint": endpoint, "dataset": {"out": str(folder)}, "seed": 5}
     search = {"candidates": 3, "max_tokens": 99, "temperature": 0.9}
     return parse(values | {"search": search} | more, source="test")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Our lines: a loopback server of another test may end just now, and say so."""
+    return [record.message for record in caplog.records if record.name == "agent_r.progress"]
 
 
 async def probed(config: Config) -> None:
@@ -61,7 +67,7 @@ async def test_what_looks_bad_is_one_warning_and_no_refusal(
         assert len(server.completions) == 1  # an empty reply too is taken as it is
         await probed(config_of(server, tmp_path))
     assert len(server.completions) == 2  # and it is asked again the next time
-    first, more, *_ = caplog.messages
+    first, more, *_ = said(caplog)
     assert first.startswith("a first request, in the shape of this run's: 3 of 3 replies are")
     assert word in first and "agent-r try" in more
 
@@ -88,7 +94,16 @@ async def test_one_conversation_that_a_policy_refuses_is_no_reason_to_stop(
 ) -> None:
     with OddEndpoint(healthy, refuses=["policy"]) as server:
         await probed(config_of(server, tmp_path))
-    assert "violates" in caplog.messages[0]
+    assert "violates" in said(caplog)[0]
+
+
+async def test_every_run_that_asks_an_endpoint_looks_so_first(tmp_path: Path) -> None:
+    with OddEndpoint(healthy) as server:
+        config = config_of(server, tmp_path)
+        await look(config, Needs(acts=True))
+        assert [asked.body["n"] for asked in server.completions] == [3]
+        await look(config, Needs(acts=True))
+    assert len(server.completions) == 1
 
 
 async def test_a_server_without_n_is_asked_for_one_reply(tmp_path: Path) -> None:
@@ -127,4 +142,4 @@ async def test_a_world_that_fails_is_one_trees_matter(
     with OddEndpoint(healthy) as server:
         await probed(config_of(server, tmp_path, env=env))
     assert server.received == []
-    assert "the roof fell in" in caplog.messages[0]
+    assert "the roof fell in" in said(caplog)[0]

@@ -283,6 +283,19 @@ def test_each_world_of_a_mixture_is_played(tmp_path: Path) -> None:
     assert done.stdout.count("(step limit)") >= 2
 
 
+def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+    with OddEndpoint(healthy, delay_s=0.5) as server:
+        (tmp_path / "my.toml").write_text(settings(server), encoding="utf-8")
+        with subprocess.Popen(
+            command("--config", "my.toml"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, cwd=tmp_path, env=surroundings(tmp_path),
+        ) as running:  # fmt: skip
+            assert running.stdout and running.stderr
+            running.stdout.close()
+            assert running.stderr.read() == ""
+    assert running.returncode == 0
+
+
 BROKEN = """
 from agent_r.testing import Corridor
 
