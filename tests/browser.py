@@ -36,7 +36,13 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """One page of a fresh browser."""
-    async with chromium() as browser:
-        yield await browser.new_page()
+async def browser() -> AsyncIterator[Browser]:
+    """A fresh browser."""
+    async with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+async def page(browser: Browser) -> Page:
+    """One page of it."""
+    return await browser.new_page()

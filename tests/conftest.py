@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from browser import page as page  # a fixture, for every test
+from browser import browser as browser  # fixtures, for every test
+from browser import page as page
 from hub_server import LoopbackHub
 
 from agent_r.services.build import Built, build

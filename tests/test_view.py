@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import chromium
 from conftest import Made
-from playwright.async_api import Browser, Page
-from view_trees import EVIL, TASK, many, plant, small_harvest, small_tree
+from playwright.async_api import Browser
+from view_page import clean, opened, tasks
+from view_trees import EVIL, TASK, evil_page, plant, small_harvest, small_tree
 
 from agent_r.critique import Critique, Verdict
 from agent_r.services.harvest import Harvest
@@ -19,62 +17,10 @@ from agent_r.services.view.page import write_page
 from agent_r.services.view.path import collection
 from agent_r.trajectory import StopReason
 
-WIDE, NARROW = (1600, 1000), (400, 850)
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def many_trees(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("many") / "page.html"
-    write_page(many(made.version, 3000), out)
-    return out
-
 
 @pytest.fixture
 def evil(tmp_path: Path) -> Path:
-    """A page of one tree whose every text is hostile, and of one that is plain."""
-    tree, plain = small_tree(), small_tree("plain task", "A room.")
-    plant(tmp_path / "work", tree, small_harvest(tree))
-    plant(tmp_path / "work", plain, small_harvest(plain, "It is lost."))
-    return write_page(collection(tmp_path / "work"), tmp_path / "page.html").path
-
-
-async def opened(
-    browser: Browser,
-    path: Path,
-    *,
-    name: str = "",
-    size: tuple[int, int] = WIDE,
-    dark: bool = False,
-) -> Page:
-    """A page, which fails the test at any request, console line or error."""
-    page = await browser.new_page(
-        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
-    )
-    page.set_default_timeout(10_000)
-    wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: wrong.append(dialog.message))
-    page.on("request", lambda request: wrong.append(request.url))
-    page.wrong = wrong  # type: ignore[attr-defined]
-    await page.goto(path.as_uri() + (f"#{name}" if name else ""))
-    return page
-
-
-def clean(page: Page) -> None:
-    """It asked for itself and for nothing else, and nothing went wrong."""
-    wrong = [one for one in page.wrong if not one.startswith(("file:", "data:,"))]  # type: ignore[attr-defined]
-    assert wrong == []
-
-
-async def tasks(page: Page) -> list[str]:
-    return await page.locator(".line .task").all_inner_texts()
+    return evil_page(tmp_path)
 
 
 async def test_a_text_that_is_typed_leaves_the_trees_that_hold_it(
@@ -265,77 +211,16 @@ async def test_a_person_is_led_to_a_doubtful_judgement_in_two_steps(
     clean(page)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-async def test_it_fits_the_screen_and_its_text_is_readable(
-    browser: Browser, evil: Path, *, dark: bool, size: tuple[int, int]
-) -> None:
-    page = await opened(browser, evil, size=size, dark=dark)
-    for _ in range(2):  # the list, then a tree
-        assert await page.evaluate("document.documentElement.scrollWidth") == size[0]
-        assert await page.evaluate("document.body.scrollWidth") == size[0]
-        await page.locator(".line", has_text="<b>task</b>").click()
-        await page.wait_for_selector("svg.tree")
-        if size is NARROW:
-            assert not await page.locator("#side").is_visible()
-            await page.click("#back")
-            await page.wait_for_selector("#side", state="visible")
-    assert await page.evaluate(CONTRAST) >= 4.5
-    clean(page)
-
-
-# The lowest contrast between a colour of text and the page's surfaces (WCAG).
-CONTRAST = """() => {
-  const style = getComputedStyle(document.documentElement);
-  const light = (name) => {
-    const n = parseInt(style.getPropertyValue(name).trim().slice(1), 16);
-    const [r, g, b] = [n >> 16, (n >> 8) & 255, n & 255].map((c) => c / 255)
-      .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  const pairs = ["--bad", "--good", "--new", "--doubt"].map((kind) => [kind, `${kind}-bg`]);
-  for (const text of ["--text", "--quiet", "--bad", "--good", "--new", "--doubt"])
-    for (const ground of ["--bg", "--surface", "--raised"]) pairs.push([text, ground]);
-  return Math.min(...pairs.map(([a, b]) => ratio(light(a), light(b))));
-}"""
-
-
-async def test_three_thousand_trees_open_filter_and_scroll_at_once(
-    browser: Browser, many_trees: Path
-) -> None:
-    began = time.monotonic()
-    page = await opened(browser, many_trees)
-    await page.wait_for_selector(".line")
-    assert time.monotonic() - began < 8  # 0.5 s where nothing else runs
-    assert await page.inner_text("#count") == "3,000 trees"
-    assert await page.locator(".line").count() < 60
-    await page.evaluate("document.getElementById('list').scrollTop = 1e9")
-    await page.wait_for_selector(".line >> text=02999")
-    await page.fill("#text", "01234")
-    assert len(await tasks(page)) == 1
-    await page.locator(".line").click()
-    await page.wait_for_selector("svg.tree")
-    assert await page.inner_text("h2.task") == (await tasks(page))[0]
-    took = await page.evaluate("""() => {
-      const began = performance.now();
-      for (const text of ["0", "01", ""]) {
-        document.getElementById("text").value = text;
-        document.getElementById("text").dispatchEvent(new Event("input", { bubbles: true }));
-      }
-      return performance.now() - began;
-    }""")
-    assert took < 1500  # 15 ms each where nothing else runs
-    clean(page)
-
-
-async def test_a_tree_that_the_page_does_not_hold_says_how_to_see_it(
+async def test_every_row_of_every_config_is_there(
     browser: Browser, made: Made, tmp_path: Path
 ) -> None:
-    written = write_page(many(made.version, 300), tmp_path / "p.html", most_bytes=30_000)
-    page = await opened(browser, written.path)
-    assert f"the pictures of {written.drawn} trees" in await page.inner_text(".welcome")
-    await page.fill("#text", "00299")
-    await page.locator(".line").click()
-    assert "agent-r view PATH --task" in await page.inner_text("#main")
+    page = await opened(browser, write_page(collection(made.version), tmp_path / "p.html").path)
+    tree = next(row["tree"] for row in made.rows("preference"))
+    await page.evaluate("name => { location.hash = name; }", tree)
+    await page.wait_for_selector(".dataset-rows .row")
+    shown = await page.locator(".dataset-rows .row summary code").all_inner_texts()
+    configs = ("sft", "prompt_completion", "preference", "critique")
+    assert shown == [
+        row["id"] for name in configs for row in made.rows(name) if row["tree"] == tree
+    ]
     clean(page)

@@ -14,6 +14,7 @@ from agent_r.services import store
 from agent_r.services.forest import TREE
 from agent_r.services.harvest import HARVEST, Dropped, Harvest
 from agent_r.services.view.exhibit import Exhibit
+from agent_r.services.view.page import write_page
 from agent_r.services.view.path import Collection, collection
 from agent_r.trajectory import Step, StopReason
 from agent_r.tree import Node, SearchTree
@@ -79,6 +80,14 @@ def plant(work: Path, tree: SearchTree, harvest: Harvest | None) -> Path:
         told = HARVEST.dump_json(replace(harvest, tree=digest))
         store.write_bytes(work / "harvest-h" / name, told)
     return work / "trees-t" / name
+
+
+def evil_page(folder: Path) -> Path:
+    """A page of one tree whose every text is hostile, and of one that is plain."""
+    tree, plain = small_tree(), small_tree("plain task", "A room.")
+    plant(folder / "work", tree, small_harvest(tree))
+    plant(folder / "work", plain, small_harvest(plain, "It is lost."))
+    return write_page(collection(folder / "work"), folder / "page.html").path
 
 
 def many(version: Path, count: int) -> Collection:

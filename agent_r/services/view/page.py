@@ -58,6 +58,7 @@ def write_page(shown: Collection, out: Path, *, most_bytes: int = MOST_BYTES) ->
         "kind": shown.kind,
         "growing": shown.growing,
         "drawn": len(places),
+        "account": shown.account,
     }
     content = _html(about, lines, list(chunks.packed())).encode()
     store.write_bytes(out, content)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from agent_r.errors import DatasetError, UnknownTask
+from agent_r.services.account import Account, account_lines
 from agent_r.services.export import versions
 from agent_r.services.forest import TREE
-from agent_r.services.manifest import read_manifest
+from agent_r.services.manifest import Manifest, read_manifest
 from agent_r.services.shards import read_columns
 from agent_r.services.store import load, slug
 from agent_r.services.view.exhibit import Exhibit
@@ -31,6 +34,7 @@ class Collection:
     beside: Path  # the folder that a page is laid into
     name: str  # of the page's file, without an ending
     growing: int = 0  # trees that are not finished yet
+    account: tuple[str, ...] = ()  # what became of everything, where it is known
 
 
 def collection(path: Path, *, task: str = "") -> Collection:
@@ -67,7 +71,16 @@ def _version(version: Path, task: str) -> Collection:
         lambda: of_version(version, task=task),
         version.parent,
         f"view-{version.name}" + (f"-{slug(task)}" if task else ""),
+        account=() if task else _account(manifest),
     )
+
+
+def _account(manifest: Manifest) -> tuple[str, ...]:
+    """The account of a version's making; a merged or an older one has none."""
+    try:
+        return tuple(account_lines(Account.model_validate(manifest.get("account") or {})))
+    except ValidationError:
+        return ()
 
 
 def _work(folder: Path, task: str) -> Collection:

@@ -70,7 +70,7 @@ function drawList() {
 }
 
 function lineOf(tree, at) {
-  const facts = [plural(tree.states, "state"), tree.pairs ? plural(tree.pairs, "pair") : "no pair"];
+  const facts = [plural(tree.states, "state"), tree.pairs ? plural(tree.pairs, "pair") : noPair(tree)];
   if (tree.revisions) facts.push(plural(tree.revisions, "revision"));
   if (tree.dropped) facts.push(`${number(tree.dropped)} dropped`);
   if (tree.unjudged) facts.push("not judged yet");
@@ -84,6 +84,11 @@ function lineOf(tree, at) {
     tree.doubts ? el("span", { class: "doubts", title: `${plural(tree.doubts, "judgement")} that something speaks against` }, `⚠ ${tree.doubts}`) : null);
   line.style.top = `${at * LINE}px`;
   return line;
+}
+
+function noPair(tree) {
+  if (!tree.ends) return "no end";
+  return tree.best - tree.mean < 1e-9 ? `no pair: every end ${amount(tree.best)}` : "no pair";
 }
 
 // Scroll to the open tree's line, if it is among those found.

@@ -48,7 +48,14 @@ function startOf(tree) {
 function chooseNode(index, quiet = false) {
   view.node = index;
   history.replaceState(null, "", `#${view.line.id}/${index}`);
-  if (!drawn.spot(index)) view.all = true;
+  if (!drawn.spot(index)) {
+    const pair = view.tree.tried.findIndex((one) => pathTo(view.tree, one.bad).includes(index));
+    if (pair >= 0 && pair !== view.pair) {
+      view.pair = pair;
+      showTree();
+    }
+    if (!drawn.spot(index)) view.all = true;
+  }
   const { scrollLeft, scrollTop } = byId("canvas");
   drawPicture();
   Object.assign(byId("canvas"), { scrollLeft, scrollTop });
@@ -130,6 +137,7 @@ function welcome() {
   const some = trees.filter((tree) => tree.doubts).length;
   byId("main").replaceChildren(el("article", { class: "welcome" }, el("h2", {}, about.title),
     el("p", {}, summary()),
+    about.account.length ? el("pre", { class: "account" }, about.account.join("\n")) : null,
     doubts ? el("p", { class: "doubt-note" }, `⚠ Something speaks against ${plural(doubts, "judgement")}, in ${plural(some, "tree")}. `,
       el("button", { class: "link", onclick: nextDoubt }, "Show me one"), " (or press ", el("kbd", {}, "n"), ")") : null,
     about.drawn < trees.length ? el("p", {}, `The page holds the pictures of ${number(about.drawn)} trees, spread evenly over all ${number(trees.length)}; the list has every tree.`) : null,
@@ -163,6 +171,10 @@ function begin() {
   byId("title").textContent = about.title;
   byId("summary").textContent = summary();
   fillPickers();
+  const doubts = trees.reduce((sum, tree) => sum + tree.doubts, 0);
+  byId("next-doubt").hidden = !doubts;
+  byId("next-doubt").replaceChildren(`⚠ ${plural(doubts, "doubtful judgement")}: next `, el("kbd", {}, "n"));
+  byId("next-doubt").addEventListener("click", nextDoubt);
   byId("filters").addEventListener("input", refilter);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("direction").addEventListener("click", () => { list.reversed = !list.reversed; refilter(); });

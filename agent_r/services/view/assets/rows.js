@@ -1,7 +1,8 @@
 // The rows cut from a tree, message by message, as a trainer gets them.
 
 const CONFIGS = {
-  sft: "The loss falls on the marked replies alone; everything else is context (masked). `prompt_completion` has the same replies, one to a row.",
+  sft: "The loss falls on the marked replies alone; everything else is context (masked).",
+  prompt_completion: "The same replies, one to a row: all that came before is the prompt, and masked.",
   preference: "What to do at the fork, and what not to. The prompt is masked; a preference loss raises the chosen reply above the rejected one.",
   critique: "The judge's own prompt and judgement. The loss falls on the judgement alone.",
 };
@@ -13,7 +14,7 @@ function rowsOf(tree, view) {
     return box;
   }
   for (const [config, sense] of Object.entries(CONFIGS)) {
-    const rows = tree.rows.filter((row) => row.config === config);
+    const rows = config === "prompt_completion" ? tree.rows.flatMap(singleReplies) : tree.rows.filter((row) => row.config === config);
     if (!rows.length) continue;
     box.append(el("h3", {}, el("code", {}, config), ` ${plural(rows.length, "row")}`), el("p", { class: "quiet" }, sense));
     const chosen = tree.tried[view.pair]?.row;
@@ -22,11 +23,22 @@ function rowsOf(tree, view) {
   return box;
 }
 
+// What `prompt_completion` makes of an sft row; an earlier reply is there without its reasoning.
+function singleReplies(row) {
+  if (row.config !== "sft") return [];
+  const plain = (message) => (message.train ? { ...message, train: false, text: message.text.replace(/^<think>\n[^]*?\n<\/think>\n\n/, "") } : message);
+  return row.messages.flatMap((message, at) => (message.train ? [[message, at]] : [])).map(([message, at], count) => ({
+    config: "prompt_completion", id: `${row.id}-${count}`, kind: row.kind, reward: row.reward, at: row.messages.slice(0, at).filter((one) => one.role === "assistant").length,
+    messages: [...row.messages.slice(0, at).map(plain), message],
+  }));
+}
+
 function rowOf(row, open) {
   const replies = (row.messages ?? []).filter((message) => message.role === "assistant");
   const trained = replies.filter((message) => message.train).length;
   const told = {
     sft: () => `${row.kind} · reward ${amount(row.reward)} · ${trained} of ${plural(replies.length, "reply", "replies")} trained`,
+    prompt_completion: () => `${row.kind} · reply ${row.at + 1}`,
     preference: () => `fork after step ${row.fork_step} · ${amount(row.reward_chosen)} over ${amount(row.reward_rejected)}`,
     critique: () => `step ${row.step + 1} · ${row.verdict}${row.agrees_with_value === false ? " · the value disagrees" : ""}`,
   }[row.config]();
