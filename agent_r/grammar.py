@@ -9,11 +9,13 @@ REASONING = (
     "think",
     "thinking",
     "reasoning",
+    "scratchpad",
     "seed:think",
     "mm:think",
     "<|channel>thought <channel|>",
     "[THINK] [/THINK]",
     "◁think▷ ◁/think▷",
+    "<|begin_of_thought|> <|end_of_thought|>",
     "<|START_THINKING|> <|END_THINKING|>",
 )
 
@@ -34,8 +36,8 @@ class Grammar:
         reminder: what is answered to a reply that holds no action; empty: the usual sentence.
     """
 
-    labels: tuple[str, ...] = ("action", "动作", "行动")
-    ends: tuple[str, ...] = ("observation", "observations", "obs", "user", "human")
+    labels: tuple[str, ...] = ("action", "act", "动作", "行动")
+    ends: tuple[str, ...] = ("observation", "observations", "obs", "user", "human", "观察", "观测")
     reasoning: tuple[str, ...] = REASONING
     pattern: str = ""
     whole: bool = False

@@ -13,7 +13,7 @@ _STRING = re.compile(
     r'\s{0,20}\[?\s{0,20}(?:"((?:[^"\\]|\\.)*+)"|\'((?:[^\'\\]|\\.)*+)\'|“([^”]*+)”)'
 )
 _BARE = re.compile(r"\s{0,20}(-?\d[\d.]{0,20})(?=[\s,}\]])")
-_OBJECT = re.compile(r"\s{0,20}(?=\{)")
+_OBJECT = re.compile(r"\s{0,20}\[?\s{0,20}(?=\{)")
 _INPUT = re.compile(
     r"\s{0,20},\s{0,20}[\"'](?:action[_ ]?input|input|arguments|args|parameters)[\"']\s{0,20}:",
     re.IGNORECASE,

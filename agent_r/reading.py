@@ -33,11 +33,12 @@ MAX_TEXT_CHARS = 100_000  # of one reply; a longer one is a model or a server go
 # Marks of a model's own that a server left in its text: there a turn ends, or another begins.
 _NAMED = r"</?s>|<eos>|<bos>|<pad>|<EOT>|\[EOS\]|\[/?INST\]|</?(?:start|end)_of_turn>|<turn\|>"
 _NAMED += r"|(?<=[^\s-])assistant(?=\n\n)"  # a header whose marks were left out
+_NAMED += r"|<[|｜][\w▁]{0,40}[|｜]?\Z"  # half a mark
 _MARK = rf"(?:{_NAMED}|<[|｜](?!begin_of_box|end_of_box)[\w▁ /-]{{1,40}}[|｜]>)"
 _MARKS = re.compile(_MARK)
 _OWN_TURN = re.compile(
     r"\s*(?:<\|im_start\|>\s*assistant\b|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"
-    r"|<start_of_turn>\s*model\b|<s>|<bos>|\[/INST\]|<\|(?:assistant|begin_of_text)\|>"
+    r"|<start_of_turn>\s*model\b|<s>|<bos>|\[/INST\]|<\|(?:assistant|begin_of_text|begin_of_solution)\|>"
     r"|<｜(?:Assistant|begin▁of▁sentence)｜>|<\|start\|>\s*assistant)\s*"
 )
 # What servers call the end of a reply (`finish_reason`), where it is not the actor's own.

@@ -76,7 +76,9 @@ def _spans(
     spans: list[tuple[int, int]] = []
     depth = begin = closed = last = 0
     for mark in found:
-        if mark.lastgroup == "open":
+        if mark.lastgroup == "void":
+            spans += [] if depth else [mark.span()]
+        elif mark.lastgroup == "open":
             if depth == 0:
                 begin, closed = mark.start(), 0
             elif not text[last : mark.start()].strip():
@@ -106,15 +108,18 @@ def _without(text: str, spans: Sequence[tuple[int, int]], joint: str) -> str:
 @cache
 def _marks(tags: tuple[str, ...]) -> re.Pattern[str] | None:
     pairs = [tag.split(" ", 1) for tag in tags if tag.strip()]
+    void = "(?!)"
     names = "|".join(re.escape(pair[0].strip("<>")) for pair in pairs if len(pair) == 1)
     opens = [re.escape(pair[0]) for pair in pairs if len(pair) == 2]
     closes = [re.escape(pair[1]) for pair in pairs if len(pair) == 2]
     if names:
+        void = rf"<{_BLANK}(?:{names}){_BLANK}/>"
         opens.append(rf"<{_BLANK}(?:{names})(?:\s[^<>\n]{{0,100}})?>")
         closes.append(rf"<{_BLANK}/{_BLANK}(?:{names}){_BLANK}>")
     if not pairs:
         return None
-    return re.compile(f"(?P<open>{'|'.join(opens)})|(?P<close>{'|'.join(closes)})", re.IGNORECASE)
+    marks = f"(?P<open>{'|'.join(opens)})|(?P<close>{'|'.join(closes)})"
+    return re.compile(f"(?P<void>{void})|{marks}", re.IGNORECASE)
 
 
 def _of_channels(text: str) -> Split | None:

@@ -13,20 +13,42 @@ from functools import cache
 
 from agent_r.grammar import Grammar
 
-BLANK = r"[^\S\n]"  # white space within a line, of any script
+BLANK = r"(?:[^\S\n]|[\u200b-\u200f\u2060\ufeff])"  # white space within a line, of any script
 COLON = r"(?::|：|﹕|∶|︰|꞉|->|=>|→)"
 DECORATION = r"(?:_|[^\w\n{<])"  # what stands before a label: Markdown, bullets, quotes, brackets
 _CLOSING = rf"(?:[*_`#=~\]】)>-]|{BLANK})"  # and after it
+# After an action's own label alone: in other lines they are punctuation.
+_SEPARATOR = rf"(?:{COLON}|=(?=\s{{0,3}}[\"'`“])|[–—-]{{1,2}}(?={BLANK}{{1,5}}[^\s-]))"
 _ADJECTIVES = (
     r"(?:(?:the|my|your|final|next|first|new|best|single|chosen|selected|proposed|planned|current"
     r"|recommended|suggested|output|immediate)[ \t_-]{1,3}){0,3}"
 )
-_NUMBER = rf"(?:{BLANK}{{0,3}}(?:#|no\.?|step)?{BLANK}{{0,3}}[\[(]?\d{{1,4}}[\])]?)?"
+_NUMBER = (
+    rf"(?:{BLANK}{{0,3}}(?:#|no\.?|step|[-_])?{BLANK}{{0,3}}"
+    r"[\[(]?\d{1,4}(?:[./]\d{1,4})?[\])]?)?"
+)
 _AFTER = rf"(?:{BLANK}{{1,3}}(?:to take|taken|chosen|step))?(?:{BLANK}{{0,3}}\([^()\n]{{0,40}}\))?"
-_BEFORE = rf"^(?P<before>{DECORATION}{{0,80}}(?:[\[(]?\d{{1,3}}[.):\]]+{DECORATION}{{0,9}})?)"
+_HTML = r"(?:<(?:b|strong|i|em|u|p|li|div|span|code|h[1-6])>){0,3}"
+_TURN = (
+    rf"(?:(?:step|turn|round){BLANK}{{0,3}}\d{{1,3}}{BLANK}{{0,3}}[-:.)–—]{{0,2}}{BLANK}{{0,3}})?"
+    rf"(?:(?:assistant|ai|agent|bot){BLANK}?:{BLANK}{{0,3}})?"
+)
+_BEFORE = (
+    rf"^(?P<before>{DECORATION}{{0,80}}(?:[\[(]?\d{{1,3}}[.):\]]+{DECORATION}{{0,9}})?)"
+    rf"{_HTML}{_TURN}"
+)
 _MARKS = re.compile(r"[*_`\"'“‘«「]+$")
-_OTHERS = ("thought", "thoughts", "reasoning", "reflection", "plan", "action input", "final answer")
-_ASIDE = re.compile(r"<(thoughts?|think|reasoning|reflection|plan|analysis)>", re.IGNORECASE)
+INPUTS = ("input", "args", "arguments", "argument", "parameters", "params")
+_OTHERS = (
+    *("thought", "thoughts", "reasoning", "reflection", "plan", "final answer"),
+    *(f"action {word}" for word in INPUTS),
+)
+_ASIDE = re.compile(
+    r"<(thoughts?|think|reasoning|reflection|plan|analysis|scratchpad)>", re.IGNORECASE
+)
+
+
+_WIDE = {ord("a") + n: ord("ａ") + n for n in range(26)}  # full-width letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +109,14 @@ def _start(match: re.Match[str]) -> Start:
 
 @cache
 def _names(labels: tuple[str, ...]) -> re.Pattern[str]:
-    words = "|".join(map(re.escape, labels)) or r"(?!)"
+    wide = (label.translate(_WIDE) for label in labels)
+    words = "|".join(map(re.escape, [*labels, *wide])) or r"(?!)"
     name = f"{_ADJECTIVES}(?:{words})"
     full = f"{name}{_NUMBER}{_AFTER}"
-    line = rf"{_BEFORE}{full}(?:(?P<shut>{_CLOSING}{{0,12}}?){COLON}|{_CLOSING}{{0,80}}$)"
+    line = rf"{_BEFORE}{full}(?:(?P<shut>{_CLOSING}{{0,12}}?){_SEPARATOR}|{_CLOSING}{{0,80}}$)"
     square = rf"^{DECORATION}{{0,80}}?[\[【]{full}[\]】]"
     tag = rf"<(?P<name>{name})(?:\s[^<>\n]{{0,100}})?>"
-    key = rf"[\"'“”]{name}[\"'“”]\s{{0,20}}{COLON}"
+    key = rf"[\"'“”]{name}s?[\"'“”]\s{{0,20}}{COLON}"
     return re.compile(
         rf"(?P<label>{line})|(?P<square>{square})|(?P<tag>{tag})|(?P<key>{key})",
         re.IGNORECASE | re.MULTILINE,
@@ -116,7 +139,8 @@ def _labels(words: tuple[str, ...]) -> re.Pattern[str]:
 def _within(labels: tuple[str, ...]) -> re.Pattern[str]:
     """A label after the end of a sentence: `I need a log. Action: get 1 oak log`."""
     words = "|".join(re.escape(w) for label in labels for w in {label.capitalize(), label.upper()})
-    after = rf"(?:[.!?…;)\]\"'”’»*`]{BLANK}{{1,5}}|[。！？；，]{BLANK}{{0,5}}|{BLANK}[-–—|]{BLANK})"
+    ended = rf"[.!?…;)\]\"'”’»*`]{BLANK}{{1,5}}|[。！？；，]{BLANK}{{0,5}}"
+    after = rf"(?:\\n|{ended}|{BLANK}[-–—|]{BLANK})"
     name = rf"(?:(?:My|Next|Final) )?(?:{words or '(?!)'}){_NUMBER}"
     return re.compile(rf"{after}[*_`]{{0,3}}{name}[*_`]{{0,3}}{BLANK}{{0,3}}{COLON}")
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 from agent_r.grammar import DEFAULT, Grammar
 from agent_r.objects import action_of, after_object, read_input, read_value
-from agent_r.spellings import BLANK, COLON, DECORATION, Start, names_another, starts
+from agent_r.spellings import BLANK, COLON, DECORATION, INPUTS, Start, names_another, starts
 
 MAX_ACTION_CHARS = DEFAULT.longest
 
@@ -26,20 +26,26 @@ _RULE = re.compile(r"[-=_*~ ]{3,}")
 _BULLET = re.compile(r"(?:[-*+•>]|\d{1,2}[.)])\s+(?=\S)")
 _STRAY = re.compile(r"\s*</([A-Za-z][\w:-]{0,30})\s*>?$")
 _NO_VALUE = re.compile(r"\.{3}|…|(?:none|null|nil|n/?a)(?:$|[.\s]*\(|\.$)", re.IGNORECASE)
-_TAGS = re.compile(r"\s*</([A-Za-z][\w:-]{0,30})\s*>")
+_TAGS = re.compile(r"\s*(?:</([A-Za-z][\w:-]{0,30})\s*>|\[/([A-Za-z]\w{0,30})\])")
+_SQUARE = re.compile(r"\s*\[/[A-Za-z]\w{0,30}\]$")
+_BLOCK = re.compile(r"[|>][+-]?")  # YAML's, where the text is on the next line
+_OPENED = re.compile(r"(?:</[a-z]\w{0,9}>\s*)+")  # HTML around a label, closed after it
+_EDGES = re.compile(r"^[\s\u200b-\u200f\u2060\ufeff]+|[\s\u200b-\u200f\u2060\ufeff]+$")
 _GOES_ON = re.compile(
-    rf"(?<=\S)\s{{1,20}}[*_]{{0,3}}(?:Observations?|OBSERVATION|Thought|THOUGHT|Action|ACTION)"
+    r"(?<=\S)(?:\s{1,20}|(?:\\n){1,3}\s{0,5})[*_]{0,3}"
+    r"(?:Observations?|OBSERVATION|Thought|THOUGHT|Action|ACTION)"
     rf"{BLANK}?\d{{0,3}}[*_]{{0,3}}{COLON}"
 )
 _INPUT = re.compile(
-    rf"\n\s*{DECORATION}{{0,30}}action[ _]input{BLANK}?\d{{0,4}}[*_`]{{0,3}}{BLANK}?{COLON}"
-    r"([^\n]*)",
+    rf"\n\s*{DECORATION}{{0,30}}action[ _](?:{'|'.join(INPUTS)})"
+    rf"{BLANK}?\d{{0,4}}[*_`]{{0,3}}{BLANK}?{COLON}([^\n]*)",
     re.IGNORECASE,
 )
 _NOTHING = {"", "none", "null", "n/a", "nil", "{}", "[]"}
 _PAIRS = (
     *(("```", "```"), ("``", "``"), ("`", "`"), ("**", "**"), ("__", "__"), ("*", "*"), ("_", "_")),
     *(('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("「", "」")),
+    *(("<code>", "</code>"), ("<b>", "</b>"), ("<strong>", "</strong>"), ("\\boxed{", "}")),
 )
 _CLOSED_BY = dict(_PAIRS)
 
@@ -75,7 +81,7 @@ def clean(value: str) -> str:
     >>> clean("`get 1 oak log`"), clean('say "hello"')
     ('get 1 oak log', 'say "hello"')
     """
-    return unquoted(_UNPRINTABLE.sub(" ", value).strip())
+    return unquoted(_EDGES.sub("", _UNPRINTABLE.sub(" ", value)))
 
 
 def unquoted(value: str) -> str:
@@ -137,12 +143,17 @@ def _tagged(text: str, start: Start, grammar: Grammar) -> Found | None:
         return None
     if shut and line.startswith("<"):
         return Found(clean(_untagged(text[begin : shut.start()])), shut.end(), closed=True)
-    if not shut and (partly := re.search(r"\s*</?[\w:-]{0,40}$", line)):
+    if not shut and (partly := _half_closed(line, start.tag)):
         line, end = line[: partly.start()], text.rindex(line, begin, end) + partly.start()
     if shut and not re.sub(r"[`~\s]", "", text[end : shut.start()]):
         return Found(clean(line), shut.end(), closed=True)
     suffix = "\n" + shut[0] if shut else f"</{start.tag}>"
     return Found(clean(line), end, open=not shut, suffix=suffix)
+
+
+def _half_closed(line: str, tag: str) -> re.Match[str] | None:
+    """Half of the closing tag, or the opening one again in its place."""
+    return re.search(rf"\s*<(?:/?[\w:-]{{0,40}}|\s?{re.escape(tag)}\s?>)$", line)
 
 
 def _untagged(value: str) -> str:
@@ -154,7 +165,8 @@ def _labelled(text: str, start: Start, grammar: Grammar) -> Found | None:
     """What follows a label: on its line, or on the next that is not blank."""
     begin, end = _line(text, start.at, _end_of_line(text, start.at))
     value = _unmarked(text[begin:end].strip(), start.marks)
-    if not value:
+    value = _OPENED.sub("", value, count=1) if _OPENED.match(value) else value
+    if not value or _BLOCK.fullmatch(value):
         begin, end = _line(text, min(end + 1, len(text)), len(text))
         value = text[begin:end].strip()
         if names_another(text[begin:end], grammar):
@@ -183,6 +195,7 @@ def _plain(text: str, begin: int, end: int, value: str) -> Found:
         value = value[: stray.start()]
         if f"<{stray[1]}" not in text[:begin]:
             end = at + stray.start()
+    value = _SQUARE.sub("", value)
     if (shut := value.find("```")) > 0 and value.endswith("```"):
         value = value[:shut]
     action, after = clean(value), _INPUT.match(text, end)
@@ -245,9 +258,14 @@ def whole(text: str, found: Found) -> tuple[str, bool]:
         closing = re.match(rf"\s*\n{BLANK}*{re.escape(open_fence)}", rest)
         body += closing[0] if closing else f"\n{open_fence}"
         rest = rest[closing.end() :] if closing else ""
-    while (tag := _TAGS.match(rest)) and f"<{tag[1]}" in body and f"</{tag[1]}" not in body:
+    while (tag := _TAGS.match(rest)) and _is_open(body, tag[1] or tag[2]):
         body, rest = body + tag[0], rest[tag.end() :]
     return body.rstrip(), bool(open_fence)
+
+
+def _is_open(body: str, tag: str) -> bool:
+    opened = f"<{tag}" in body or f"[{tag}]" in body
+    return opened and f"</{tag}" not in body and f"[/{tag}]" not in body
 
 
 def _unmarked(value: str, marks: str) -> str:
