@@ -70,6 +70,8 @@ class Screen:
 
     def judges(self, step: int, critique: Critique) -> None:
         self._console.print()
+        if critique.reasoning:
+            self._show("reasons", critique.reasoning, "dim italic")
         verdict = str(critique.verdict or "no verdict")
         self._show("judge", critique.reason if critique.verdict else critique.text, "dim")
         said = Text(f"step {step}: {verdict}", style=f"bold {_VERDICTS.get(verdict, 'red')}")

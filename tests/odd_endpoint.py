@@ -114,7 +114,7 @@ FILTERED = always("", "content_filter")
 
 
 def thinker(body: dict[str, Any], place: int) -> Said:
-    """Reasons in its content, as Qwen3 behind a server without a reasoning parser."""
+    """Reasons in its content, its judgements too, as Qwen3 without a reasoning parser."""
     said = healthy(body, place)
     return Said(f"<think>\nWhat have I got?\n</think>\n\n{said.content}", tokens=60)
 

@@ -146,7 +146,12 @@ def _judgement(trial: Trial) -> Mapping[str, Any] | None:
     if trial.judged is None:
         return None
     said = trial.judged.critique
-    return {"step": trial.judged.step, "verdict": said.verdict, "text": said.text}
+    return {
+        "step": trial.judged.step,
+        "verdict": said.verdict,
+        "reasoning": said.reasoning,
+        "text": said.text,
+    }
 
 
 def _episode(played: Played) -> dict[str, Any]:
