@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from agent_r.actor import Completion
 from agent_r.grammar import DEFAULT, Grammar
@@ -49,6 +50,7 @@ FAILED = {"error", "failed", "abort", "aborted", "cancelled", "network_error", "
 FAILED |= {"insufficient_system_resource", "malformed_function_call"}
 
 
+_REMEMBERED_CHARS = 2_000  # of a reply that is read once: a search plays its steps again and again
 _AGAIN = 4  # what is left after a cut may be garbage that reads otherwise: until it does not
 
 
@@ -85,12 +87,11 @@ class Reading:
 def read(completion: Completion, grammar: Grammar = DEFAULT) -> Reading:
     """Read one reply, as the server's `finish_reason` and the world's grammar say."""
     reading = _once(completion, grammar)
+    if reading.outcome in _NOT_THE_ACTOR or reading.text == completion.text:
+        return reading
     for _ in range(_AGAIN):
         again = _once(Completion(reading.text), grammar)
-        if reading.outcome in _NOT_THE_ACTOR or (again.text, again.action) == (
-            reading.text,
-            reading.action,
-        ):
+        if (again.text, again.action) == (reading.text, reading.action):
             break
         reading = replace(again, reasoning=_joined(reading.reasoning, again.reasoning))
     return reading
@@ -131,6 +132,13 @@ def parse_action(text: str, grammar: Grammar = DEFAULT) -> str:
     >>> parse_action("I would rather not.")
     ''
     """
+    if len(text) > _REMEMBERED_CHARS:
+        return read(Completion(text), grammar).action
+    return _remembered(text, grammar)
+
+
+@lru_cache(maxsize=1024)
+def _remembered(text: str, grammar: Grammar) -> str:
     return read(Completion(text), grammar).action
 
 
