@@ -174,7 +174,7 @@ def test_reasoning_is_set_apart_from_the_answer(tmp_path: Path) -> None:
     with OddEndpoint(thinker) as server:
         said = squeezed(agent_r_try(settings(server), tmp_path).stdout)
     assert "1 reasons What have I got? 1 actor Thought: my number is 0. Action: inventory" in said
-    assert "judge It brought nothing new. reasons What have I got? step 3: Bad" in said
+    assert "reasons What have I got? judge It brought nothing new. step 3: Bad" in said
     assert "<think>" not in said
     assert "5 of 5 replies have some, set apart" in said
 
