@@ -29,6 +29,7 @@ class Value:
 
     action: str
     end: int
+    listed: bool = False  # it is the first of several
 
 
 def read_value(text: str, at: int) -> Value | None:
@@ -37,13 +38,16 @@ def read_value(text: str, at: int) -> Value | None:
         begin = text.index("{", at)
         end = after_object(text, begin, begin + 1, begin + 1)
         action = action_of(_loaded(text[begin:end])) if end else ""
-        return Value(action or "", end) if action else None
+        listed = "[" in text[at:begin]
+        return Value(action, end, listed) if action else None
     if bare := _BARE.match(text, at):
         return Value(bare[1], bare.end(1))
     string = _STRING.match(text, at)
     if string is None:
         return None
     action, end = _decoded(string), string.end()
+    if string[0].lstrip().startswith("["):
+        return Value(action, end, listed=True)
     given = _INPUT.match(text, end)
     more = read_input(text, given.end()) if given else None
     return Value(f"{action} {more.action}".strip(), more.end) if more else Value(action, end)

@@ -28,6 +28,7 @@ _STRAY = re.compile(r"\s*</([A-Za-z][\w:-]{0,30})\s*>?$")
 _NO_VALUE = re.compile(r"\.{3}|…|(?:none|null|nil|n/?a)(?:$|[.\s]*\(|\.$)", re.IGNORECASE)
 _TAGS = re.compile(r"\s*(?:</([A-Za-z][\w:-]{0,30})\s*>|\[/([A-Za-z]\w{0,30})\])")
 _SQUARE = re.compile(r"\s*\[/[A-Za-z]\w{0,30}\]$")
+_ENDED = re.compile(r"\s*\]")
 _BLOCK = re.compile(r"[|>][+-]?")  # YAML's, where the text is on the next line
 _OPENED = re.compile(r"(?:</[a-z]\w{0,9}>\s*)+")  # HTML around a label, closed after it
 _EDGES = re.compile(r"^[\s\u200b-\u200f\u2060\ufeff]+|[\s\u200b-\u200f\u2060\ufeff]+$")
@@ -123,10 +124,14 @@ def _keyed(text: str, start: Start, grammar: Grammar) -> Found | None:
     read = read_value(text, start.at) if first >= 0 else None
     if read is None:
         return None
-    end = after_object(text, first, start.begin, read.end)
-    if end:
-        return Found(clean(read.action), end, closed=True)
-    return Found(clean(read.action), read.end, open=True, suffix="}")
+    end, suffix = after_object(text, first, start.begin, read.end), ""
+    closed = bool(end)
+    if not end or (read.listed and not _ENDED.match(text, read.end)):
+        end, suffix = read.end, "]}" if read.listed else "}"
+    if text[:first].rstrip().endswith("["):
+        ended = _ENDED.match(text, end)
+        end, suffix = (ended.end(), suffix) if ended else (end, suffix + "]")
+    return Found(clean(read.action), end, closed=closed, open=not closed, suffix=suffix)
 
 
 def _tagged(text: str, start: Start, grammar: Grammar) -> Found | None:
