@@ -22,7 +22,8 @@
     │   ├── HubRejected         the Hub refuses (token, rights, request): retrying cannot help
     │   │   └── NotOnHub        there is no such repository, version or file, or not for this token
     │   └── VersionConflict     that version is there already, with other rows
-    └── TrainerError            a fine-tuning job failed
+    ├── TrainerError            a fine-tuning job failed
+    └── PrefectFault            Prefect's server cannot be reached, or does not understand us
 """
 
 from __future__ import annotations
@@ -127,3 +128,7 @@ class VersionConflict(HubError):
 
 class TrainerError(AgentRError):
     """A fine-tuning job failed."""
+
+
+class PrefectFault(AgentRError):
+    """Prefect's server cannot be reached, died, or answers what its client does not understand."""

@@ -19,7 +19,8 @@ from agent_r.config import PRESETS, spare_loopback
 from agent_r.errors import AgentRError, NothingMade
 from agent_r.schema import SCHEMA_VERSION
 from flows import commands as do
-from flows.running import leave
+from flows.prefect_faults import prefect_fault
+from flows.running import give_up, leave
 from flows.view import run_view
 
 DESCRIPTION = """\
@@ -57,6 +58,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has seen enough; nothing is left to be flushed into it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if (fault := prefect_fault(error)) is None:
+            raise
+        give_up(fault)
 
 
 def parser() -> argparse.ArgumentParser:

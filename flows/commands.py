@@ -16,6 +16,7 @@ from agent_r.config import merge as merge_settings
 from agent_r.errors import ConfigError
 from agent_r.services.plan import part_of
 from agent_r.settings import Config, singles
+from flows.prefect_faults import check_server
 from flows.running import run
 from flows.view import hint
 
@@ -251,3 +252,4 @@ def flow_ready(config: Config, *, loops: bool = False, **needs: Any) -> None:
 
     preflight.look_ahead(config, preflight.loops(config) if loops else preflight.Needs(**needs))
     quiet_prefect(Path(".prefect"))
+    asyncio.run(check_server())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+from agent_r.errors import PrefectFault
 from flows import tether
 
-INTERRUPTED = 130
+MISTAKE, INTERRUPTED = 2, 130
 GRACE_S = 5.0  # for Prefect to note that a run was cancelled
 
 
@@ -43,8 +45,18 @@ def leave() -> NoReturn:
 
     A Ctrl-C reaches the embedded server too. The model's server and the trainer end with us.
     """
+    _end("stopped. What is finished is kept: the same command goes on from here.", INTERRUPTED)
+
+
+def give_up(fault: PrefectFault) -> NoReturn:
+    """End at once, with its line, for the same reason."""
+    _end(str(fault), MISTAKE)
+
+
+def _end(line: str, code: int) -> NoReturn:
     for server in tether.servers():
-        server.stop()
-    print("agent-r: stopped. What is finished is kept: the same command goes on from here.",
-          file=sys.stderr, flush=True)  # fmt: skip
-    os._exit(INTERRUPTED)
+        with contextlib.suppress(Exception):  # it may be what is broken
+            server.stop()
+    print(f"agent-r: {line}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(code)
