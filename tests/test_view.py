@@ -105,8 +105,10 @@ async def test_a_link_names_a_tree_and_a_step(browser: Browser, evil: Path) -> N
     assert await page.get_attribute(".node.selected", "data-node") == "5"
     await page.click('[data-node="2"]')
     assert (await page.evaluate("location.hash")).endswith("/2")
-    page = await opened(browser, evil, name="tree-of-nowhere")
-    assert "no tree of that name" in await page.inner_text("#main")
+    for nowhere in ("tree-of-nowhere", "%", "</script>/-1"):
+        page = await opened(browser, evil, name=nowhere)
+        assert "no tree of that name" in await page.inner_text("#main")
+        clean(page)
     clean(page)
 
 

@@ -3,7 +3,7 @@
 let asked = 0; // which tree was asked for last: a slower one must not come after it
 
 async function route() {
-  const [name, node] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const [name, node] = location.hash.slice(1).split("/"); // ids are plain letters and digits
   const place = placeOf.get(name);
   document.body.classList.toggle("opened", place != null);
   if (place == null) {
@@ -14,6 +14,7 @@ async function route() {
   const mine = ++asked;
   const fresh = list.open !== place;
   list.open = place;
+  byId("list").setAttribute("aria-activedescendant", `line-${place}`);
   drawList();
   showInList();
   if (fresh || !view.tree) {

@@ -55,8 +55,9 @@ function pairTabs(tree) {
   const box = el("div", { class: "pairs", role: "tablist", "aria-label": "pairs" });
   tree.tried.forEach((tried, at) => {
     const name = tried.reason ? `dropped: ${tried.reason}` : tried.row ? "revision" : "pair";
-    box.append(el("button", { class: `pair ${tried.reason ? "dropped" : "kept"}`, role: "tab", "data-pair": at, "aria-selected": String(at === view.pair), onclick: () => choosePair(at) },
-      `${tried.reason ? "⊘" : "⤳"} ${at + 1} `, el("span", {}, name)));
+    const again = tried.reason && at > 0 && tree.tried[at - 1].reason === tried.reason; // said once
+    box.append(el("button", { class: `pair ${tried.reason ? "dropped" : "kept"}`, role: "tab", title: name, "data-pair": at, "aria-selected": String(at === view.pair), onclick: () => choosePair(at) },
+      `${tried.reason ? "⊘" : "⤳"} ${at + 1} `, again ? null : el("span", {}, name)));
   });
   const missing = Object.entries(tree.drops).map(([why, n]) => [why, n - tree.tried.filter((one) => one.reason === why).length]).filter(([, n]) => n > 0);
   if (missing.length) box.append(el("span", { class: "quiet" }, `dropped, and not recorded which: ${missing.map(([why, n]) => `${number(n)} ${why}`).join(", ")}`));
