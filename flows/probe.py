@@ -26,7 +26,7 @@ from flows.worlds import worlds_of
 _log = logging.getLogger("agent_r.progress")
 
 
-async def probe(actor: Actor, config: Config, *, iteration: int = 1) -> None:
+async def probe(actor: Actor, config: Config) -> None:
     """Refuse what surely cannot work; warn of what looks bad, for one odd reply is no proof.
 
     Once for the same settings: a run that goes on asks nothing. An actor of ours is not asked.
@@ -38,21 +38,9 @@ async def probe(actor: Actor, config: Config, *, iteration: int = 1) -> None:
         return
     key = digest(actor.name, config.endpoint, config.env, config.search)
     healthy = work_folder(config) / f"answered-{key}.json"
-    if healthy.exists():
+    if healthy.exists() or (opened := await _opening(config)) is None:
         return
-    opened = await _opening(config, iteration)
-    if opened is None:
-        return
-    world, messages = opened
-    try:
-        said = await _ask(actor, messages, config)
-    except EndpointRejected as refusal:
-        change = remedy(refusal, config.endpoint, max_tokens=config.search.max_tokens)
-        if surely_refused(refusal):
-            raise EndpointRejected(f"{refusal}: {change}", status=refusal.status) from None
-        _log.warning("a first request, in the shape of this run's: %s", refusal)
-        return
-    bad = advice(_seen(said, [read(one, world.grammar) for one in said], config))
+    bad = await _doubts(actor, *opened, config, config.endpoint)
     for line in bad:
         _log.warning("a first request, in the shape of this run's: %s", line)
     if bad:
@@ -61,10 +49,28 @@ async def probe(actor: Actor, config: Config, *, iteration: int = 1) -> None:
         store.write_json(healthy, {"actor": actor.name})
 
 
-async def _opening(config: Config, iteration: int) -> tuple[EnvInfo, list[Message]] | None:
+async def _doubts(
+    actor: EndpointActor,
+    world: EnvInfo,
+    messages: Sequence[Message],
+    config: Config,
+    endpoint: OpenAIEndpoint,
+) -> list[str]:
+    """What looks bad about the replies to a first conversation, or a refusal of that one alone."""
+    try:
+        said = await _ask(actor, messages, config)
+    except EndpointRejected as refusal:
+        if not surely_refused(refusal):
+            return [str(refusal)]
+        change = remedy(refusal, endpoint, max_tokens=config.search.max_tokens)
+        raise EndpointRejected(f"{refusal}: {change}", status=refusal.status) from None
+    return advice(_seen(said, [read(one, world.grammar) for one in said], config))
+
+
+async def _opening(config: Config) -> tuple[EnvInfo, list[Message]] | None:
     """A run's first conversation; None where its world fails: that is one tree's matter."""
     async with worlds_of(config) as worlds:
-        task = tasks_of_iteration(worlds, config, iteration)[0]
+        task = tasks_of_iteration(worlds, config, 1)[0]
         env = worlds.environment(task.world)
         try:
             async with lent(env, env.info.name, worlds.unclosed):

@@ -3,75 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import pytest
 from odd_endpoint import (
-    BASE_MODEL,
-    CUT,
-    EMPTY,
-    FILTERED,
-    TALKER,
-    Model,
     OddEndpoint,
     always,
-    endless_thinker,
     healthy,
     json_actor,
     parsed_thinker,
     thinker,
 )
+from trying import agent_r_try, arrows, command, settings, squeezed, surroundings
 
 from agent_r.config import parse
 from flows.try_actor import tried
 from flows.try_screen import marked, printable
-
-ROOT = Path(__file__).parent.parent
-KEY = "sk-test-0123456789"
-
-
-def settings(server: OddEndpoint, **more: Any) -> str:
-    """A my.toml for it; episodes are three steps long."""
-    lines = ["[endpoint]", "kind = 'openai'", f"base_url = '{server.base_url}'", "model = 'tiny'"]
-    lines += [f"{name} = {value!r}" for name, value in more.items()]
-    return "\n".join([*lines, "[search]", "max_depth = 3", ""])
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "flows.cli", "try", *words]
-
-
-def surroundings(cwd: Path) -> dict[str, str]:
-    known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(cwd)}
-    return known | {"OPENAI_API_KEY": KEY}
-
-
-def agent_r_try(toml: str, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    (cwd / "my.toml").write_text(toml, encoding="utf-8")
-    done = subprocess.run(
-        command("--config", "my.toml", *words),
-        capture_output=True, text=True, timeout=60, cwd=cwd, env=surroundings(cwd),
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
-    assert KEY not in done.stdout + done.stderr
-    return done
-
-
-def squeezed(text: str) -> str:
-    return " ".join(text.split())
-
-
-def arrows(text: str) -> list[str]:
-    """The lines of advice, each in one."""
-    advice = squeezed(text).partition(" → ")[2].partition(" This actor can")[0]
-    return advice.split(" → ") if advice else []
 
 
 def test_a_healthy_endpoint_is_played_judged_and_said_to_be_well(tmp_path: Path) -> None:
@@ -99,43 +49,6 @@ def test_no_prefect_is_started(tmp_path: Path) -> None:
             capture_output=True, timeout=60, cwd=tmp_path, env=surroundings(tmp_path),
         )  # fmt: skip
     assert done.returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("model", "word"),
-    [
-        (BASE_MODEL, "base model"),
-        (CUT, "raise search.max_tokens"),
-        (EMPTY, "chat template"),
-        (TALKER, "no action in the form that the world reads (`Action: …`)"),
-        (FILTERED, "content filter"),
-        (endless_thinker, "turn thinking off"),
-    ],
-    ids=["marks", "cut", "empty", "talk", "filtered", "endless thought"],
-)
-def test_an_actor_without_an_action_is_refused_in_one_line_that_says_what_to_change(
-    model: Model, word: str, tmp_path: Path
-) -> None:
-    with OddEndpoint(model) as server:
-        done = agent_r_try(settings(server), tmp_path)
-    assert done.returncode == 1
-    [line] = arrows(done.stdout)
-    asked = int(re.search(r"✗  actions +0 of (\d+) replies hold an action", done.stdout)[1])
-    assert word in line and line.startswith(f"{asked} of {asked} replies") and asked >= 3
-    assert "This actor cannot be used as it is." in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("model", "mark"),
-    [
-        (CUT, "✗ cut by the token limit (finish_reason: length)"),
-        (FILTERED, "✗ stopped by a content filter"),
-        (EMPTY, "✗ empty"),
-    ],
-)
-def test_a_reply_that_cannot_be_used_is_marked(model: Model, mark: str, tmp_path: Path) -> None:
-    with OddEndpoint(model) as server:
-        assert mark in agent_r_try(settings(server), tmp_path).stdout
 
 
 def test_json_is_one_document_with_the_same_facts(tmp_path: Path) -> None:
@@ -192,66 +105,6 @@ def test_actions_in_json_are_read_as_what_they_are(tmp_path: Path) -> None:
     assert "5 of 5 replies hold an action" in done.stdout
     [line] = arrows(done.stdout)
     assert "replies with other seeds are all the same" in line
-
-
-@pytest.mark.parametrize(
-    ("ways", "said"),
-    [
-        ({"ignores": ["n"]}, "n = 2 gives one reply all the same"),
-        ({"refuses": ["n"]}, "n = 2 is refused"),
-        ({"ignores": ["seed"]}, "✓ seed not honoured"),
-        ({"refuses": ["temperature"]}, "! settings the server does not take `temperature`"),
-    ],
-)
-def test_what_a_server_does_not_take_is_said_and_is_no_reason_to_refuse_it(
-    ways: dict[str, Any], said: str, tmp_path: Path
-) -> None:
-    with OddEndpoint(healthy, **ways) as server:
-        done = agent_r_try(settings(server), tmp_path)
-    assert done.returncode == 0
-    assert said in squeezed(done.stdout)
-    assert arrows(done.stdout) == []
-
-
-def test_a_key_that_is_refused_names_its_variable(tmp_path: Path) -> None:
-    with OddEndpoint(healthy, key="sk-another") as server:
-        done = agent_r_try(settings(server), tmp_path)
-    assert done.returncode == 1
-    assert (
-        "put a key that may use this model into the variable $OPENAI_API_KEY"
-        in arrows(done.stdout)[0]
-    )
-
-
-def test_a_context_that_is_too_small_is_said_at_once_or_when_it_is_outgrown(
-    tmp_path: Path,
-) -> None:
-    with OddEndpoint(healthy, context=100) as server:
-        done = agent_r_try(settings(server), tmp_path)
-    assert done.returncode == 1 and "do not fit the model's context" in arrows(done.stdout)[0]
-    with OddEndpoint(healthy, context=500) as server:
-        done = agent_r_try(settings(server), tmp_path)
-    assert done.returncode == 0
-    [line] = arrows(done.stdout)
-    assert "search.max_depth" in line
-    assert "step 1 is not judged: the server refuses the question" in done.stdout
-
-
-def test_a_server_that_is_not_there_is_said_within_seconds(tmp_path: Path) -> None:
-    with OddEndpoint(healthy) as server:
-        toml = settings(server).replace(server.base_url, "http://127.0.0.1:9/v1")
-    done = agent_r_try(toml, tmp_path)
-    assert done.returncode == 1
-    assert arrows(done.stdout) == ["nobody answers there: start the server, or correct "
-                                   "endpoint.base_url"]  # fmt: skip
-
-
-def test_an_address_without_its_version_is_written_out(tmp_path: Path) -> None:
-    with OddEndpoint(healthy) as server:
-        bare = server.base_url.removesuffix("/v1")
-        done = agent_r_try(settings(server).replace(server.base_url, bare), tmp_path)
-    assert done.returncode == 1
-    assert arrows(done.stdout) == [f"set endpoint.base_url = '{bare}/v1'"]
 
 
 def test_a_task_is_played_by_its_name_and_an_unknown_one_shows_near_names(tmp_path: Path) -> None:
