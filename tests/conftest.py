@@ -12,6 +12,7 @@ import pytest
 from browser import browser as browser  # fixtures, for every test
 from browser import page as page
 from hub_server import LoopbackHub
+from nightly import night, stage
 
 from agent_r.services.build import Built, build
 from agent_r.services.export import export
@@ -25,6 +26,8 @@ from agent_r.services.worlds import Worlds
 from agent_r.settings import Config, ScriptedEndpoint
 from env_adapters import world_of
 from env_adapters.textcraft_scripted import ScriptedCrafter
+
+__all__ = ["night", "stage"]  # one server for all modules
 
 # Read by the Hub's client when it is imported: the loopback Hub speaks the older of its protocols.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
