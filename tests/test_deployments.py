@@ -32,7 +32,18 @@ YAML = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 AUTOMATION = yaml.safe_load((ROOT / "automations/no-heartbeat.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS = {each["name"]: each for each in YAML["deployments"]}
 # Commands that are no flow: they check, serve or make the packaged model.
-NO_FLOW = {"verify", "check-env", "serve", "warm-start", "pull", "diff", "merge", "export", "view"}
+NO_FLOW = {
+    "verify",
+    "check-env",
+    "try",
+    "serve",
+    "warm-start",
+    "pull",
+    "diff",
+    "merge",
+    "export",
+    "view",
+}
 
 
 def flow_of(name: str) -> Flow[..., Any]:
