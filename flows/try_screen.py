@@ -47,7 +47,8 @@ class Screen:
         if turn.reading.reasoning:
             self._show(f"{turn.number:>3} reasons", turn.reading.reasoning, "dim italic")
         outcome = turn.reading.outcome
-        text = turn.reading.text if outcome is Outcome.ACTION else turn.completion.text
+        read = outcome is Outcome.ACTION or turn.reading.reasoning
+        text = turn.reading.text if read else turn.completion.text  # with marks and all, where odd
         self._console.print(_row(f"{turn.number:>3} actor", marked(text, turn.reading.action)))
         if outcome is not Outcome.ACTION:
             end = turn.completion.finish_reason

@@ -12,6 +12,7 @@ from pathlib import Path
 from odd_endpoint import (
     OddEndpoint,
     always,
+    endless_thinker,
     healthy,
     json_actor,
     parsed_thinker,
@@ -96,6 +97,12 @@ def test_reasoning_in_a_field_of_its_own_is_shown_too(tmp_path: Path) -> None:
     with OddEndpoint(parsed_thinker) as server:
         said = squeezed(agent_r_try(settings(server), tmp_path).stdout)
     assert "1 reasons What have I got? 1 actor Thought: my number is 0." in said
+
+
+def test_reasoning_that_is_cut_is_shown_once_and_marked(tmp_path: Path) -> None:
+    with OddEndpoint(endless_thinker) as server:
+        said = squeezed(agent_r_try(settings(server), tmp_path).stdout)
+    assert "1 reasons What have I got? Let me see. First, 1 actor ✗ cut by the token limit" in said
 
 
 def test_actions_in_json_are_read_as_what_they_are(tmp_path: Path) -> None:
