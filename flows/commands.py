@@ -48,8 +48,11 @@ def run_collect(arguments: argparse.Namespace) -> int:
     flow_ready(config, acts=True, model=arguments.model, trained=arguments.iteration - 1)
     where = (config, arguments.iteration, arguments.model, arguments.iteration - 1)
     if arguments.dry_run:
+        from agent_r.services.nights import Ground
         from flows.forecast import forecast
 
+        if config.continual:  # the ground that `collect` would take
+            where = (config, Ground.ahead(config, "collect").first, arguments.model, 0)
         print("\n".join(run(forecast(*where, arguments.sample))))
         return 0
     from agent_r.services.account import account_lines

@@ -13,6 +13,7 @@ from pathlib import Path
 from agent_r.errors import ConfigError, ExtraMissing
 from agent_r.services.local_model.process import model_name
 from agent_r.services.manifest import read_manifest
+from agent_r.services.nights import Ground
 from agent_r.services.plan import tasks_of_iteration, work_folder
 from agent_r.services.store import require_writable
 from agent_r.services.worlds import Worlds
@@ -37,9 +38,16 @@ class Needs:
     versions: Sequence[str] = ()  # of datasets, that it reads
 
 
-def loops(config: Config) -> Needs:
-    """What the whole loop needs."""
-    return Needs(acts=True, trains=True, publishes=bool(config.hub.repo))
+def loops(config: Config, run: str = "") -> Needs:
+    """What the whole loop needs; a `continual` one begins with the last night's model."""
+    ground = Ground.ahead(config, "self-train", run)
+    return Needs(
+        acts=True,
+        trains=True,
+        publishes=bool(config.hub.repo),
+        model=ground.model,
+        trained=ground.first - 1,
+    )
 
 
 # A flow's subflows, and the flow of a command that has looked already, do not look again.

@@ -35,7 +35,7 @@ async def self_train(config: Config = Config()) -> RunReport:
     Args:
         config: All settings; the defaults need nothing but Python.
     """
-    await preflight(config, loops(config))
+    await preflight(config, loops(config, run_id()))
     began = time.monotonic()
     ground = Ground.of(config, "self-train", run_id())
     loop = Loop(config.model_copy(update={"continual": False}), ground)

@@ -10,6 +10,7 @@ from agent_r.errors import StoreError
 from agent_r.services.nights import Ground, Nights
 from agent_r.services.plan import work_folder
 from agent_r.settings import Config
+from flows.preflight import Needs, loops
 
 
 def config(out: Path, **over: object) -> Config:
@@ -54,6 +55,16 @@ def test_a_run_that_comes_back_finds_its_own_night(tmp_path: Path) -> None:
     again = Ground.of(settings, "self-train", "a")
     assert (again.number, again.first, again.model) == (0, mine.first, "")
     assert Nights(settings, "self-train").upcoming() == 2
+
+
+def test_what_a_night_begins_with_is_what_is_looked_at_before_it(tmp_path: Path) -> None:
+    settings = config(tmp_path, hub={"repo": "owner/name"})
+    assert (loops(settings).model, loops(settings).trained) == ("", 0)
+    night(settings, "a")
+    model = str(tmp_path / "agent-r/work/model-0")
+    assert loops(settings) == Needs(True, True, True, model=model, trained=3)
+    assert loops(settings, "a").trained == 0  # its own
+    assert Nights(settings, "self-train").upcoming() == 1  # looking takes nothing
 
 
 def test_each_flow_counts_for_itself(tmp_path: Path) -> None:

@@ -38,20 +38,18 @@ class Nights:
         self._dataset = dataset_folder(config)
         self._folder, self._flow = work_folder(config), flow
 
-    def enter(self, run: str) -> int:
-        """The number of the night (from 0) that this run works on; noted at once.
+    def enter(self, number: int, run: str) -> None:
+        """This run works on that night.
 
         Raises:
             StoreError: it cannot be noted.
         """
-        number = self.upcoming(run)
         night = self[number]
         if run not in night.runs:
             self._save(number, night.model_copy(update={"runs": [*night.runs, run]}))
-        return number
 
     def upcoming(self, run: str = "") -> int:
-        """The run's own night where it has one, else the one that is not finished."""
+        """The number, from 0, of the run's own night, else of the one that is not finished."""
         known = list(self._known())
         mine = [number for number, night in enumerate(known) if run and run in night.runs]
         if mine:
@@ -121,10 +119,18 @@ class Ground:
         Raises:
             StoreError: it cannot be noted.
         """
+        ground = cls.ahead(config, flow, run)
+        if ground.nights is not None:
+            ground.nights.enter(ground.number, run)
+        return ground
+
+    @classmethod
+    def ahead(cls, config: Config, flow: str, run: str = "") -> Ground:
+        """The same, and nothing is noted: what a run would take."""
         if not config.continual:
             return cls()
         nights = Nights(config, flow)
-        number = nights.enter(run)
+        number = nights.upcoming(run)
         model, versions = nights.before(number)
         return cls(nights[number].first, model, tuple(versions), nights, number)
 
