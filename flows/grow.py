@@ -21,6 +21,7 @@ from agent_r.config import digest
 from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
 from agent_r.services import ledger
+from agent_r.services.account import Accounting
 from agent_r.services.budget import Budget, Budgeted
 from agent_r.services.early_stop import EarlyStop
 from agent_r.services.forest import Forest
@@ -30,6 +31,7 @@ from agent_r.services.progress import Progress
 from agent_r.services.shelf import Shelf
 from agent_r.services.slots import Slots, at_once
 from agent_r.services.stage import Stage
+from agent_r.services.symptoms import form_of
 from agent_r.services.woods import Woods
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
@@ -156,13 +158,14 @@ async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: 
     began, config = time.monotonic(), woods.config
     gc.freeze()  # what is loaded by now stays: looking through it takes a third of a second
     budget = Budget(config.budget, config.endpoint, actor.usage)
+    form = form_of(woods.info(tasks[0]).grammar) if tasks else ""
     stage = Stage(
         woods,
         Budgeted(actor, budget),
         budget,
         asyncio.Semaphore(at_once(config.endpoint.concurrency)),
         Progress(f"iteration {iteration}", len(tasks), "trees"),
-        EarlyStop(config, config.revision_at(iteration), len(tasks)),
+        EarlyStop(config, config.revision_at(iteration), len(tasks), Accounting(form)),
     )
     stage.progress.details = functools.partial(details, stage, actor)
     await each(shards(tasks), functools.partial(grow_shard, stage=stage))

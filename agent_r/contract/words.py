@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent_r.contract.bench import Bench, Failed, Skipped, Warned
+from agent_r.contract.bench import Bench, Failed, Hung, Skipped, Warned
 from agent_r.contract.texts import brief, over
 from agent_r.episode import silent
 from agent_r.prompts import REVISE
@@ -35,8 +35,13 @@ async def a_signals_own_turn_is_no_action_of_the_world(bench: Bench) -> str:
     answers = []
     for word in (REVISE, _NONSENSE):
         async with bench.environment() as env:
-            await bench.reset(env, bench.chosen()[0])
-            result = await bench.step(env, word)
+            try:
+                await bench.reset(env, bench.chosen()[0])
+                result = await bench.step(env, word)
+            except Hung:
+                raise
+            except Exception as error:
+                raise Skipped(f"it cannot be tried: {bench.told(error)}") from error
             seen = str(getattr(result, "observation", "")).replace(word, "…")
             answers.append((seen, getattr(result, "reward", None), over(result)))
     if bench.texts_repeat() and answers[0] != answers[1]:

@@ -41,6 +41,7 @@ class Account(BaseModel):
 class Accounting:
     """An account in the making, and some replies of each unhealthy kind for a person to look at."""
 
+    form: str = ""  # of an action, as the world reads it: see `form_of`
     tables: dict[str, Counter[str]] = field(
         default_factory=lambda: {name: Counter() for name in Account.model_fields}
     )
@@ -85,8 +86,8 @@ class Accounting:
         """Has no tree had a pair?"""
         return self.trees > 0 and not self.tables["trees"][WITH_A_PAIR]
 
-    def symptoms(self, config: Config, form: str = "") -> Symptoms:
-        """What advice is given from; `form` is that of an action, as the world reads it."""
+    def symptoms(self, config: Config) -> Symptoms:
+        """What advice is given from."""
         judged = self.tables["judgements"]
         rewards = [float(r) for r, n in sorted(self.tables["rewards"].items()) for _ in range(n)]
         return Symptoms(
@@ -94,7 +95,7 @@ class Accounting:
             samples=self.samples,
             reasoned_away=self.reasoned_away,
             max_tokens=config.search.max_tokens,
-            form=form,
+            form=self.form,
             judged=judged.total(),
             verdicts=judged[VERDICT],
             judged_cut=judged[Outcome.CUT],

@@ -31,7 +31,7 @@ from agent_r.services.budget import prices
 from agent_r.services.export import DatasetRef, export
 from agent_r.services.harvest import Harvest
 from agent_r.services.manifest import Manifest
-from agent_r.services.symptoms import advice
+from agent_r.services.symptoms import advice, form_of
 from agent_r.services.woods import Trees
 from agent_r.settings import Endpoint, singles, told
 from agent_r.together import each
@@ -70,7 +70,8 @@ def build(
     Raises:
         NothingMade: no tree has given a row to train on; no version is written.
     """
-    tally, accounting = Tally(), Accounting()
+    tally = Tally()
+    accounting = Accounting(form_of(trees.info(tasks[0]).grammar) if tasks else "")
     revision = trees.config.revision_at(iteration)
 
     def rows() -> Iterator[tuple[str, Row]]:

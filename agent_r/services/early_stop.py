@@ -20,7 +20,7 @@ class EarlyStop:
     config: Config
     revision: RevisionConfig  # with the iteration's alpha
     total: int
-    accounting: Accounting = field(default_factory=Accounting)
+    accounting: Accounting = field(default_factory=Accounting)  # of the trees seen
     looking: bool = True
 
     def see(self, tree: SearchTree, harvest: Harvest) -> None:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent_r.reading import Grammar
+
 UNHEALTHY = 0.1  # share of the replies from which a person should know
 MANY = 5  # episodes, below which their rewards say nothing of all tasks
 _SHOWN = 80  # characters of a sample reply
@@ -226,3 +228,10 @@ def _part(seen: Symptoms, outcome: str) -> str:
 
 def _be(count: int) -> str:
     return "is" if count == 1 else "are"
+
+
+def form_of(grammar: Grammar) -> str:
+    """How an action is written, for a person; "" where that is not to be said in a word."""
+    if grammar.pattern or grammar.whole or not grammar.labels:
+        return ""
+    return f"`{grammar.labels[0].capitalize()}: …`"

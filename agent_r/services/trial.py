@@ -12,11 +12,11 @@ from agent_r.critique import Critique, judge_step
 from agent_r.environment import Forkable, TaskSpec
 from agent_r.errors import EndpointError
 from agent_r.prompts import conversation
-from agent_r.reading import DEFAULT, Grammar, Outcome, Reading, read
+from agent_r.reading import DEFAULT, Outcome, Reading, read
 from agent_r.services.endpoint import EndpointActor
 from agent_r.services.hearing import Audience, Played, Turn, hear
 from agent_r.services.manners import Manners, observe
-from agent_r.services.symptoms import Symptoms
+from agent_r.services.symptoms import Symptoms, form_of
 from agent_r.services.wire import Sent
 from agent_r.services.worlds import Worlds
 from agent_r.settings import Config
@@ -159,7 +159,7 @@ def symptoms(trial: Trial, config: Config) -> Symptoms:
         finish_reasons=dict(Counter(said.finish_reason for said, _ in replies)),
         reasoned_away=sum(only_reasons(reading) for _, reading in replies),
         max_tokens=config.search.max_tokens,
-        form=_form(trial.played[0].world.grammar) if trial.played else "",
+        form=form_of(trial.played[0].world.grammar) if trial.played else "",
         judged=int(judged is not None),
         verdicts=int(judged is not None and not silent),
         judged_cut=int(judged is not None and silent and judged.cut),
@@ -170,13 +170,6 @@ def symptoms(trial: Trial, config: Config) -> Symptoms:
         rewards=[played.episode.reward for played in trial.played if played.episode],
         alike=trial.manners.alike if trial.manners else None,
     )
-
-
-def _form(grammar: Grammar) -> str:
-    """How an action is written, for a person; "" where that is not to be said in a word."""
-    if grammar.pattern or grammar.whole or not grammar.labels:
-        return ""
-    return f"`{grammar.labels[0].capitalize()}: …`"
 
 
 def only_reasons(reading: Reading) -> bool:
