@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from agent_r.errors import PrefectFault
 from flows import tether
+from flows.prefect_faults import prefect_fault
 
 MISTAKE, INTERRUPTED = 2, 130
 GRACE_S = 5.0  # for Prefect to note that a run was cancelled
@@ -25,7 +26,12 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
         if task is not None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop, loop, task)
-        return await work
+        try:
+            return await work
+        except Exception as error:
+            if (fault := prefect_fault(error)) is not None:
+                give_up(fault)  # at once: to end its loop, Prefect would wait for that server
+            raise
 
     tether.hold()
     try:
