@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -194,6 +195,10 @@ def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> 
         "HF_HUB_DISABLE_XET": "1",
     }
     server = Server(project, url, kept | ours_alone | secrets)
+    # In memory where there is such a folder: while a busy disk syncs, SQLite has all writers wait.
+    memory = Path("/dev/shm")
+    database = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else folder)) / "prefect.db"
+    server.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{database}"
     try:
         start, *others, worker = commands("Set up")
         server.start(start.replace("4200", str(port)), home="server")
@@ -207,6 +212,7 @@ def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> 
         yield server
     finally:
         server.close()
+        shutil.rmtree(database.parent)
 
 
 def healthy(server: Server) -> bool:
