@@ -142,7 +142,8 @@ def test_a_mixture_is_read_from_toml_like_any_setting() -> None:
 async def test_one_dataset_holds_the_rows_of_all_worlds_and_their_column_tells(
     tmp_path: Path,
 ) -> None:
-    config = Config.model_validate({"trees": 4, "search": {"max_depth": 5, "give_up": 0}})
+    settings = {"search": {"max_depth": 5, "give_up": 0}, "revision": {"alpha": 0.3, "beta": 0.1}}
+    config = Config.model_validate({"trees": 4} | settings)
     worlds, actor = two(), ScriptedActor(tries_all)
     trees = woods(tmp_path / "work", worlds, config)
     tasks = worlds.tasks("train", config.trees)
