@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from agent_r.config import load
-from agent_r.revision import Part, Revision, verify
-from agent_r.services.budget import Budget
-from agent_r.services.forest import Forest
-from agent_r.services.plan import shards, tasks_of_iteration
-from agent_r.services.progress import Progress
-from agent_r.services.slots import at_once
-from agent_r.services.stage import Stage
+from agent_r.algorithm.revision import Part, Revision, verify
+from agent_r.endpoint.budget import Budget
+from agent_r.collection.tree_store import Forest
+from agent_r.collection.plan import shards, tasks_of_iteration
+from agent_r.collection.progress import Progress
+from agent_r.endpoint.limiter import at_once
+from agent_r.collection.scheduler import Stage
 from agent_r.settings import Config
-from flows.actors import acting, first_model
-from flows.worlds import worlds_of
+from flows.actor_factory import acting, first_model
+from flows.world_factory import worlds_of
 
 UP_TO_ERROR = (Part.INITIAL, Part.BAD)
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -27,13 +27,13 @@ from typing import Any
 import openai
 
 from agent_r.actor import Message, SamplingParams
-from agent_r.prompts import conversation
-from agent_r.reading import parse_action
-from agent_r.services.endpoint import EndpointActor
+from agent_r.algorithm.prompts import conversation
+from agent_r.reading.reply import parse_action
+from agent_r.endpoint.client import EndpointActor
 from agent_r.settings import OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
-from agent_r.trajectory import Step
-from env_adapters.textcraft import TextCraft
-from env_adapters.textcraft_scripted import ScriptedCrafter
+from agent_r.algorithm.trajectory import Step
+from env_adapters.textcraft.environment import TextCraft
+from env_adapters.textcraft.scripted import ScriptedCrafter
 
 SERVER = Path(__file__).with_name("slot_server.py")
 MODEL, KEY, TOKENS, REPLIES, STEPS = "scripted", "sk-bench", 128, 4, 5

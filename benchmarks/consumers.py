@@ -24,9 +24,9 @@ from typing import Any
 
 import yaml
 
-from agent_r.services.formats import export_format
-from agent_r.services.local_model.process import PACKAGED
-from agent_r.services.shards import read_rows
+from agent_r.dataset.formats import export_format
+from agent_r.local_model.server_process import PACKAGED
+from agent_r.dataset.shards import read_rows
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

@@ -19,11 +19,11 @@ from hub_rows import CONFIGS, changed, make_trees, provenance, rows
 from huggingface_hub import CommitOperationAdd, HfApi
 from pydantic import SecretStr
 
-from agent_r.services.export import export
-from agent_r.services.hub import parcel
-from agent_r.services.hub import publish as publishing
-from agent_r.services.hub.load_check import load_back
-from agent_r.services.hub.repository import Hub
+from agent_r.dataset.writer import export
+from agent_r.hub import parcel
+from agent_r.hub import publish as publishing
+from agent_r.hub.load_check import load_back
+from agent_r.hub.repository import Hub
 
 Numbers = dict[str, Any]
 PARTS = (  # of `publish`, by the module that calls them

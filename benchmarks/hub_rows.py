@@ -17,16 +17,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agent_r.dataset import Row
-from agent_r.schema import SCHEMAS
-from agent_r.services.build import build
-from agent_r.services.forest import Forest
-from agent_r.services.plan import tasks_of_iteration
-from agent_r.services.shards import read_rows
-from agent_r.services.worlds import Worlds
+from agent_r.algorithm.rows import Row
+from agent_r.algorithm.schema import SCHEMAS
+from agent_r.dataset.build import build
+from agent_r.collection.tree_store import Forest
+from agent_r.collection.plan import tasks_of_iteration
+from agent_r.dataset.shards import read_rows
+from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, ScriptedEndpoint
 from env_adapters import world_of
-from env_adapters.textcraft_scripted import ScriptedCrafter
+from env_adapters.textcraft.scripted import ScriptedCrafter
 
 TREES = 60
 SETTINGS = {

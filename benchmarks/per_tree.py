@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from agent_r.services.manifest import read_manifest
+from agent_r.dataset.manifest import read_manifest
 
 SETTINGS = 'seed = {seed}\ntrees = {trees}\n[endpoint]\nkind = "scripted"\n'
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from scienceworld import ScienceWorldEnv as Package
 
 from agent_r.settings import ScienceWorldEnv
-from env_adapters.scienceworld import ScienceWorlds, scienceworld
+from env_adapters.scienceworld.environment import ScienceWorlds, scienceworld
 
 TASKS = ("find-plant/0", "find-animal/1", "use-thermometer/0", "chemistry-mix/0")
 ROUNDS = 3

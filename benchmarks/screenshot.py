@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.text import Text
 
 from agent_r.config import parse
-from agent_r.services.local_model.process import PACKAGED, model_name, serving
+from agent_r.local_model.server_process import PACKAGED, model_name, serving
 from agent_r.settings import Config
-from flows.try_actor import show, tried
-from flows.try_screen import Screen
+from flows.cli.try_actor import show, tried
+from flows.cli.try_screen import Screen
 
 TASK = "alder stool"
 COMMAND = f'$ agent-r try --config my.toml --task "{TASK}"'

@@ -85,7 +85,7 @@ class Peer:
         import torch
         from transformers import AutoModelForCausalLM
 
-        from agent_r.services.local_model.text import ChatTokenizer
+        from agent_r.local_model.text import ChatTokenizer
 
         torch.set_num_threads(1)
         self.text = ChatTokenizer(folder)
@@ -124,7 +124,7 @@ class Peer:
         return cast(list[list[int]], out[:, longest:].tolist())
 
     def generation(self, request: Any, tokens: list[int]) -> Any:
-        from agent_r.services.local_model.generation import Generation, Sample
+        from agent_r.local_model.generation import Generation, Sample
 
         end = tokens.index(1) + 1 if 1 in tokens else len(tokens)
         sample = Sample(self.text.decode(tokens[:end]), tuple(tokens[:end]), "length", ())
@@ -134,8 +134,8 @@ class Peer:
 def serve_peer(folder: Path, ready: Path) -> None:
     import uvicorn
 
-    from agent_r.services.local_model.listening import listen
-    from agent_r.services.local_model.server import create_app
+    from agent_r.local_model.listening import listen
+    from agent_r.local_model.server import create_app
 
     listener = listen("127.0.0.1", 0)
     ready.write_text(json.dumps({"base_url": f"http://127.0.0.1:{listener.getsockname()[1]}/v1"}))
@@ -217,7 +217,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder, ready = Path(scratch) / "model", Path(scratch) / "ready.json"
         make_model(folder, seed=options.seed)
-        server = ["-m", "agent_r.services.local_model.server", str(folder), "--model", "bench"]
+        server = ["-m", "agent_r.local_model.server", str(folder), "--model", "bench"]
         ours = rates([*server, "--ready-file", str(ready), "--exit-with-parent"], ready, options)
         ready.unlink()
         peer = rates([__file__, "--peer", str(folder), str(ready)], ready, options)

@@ -28,7 +28,7 @@ from typing import Any, cast
 from agent_r.actor import Completion, Message, SamplingParams
 from agent_r.errors import UnknownTask
 from agent_r.settings import ScriptedEndpoint, TextCraftEnv
-from env_adapters.textcraft_scripted import ScriptedCrafter
+from env_adapters.textcraft.scripted import ScriptedCrafter
 
 BUCKET_S = 0.5
 BLOCK_CHARS = 64  # 16 tokens of 4 characters: what engines cache prompts by

@@ -28,8 +28,8 @@ from typing import Any
 
 from aiohttp import web
 
-from agent_r.prompts import JUDGE
-from agent_r.services.manifest import read_manifest
+from agent_r.algorithm.prompts import JUDGE
+from agent_r.dataset.manifest import read_manifest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

@@ -12,11 +12,11 @@ from typing import Any
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from prefect.events import emit_event
 
-from agent_r.services.account import Account
-from agent_r.services.build import Built
-from agent_r.services.hub.publish import Published
-from agent_r.services.report import HEADINGS, RunReport, notes, table
-from flows.view import command
+from agent_r.diagnostics.account import Account
+from agent_r.dataset.build import Built
+from agent_r.hub.publish import Published
+from agent_r.evaluation.report import HEADINGS, RunReport, notes, table
+from flows.cli.view import command
 
 WRITTEN = "agent_r.dataset.written"
 PUBLISHED = "agent_r.dataset.published"

@@ -7,17 +7,17 @@ import asyncio
 from prefect import flow
 
 from agent_r.errors import ConfigError
-from agent_r.services.build import Built
-from agent_r.services.export import versions
-from agent_r.services.hub.pull import newest_published
-from agent_r.services.manifest import Manifest
-from agent_r.services.nights import Ground
-from agent_r.services.plan import dataset_folder
+from agent_r.dataset.build import Built
+from agent_r.dataset.writer import versions
+from agent_r.hub.pull import newest_published
+from agent_r.dataset.manifest import Manifest
+from agent_r.collection.nights import Ground
+from agent_r.collection.plan import dataset_folder
 from agent_r.settings import Config
-from flows.actors import fine_tunings
+from flows.actor_factory import fine_tunings
 from flows.artifacts import announce_folder, announce_written, show_version
 from flows.grow import Grown, growing, planned, ready
-from flows.hub_access import hub_of
+from flows.hub_client import hub_of
 from flows.preflight import Needs, preflight
 from flows.states import fails_in_one_line, nothing_new, run_id
 from tasks.build import build

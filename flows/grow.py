@@ -21,25 +21,25 @@ from agent_r.config import digest
 from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
 from agent_r.services import ledger
-from agent_r.services.account import Accounting
-from agent_r.services.budget import Budget, Budgeted
-from agent_r.services.early_stop import EarlyStop
-from agent_r.services.forest import Forest
-from agent_r.services.lineage import enter
-from agent_r.services.plan import part_of, shards, tasks_of_iteration, work_folder
-from agent_r.services.progress import Progress
-from agent_r.services.shelf import Shelf
-from agent_r.services.slots import Slots, at_once
-from agent_r.services.stage import Stage
-from agent_r.services.symptoms import form_of
-from agent_r.services.woods import Woods
-from agent_r.services.worlds import Worlds
+from agent_r.diagnostics.account import Accounting
+from agent_r.endpoint.budget import Budget, Budgeted
+from agent_r.collection.early_stop import EarlyStop
+from agent_r.collection.tree_store import Forest
+from agent_r.collection.provenance import enter
+from agent_r.collection.plan import part_of, shards, tasks_of_iteration, work_folder
+from agent_r.collection.progress import Progress
+from agent_r.collection.object_store import Shelf
+from agent_r.endpoint.limiter import Slots, at_once
+from agent_r.collection.scheduler import Stage
+from agent_r.diagnostics.symptoms import form_of
+from agent_r.collection.tree_stores import Woods
+from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
-from agent_r.together import each
-from flows.actors import acting, as_trained, fine_tunings, first_model
+from agent_r.concurrency import each
+from flows.actor_factory import acting, as_trained, fine_tunings, first_model
 from flows.preflight import Needs, preflight
 from flows.states import fails_in_one_line
-from flows.worlds import worlds_of
+from flows.world_factory import worlds_of
 from tasks.grow import grow as grow_shard
 
 _log = logging.getLogger("agent_r.progress")

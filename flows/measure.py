@@ -9,17 +9,17 @@ from prefect import flow
 from pydantic import TypeAdapter
 
 from agent_r.config import digest
-from agent_r.prompts import prompt_digest
+from agent_r.algorithm.prompts import prompt_digest
 from agent_r.services import store
-from agent_r.services.evaluation import Measurement, Opened
-from agent_r.services.identity import of_world, unnamed
-from agent_r.services.plan import work_folder
-from agent_r.services.worlds import Worlds
+from agent_r.evaluation.evaluate import Measurement, Opened
+from agent_r.collection.identity import of_world, unnamed
+from agent_r.collection.plan import work_folder
+from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
-from flows.actors import acting, actor_name, as_trained, first_model
+from flows.actor_factory import acting, actor_name, as_trained, first_model
 from flows.preflight import Needs, preflight
 from flows.states import fails_in_one_line
-from flows.worlds import worlds_of
+from flows.world_factory import worlds_of
 from tasks.score import score
 
 MEASUREMENT = TypeAdapter(Measurement)

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_r.errors import ConfigError, ExtraMissing
-from agent_r.services.local_model.process import model_name
-from agent_r.services.manifest import read_manifest
-from agent_r.services.nights import Ground
-from agent_r.services.plan import tasks_of_iteration, work_folder
-from agent_r.services.store import require_writable
-from agent_r.services.worlds import Worlds
+from agent_r.local_model.server_process import model_name
+from agent_r.dataset.manifest import read_manifest
+from agent_r.collection.nights import Ground
+from agent_r.collection.plan import tasks_of_iteration, work_folder
+from agent_r.collection.files import require_writable
+from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
-from flows.actors import acting, first_model
-from flows.general import check_general
-from flows.hub_access import ask_hub, hub_of
+from flows.actor_factory import acting, first_model
+from flows.general_rows import check_general
+from flows.hub_client import ask_hub, hub_of
 from flows.probe import probe
 from flows.versions import published_address
-from flows.worlds import scripted, worlds_of
+from flows.world_factory import scripted, worlds_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,18 @@ from agent_r.actor import Actor, Completion, Message, SamplingParams
 from agent_r.closing import lent
 from agent_r.config import digest
 from agent_r.environment import EnvInfo
-from agent_r.episode import begin
+from agent_r.algorithm.episode import begin
 from agent_r.errors import AgentRError, EndpointRejected
-from agent_r.prompts import conversation
-from agent_r.reading import Reading, read
+from agent_r.algorithm.prompts import conversation
+from agent_r.reading.reply import Reading, read
 from agent_r.services import store
-from agent_r.services.endpoint import EndpointActor
-from agent_r.services.plan import tasks_of_iteration, work_folder
-from agent_r.services.remedies import remedy, surely_refused
-from agent_r.services.symptoms import Symptoms, advice
-from agent_r.services.trial import only_reasons
+from agent_r.endpoint.client import EndpointActor
+from agent_r.collection.plan import tasks_of_iteration, work_folder
+from agent_r.diagnostics.remedies import remedy, surely_refused
+from agent_r.diagnostics.symptoms import Symptoms, advice
+from agent_r.diagnostics.trial import only_reasons
 from agent_r.settings import Config, OpenAIEndpoint
-from flows.worlds import worlds_of
+from flows.world_factory import worlds_of
 
 _log = logging.getLogger("agent_r.progress")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from prefect import flow
 
-from agent_r.services.hub.publish import Published
+from agent_r.hub.publish import Published
 from agent_r.settings import Config
 from flows.artifacts import announce_published, show_published
-from flows.hub_access import hub_of, private_here
+from flows.hub_client import hub_of, private_here
 from flows.preflight import Needs, preflight
 from flows.states import fails_in_one_line
 from tasks.publish import publish as publish_task

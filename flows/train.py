@@ -8,15 +8,15 @@ from prefect import flow
 from pydantic import BaseModel
 
 from agent_r.config import digest
-from agent_r.services.identity import unnamed
-from agent_r.services.mixture import mixture_key, training_rows
-from agent_r.services.plan import work_folder
-from agent_r.services.progress import spoken_line, training_line
-from agent_r.services.store import write_jsonl
-from agent_r.services.trainer import Source, TrainJob, finished, make_trainer
+from agent_r.collection.identity import unnamed
+from agent_r.training.mixture import mixture_key, training_rows
+from agent_r.collection.plan import work_folder
+from agent_r.collection.progress import spoken_line, training_line
+from agent_r.collection.files import write_jsonl
+from agent_r.training.backends import Source, TrainJob, finished, make_trainer
 from agent_r.settings import Config
-from flows.actors import actor_name, as_trained, first_model, served_name
-from flows.general import general_rows
+from flows.actor_factory import actor_name, as_trained, first_model, served_name
+from flows.general_rows import general_rows
 from flows.preflight import Needs, preflight
 from flows.states import fails_in_one_line
 from flows.versions import local_version

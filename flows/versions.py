@@ -7,10 +7,10 @@ from pathlib import Path
 
 from agent_r.config import digest
 from agent_r.errors import ConfigError
-from agent_r.services.hub.pull import Address, pull
-from agent_r.services.plan import work_folder
+from agent_r.hub.pull import Address, pull
+from agent_r.collection.plan import work_folder
 from agent_r.settings import Config
-from flows.hub_access import hub_of
+from flows.hub_client import hub_of
 
 
 def published_address(version: str) -> Address | None:

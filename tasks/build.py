@@ -10,10 +10,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.environment import TaskSpec
-from agent_r.services.build import Built
-from agent_r.services.build import build as build_version
-from agent_r.services.manifest import Manifest
-from agent_r.services.woods import Trees
+from agent_r.dataset.build import Built
+from agent_r.dataset.build import build as build_version
+from agent_r.dataset.manifest import Manifest
+from agent_r.collection.tree_stores import Trees
 
 
 @task(name="build", cache_policy=NO_CACHE, persist_result=False)

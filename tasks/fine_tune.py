@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from agent_r.services.trainer import Trainer, TrainJob, TrainReport
+from agent_r.training.backends import Trainer, TrainJob, TrainReport
 
 
 @task(name="fine-tune", cache_policy=NO_CACHE, persist_result=False)

@@ -8,7 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.environment import TaskSpec
-from agent_r.services.stage import Stage
+from agent_r.collection.scheduler import Stage
 
 
 # Our own files say what is finished; a second truth in Prefect's cache could only disagree.

@@ -7,10 +7,10 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from agent_r.services.hub.publish import Published
-from agent_r.services.hub.publish import publish as publish_version
-from agent_r.services.hub.repository import Hub
-from agent_r.services.hub.scan import Private
+from agent_r.hub.publish import Published
+from agent_r.hub.publish import publish as publish_version
+from agent_r.hub.repository import Hub
+from agent_r.hub.secret_scan import Private
 from agent_r.settings import HubConfig
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from agent_r.settings import TextCraftEnv
 from agent_r.testing import Corridor
-from env_adapters.textcraft import TextCraft
+from env_adapters.textcraft.environment import TextCraft
 
 
 class Game(Protocol):

@@ -15,9 +15,9 @@ from aiohttp import web
 
 from agent_r.environment import StepResult
 from agent_r.settings import AgentGymEnv, TextCraftEnv
-from env_adapters.agentgym import AgentGymWorld
-from env_adapters.textcraft import TextCraft
-from env_adapters.textcraft_expert import plan
+from env_adapters.agentgym.environment import AgentGymWorld
+from env_adapters.textcraft.environment import TextCraft
+from env_adapters.textcraft.expert import plan
 
 
 @dataclass

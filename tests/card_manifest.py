@@ -9,7 +9,7 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from agent_r.services.card.pictures import FIGURES
+from agent_r.dataset.card.figures import FIGURES
 
 BARE = {"dataset": "demo", "version": "v1.3", "schema_version": 1, "rows": {}}
 CONFIG = {

@@ -14,18 +14,18 @@ from browser import page as page
 from hub_server import LoopbackHub
 from nightly import night, stage
 
-from agent_r.services.build import Built, build
-from agent_r.services.export import export
-from agent_r.services.forest import Forest
-from agent_r.services.lineage import enter
-from agent_r.services.manifest import read_manifest
-from agent_r.services.plan import tasks_of_iteration
-from agent_r.services.shards import read_rows
-from agent_r.services.shelf import Shelf
-from agent_r.services.worlds import Worlds
+from agent_r.dataset.build import Built, build
+from agent_r.dataset.writer import export
+from agent_r.collection.tree_store import Forest
+from agent_r.collection.provenance import enter
+from agent_r.dataset.manifest import read_manifest
+from agent_r.collection.plan import tasks_of_iteration
+from agent_r.dataset.shards import read_rows
+from agent_r.collection.object_store import Shelf
+from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, ScriptedEndpoint
 from env_adapters import world_of
-from env_adapters.textcraft_scripted import ScriptedCrafter
+from env_adapters.textcraft.scripted import ScriptedCrafter
 
 __all__ = ["night", "stage"]  # one server for all modules
 

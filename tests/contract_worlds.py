@@ -19,7 +19,7 @@ from types import ModuleType
 from agentgym_servers import SERVERS, trying
 from openenv_server import BASE, LoopbackOpenEnv
 
-from agent_r.contract import Limits
+from agent_r.env_check import Limits
 from agent_r.environment import Embedded, Environment, World
 from agent_r.settings import (
     GymnasiumEnv,
@@ -33,7 +33,7 @@ from agent_r.settings import (
 )
 from agent_r.testing import Corridor, ForkableCorridor
 from env_adapters import world_of
-from env_adapters.textworld import GAMES
+from env_adapters.textworld_express import GAMES
 
 TEMPLATE = Path(__file__).parent.parent / "docs" / "template_world.py"
 NO_JAVA = "" if shutil.which("java") else "there is no Java runtime"

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from agent_r.actor import Completion, Message, SamplingParams
-from agent_r.services.endpoint import EndpointActor
+from agent_r.endpoint.client import EndpointActor
 from agent_r.settings import OpenAIEndpoint
 
 KEY = "sk-test-0123456789"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import flows.self_train  # noqa: F401 - imported once for all runs
-from flows.cli import main
+from flows.cli.main import main
 
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "subprocess.Popen"}
 

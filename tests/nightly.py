@@ -245,7 +245,7 @@ def in_a_terminal(server: Server, config: dict[str, Any]) -> str:
     toml = server.folder / f"{time.monotonic_ns()}.toml"
     toml.write_text(as_toml(config), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "self-train", "--config", str(toml)],
+        [sys.executable, "-m", "flows.cli.main", "self-train", "--config", str(toml)],
         cwd=server.folder, env=server.environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr

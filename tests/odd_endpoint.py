@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from faulty_endpoint import Fault, FaultyEndpoint, Received, refusal
 from starlette.responses import Response
 
-from agent_r.prompts import JUDGE
+from agent_r.algorithm.prompts import JUDGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent_r.critique import Critique, Verdict
+from agent_r.algorithm.critique import Critique, Verdict
 from agent_r.environment import Embedded, Environment
-from agent_r.search import backpropagate
-from agent_r.services.worlds import Member, Worlds
+from agent_r.algorithm.search import backpropagate
+from agent_r.run_worlds import Member, Worlds
 from agent_r.settings import PythonEnv
-from agent_r.trajectory import Step, StopReason
-from agent_r.tree import Node, SearchTree
+from agent_r.algorithm.trajectory import Step, StopReason
+from agent_r.algorithm.tree import Node, SearchTree
 
 
 def plant(*episodes: tuple[str, float], task: str = "corridor 1", seed: int = 0) -> SearchTree:

@@ -17,10 +17,10 @@ from hub_server import WRITE, LoopbackHub
 from pydantic import SecretStr
 
 from agent_r.errors import AgentRError
-from agent_r.services.export import export
-from agent_r.services.hub.publish import Published, publish
-from agent_r.services.hub.repository import Hub
-from agent_r.services.manifest import read_manifest
+from agent_r.dataset.writer import export
+from agent_r.hub.publish import Published, publish
+from agent_r.hub.repository import Hub
+from agent_r.dataset.manifest import read_manifest
 
 REPO = "tester/recovery"
 # A server without threads to fork from, which has all imported already: a client in milliseconds.

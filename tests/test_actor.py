@@ -8,7 +8,7 @@ from agent_r.actor import Message, SamplingParams, Usage
 from agent_r.environment import Environment, Forkable
 from agent_r.errors import ContextOverflow, UnknownTask
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
-from agent_r.trajectory import StopReason
+from agent_r.algorithm.trajectory import StopReason
 
 
 def test_usage_adds_up() -> None:

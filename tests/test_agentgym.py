@@ -12,7 +12,7 @@ from agent_r.environment import Environment, Split, StepResult
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
 from agent_r.settings import AgentGymEnv
 from env_adapters import world_of
-from env_adapters.agentgym_profiles import PROFILES
+from env_adapters.agentgym.profiles import PROFILES
 
 CLOSING = sorted(set(SERVERS) - {"webshop", "alfworld", "sqlgym"})  # the others cannot close
 ODD = ("xyzzy plugh", "", " \t\n", "take " * 20_000, "get " + "9" * 5_000, "взять 鍵 🪵 \ud800\x00")

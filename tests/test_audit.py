@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from conftest import Made
 
-from agent_r.dataset import Row
+from agent_r.algorithm.rows import Row
 from agent_r.environment import Environment, World
 from agent_r.errors import ConfigError, DatasetError, EnvironmentFault
-from agent_r.replay import normalised
-from agent_r.schema import SCHEMAS
-from agent_r.services.audit import audit, replay
-from agent_r.services.export import export
-from agent_r.services.manifest import read_manifest
+from agent_r.algorithm.replay import normalised
+from agent_r.algorithm.schema import SCHEMAS
+from agent_r.dataset.audit import audit, replay
+from agent_r.dataset.writer import export
+from agent_r.dataset.manifest import read_manifest
 from env_adapters import make_env, world_of_manifest
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from agent_r.services.averaging import average_with
+from agent_r.training.averaging import average_with
 
 
 def tiny(seed: int) -> LlamaForCausalLM:

@@ -10,8 +10,8 @@ from faulty_endpoint import HELLO, KEY, PARAMS, Fault, FaultyEndpoint, Received,
 
 from agent_r.actor import Message
 from agent_r.errors import EndpointDown, EndpointUnavailable
-from agent_r.services.breaker import SUSPECT, Breaker
-from agent_r.services.endpoint import EndpointActor
+from agent_r.endpoint.circuit_breaker import SUSPECT, Breaker
+from agent_r.endpoint.client import EndpointActor
 from agent_r.settings import OpenAIEndpoint
 
 

@@ -12,10 +12,10 @@ import pytest
 from card_manifest import BARE, CONFIG, EXAMPLE, FULL, STATISTICS, split, version
 from huggingface_hub import DatasetCard
 
-from agent_r.schema import SCHEMAS
-from agent_r.services.card.page import render_card
-from agent_r.services.card.pictures import FIGURES
-from agent_r.services.shards import arrow_schema
+from agent_r.algorithm.schema import SCHEMAS
+from agent_r.dataset.card.page import render_card
+from agent_r.dataset.card.figures import FIGURES
+from agent_r.dataset.shards import arrow_schema
 
 
 def test_the_snippet_is_pinned_to_the_version_on_the_hub() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from card_manifest import EXAMPLE, FULL, STATISTICS, split, text_of, tokens
 
-from agent_r.services.card import markup
-from agent_r.services.card.page import PAPER, render_card
-from agent_r.services.card.pictures import FIGURES
+from agent_r.dataset.card import markup
+from agent_r.dataset.card.page import PAPER, render_card
+from agent_r.dataset.card.figures import FIGURES
 
 EVIL = (
     "<script>alert(1)</script>",

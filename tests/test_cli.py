@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 def agent_r(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the command in a process and a folder of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *map(str, words)],
+        [sys.executable, "-m", "flows.cli.main", *map(str, words)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -147,7 +147,7 @@ def test_verify_passes_a_good_dataset_and_counts_what_differs(made: Made, tmp_pa
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(made: Made, tmp_path: Path) -> None:
-    words = [sys.executable, "-u", "-m", "flows.cli", "diff", str(made.version), str(made.version)]
+    words = [sys.executable, "-u", "-m", "flows.cli.main", "diff", str(made.version), str(made.version)]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env
@@ -160,7 +160,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(made: Made, tmp_path: Path)
 
 def test_help_teaches_and_is_cheap(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "flows.cli", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "flows.cli.main", "--help"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

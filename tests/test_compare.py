@@ -11,10 +11,10 @@ import pytest
 from conftest import Made
 
 from agent_r.errors import DatasetError
-from agent_r.schema import SCHEMAS
-from agent_r.services.compare import Rows, Setting, describe, diff
-from agent_r.services.export import export
-from agent_r.services.store import read_json, write_json
+from agent_r.algorithm.schema import SCHEMAS
+from agent_r.dataset.diff import Rows, Setting, describe, diff
+from agent_r.dataset.writer import export
+from agent_r.collection.files import read_json, write_json
 
 Tagged = tuple[str, dict[str, Any]]
 

@@ -19,9 +19,9 @@ import yaml
 from conftest import Made
 from hub_server import WRITE, LoopbackHub
 
-from agent_r.services.formats import LLAMAFACTORY_INFO
-from agent_r.services.local_model.process import PACKAGED
-from agent_r.services.shards import read_rows
+from agent_r.dataset.formats import LLAMAFACTORY_INFO
+from agent_r.local_model.server_process import PACKAGED
+from agent_r.dataset.shards import read_rows
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "datasets.md"
@@ -32,8 +32,8 @@ PUBLISH = """
 import sys
 from pathlib import Path
 from pydantic import SecretStr
-from agent_r.services.hub.repository import Hub
-from agent_r.services.hub.publish import publish
+from agent_r.hub.repository import Hub
+from agent_r.hub.publish import publish
 
 version, repo, endpoint, token = sys.argv[1:]
 publish(Path(version), Hub(repo, endpoint, SecretStr(token)))
@@ -108,7 +108,7 @@ def pulled(place: Place) -> Path:
     for line in "".join(blocks).splitlines():
         program, *words = shlex.split(line.removeprefix("$ ").replace("you/my-data", REPO))
         assert program == "agent-r"
-        command = [sys.executable, "-m", "flows.cli", *words]
+        command = [sys.executable, "-m", "flows.cli.main", *words]
         done = subprocess.run(
             command, cwd=folder, env=env, capture_output=True, text=True, check=False
         )

@@ -14,14 +14,14 @@ from broken_owners import Owning
 from broken_worlds import BROKEN, DUBIOUS, HANGING, CountsResets
 from contract_worlds import TEMPLATE, WORLDS, Tried, template
 
-from agent_r.contract import CHECKS, Limits, check
-from agent_r.contract.resources import Resources
+from agent_r.env_check import CHECKS, Limits, check
+from agent_r.env_check.resources import Resources
 from agent_r.environment import Embedded, EnvInfo, World
 from agent_r.errors import ConfigError
 from agent_r.settings import MixtureEnv, PythonEnv, TextCraftEnv
 from agent_r.testing import Corridor, ForkableCorridor
 from env_adapters import WORLDS as WORLD_KINDS
-from flows.check_env import check_env, spec_of
+from flows.cli.check_env import check_env, spec_of
 
 DOCS = TEMPLATE.parent / "worlds.md"
 HASTY = Limits(measure_s=0.01, patience_s=0.2, steps=12)

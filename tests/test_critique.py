@@ -10,7 +10,7 @@ import pytest
 from planting import judged, leaf, plant
 
 from agent_r.actor import Message
-from agent_r.critique import (
+from agent_r.algorithm.critique import (
     Critique,
     FirstError,
     Verdict,
@@ -22,7 +22,7 @@ from agent_r.critique import (
     parse_verdict,
 )
 from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
-from agent_r.prompts import JUDGE
+from agent_r.algorithm.prompts import JUDGE
 from agent_r.settings import CritiqueConfig
 from agent_r.testing import ScriptedActor
 

@@ -9,8 +9,8 @@ from conftest import Made
 from planting import judged, leaf, plant
 
 from agent_r.actor import Message
-from agent_r.critique import FirstError
-from agent_r.dataset import (
+from agent_r.algorithm.critique import FirstError
+from agent_r.algorithm.rows import (
     Origin,
     Row,
     critique_rows,
@@ -24,10 +24,10 @@ from agent_r.dataset import (
     tree_row,
 )
 from agent_r.environment import EnvInfo, TaskSpec
-from agent_r.fingerprint import Fingerprint, canonical, near_duplicate_key
-from agent_r.revision import Part, Revision, TrajectoryPair, Turn
-from agent_r.schema import SCHEMAS, Type
-from agent_r.trajectory import Step
+from agent_r.dataset.fingerprint import Fingerprint, canonical, near_duplicate_key
+from agent_r.algorithm.revision import Part, Revision, TrajectoryPair, Turn
+from agent_r.algorithm.schema import SCHEMAS, Type
+from agent_r.algorithm.trajectory import Step
 
 TREE = plant(("a/bad", 0.0), ("a/good", 1.0))
 INFO = EnvInfo("corridor", "1", "rules", "Apache-2.0", "here")

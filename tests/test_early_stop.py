@@ -12,10 +12,10 @@ from test_stage import Known, config, stage_of
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams
 from agent_r.errors import NothingMade
-from agent_r.prompts import JUDGE
-from agent_r.services.early_stop import SPEECHLESS_TREES, EarlyStop
-from agent_r.services.plan import tasks_of_iteration
-from agent_r.services.stage import Stage
+from agent_r.algorithm.prompts import JUDGE
+from agent_r.collection.early_stop import SPEECHLESS_TREES, EarlyStop
+from agent_r.collection.plan import tasks_of_iteration
+from agent_r.collection.scheduler import Stage
 from agent_r.settings import Config
 from agent_r.testing import ForkableCorridor, ScriptedActor
 

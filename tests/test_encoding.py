@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("transformers")
 
 from agent_r.errors import TrainerError
-from agent_r.services.encoding import IGNORED, encode, encode_rows
-from agent_r.services.local_model.warm_start import make_tokenizer
+from agent_r.training.encoding import IGNORED, encode, encode_rows
+from agent_r.local_model.warm_start import make_tokenizer
 
 Message = dict[str, Any]
 

@@ -26,9 +26,9 @@ from faulty_endpoint import (
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams
 from agent_r.errors import ContextOverflow, EndpointRejected
-from agent_r.reading import MAX_TEXT_CHARS
-from agent_r.services.asking import DOUBTS
-from agent_r.services.endpoint import STUBBORN, EndpointActor
+from agent_r.reading.reply import MAX_TEXT_CHARS
+from agent_r.endpoint.retry import DOUBTS
+from agent_r.endpoint.client import STUBBORN, EndpointActor
 from agent_r.settings import OpenAIEndpoint
 
 

@@ -9,8 +9,8 @@ import pytest
 from faulty_endpoint import PARAMS, Fault, bench
 
 from agent_r.actor import Completion, Message
-from agent_r.critique import Verdict, parse_verdict
-from agent_r.reading import Outcome, read
+from agent_r.algorithm.critique import Verdict, parse_verdict
+from agent_r.reading.reply import Outcome, read
 from agent_r.settings import OpenAIEndpoint
 
 TURNS = [

@@ -6,11 +6,11 @@ import pytest
 
 from agent_r.actor import SamplingParams
 from agent_r.environment import Environment, StepResult
-from agent_r.episode import Opening, act, play
+from agent_r.algorithm.episode import Opening, act, play
 from agent_r.errors import ContextOverflow, ConversationRefused, EnvironmentFault
-from agent_r.prompts import REVISE
+from agent_r.algorithm.prompts import REVISE
 from agent_r.testing import Corridor, ScriptedActor
-from agent_r.trajectory import StopReason
+from agent_r.algorithm.trajectory import StopReason
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ from agent_r.errors import (
     EndpointUnavailable,
     EnvironmentFault,
 )
-from agent_r.services.endpoint import EndpointActor
-from agent_r.services.episodes import REFUSED
-from agent_r.services.evaluation import Measurement, measure_actor
-from agent_r.services.report import RunReport
+from agent_r.endpoint.client import EndpointActor
+from agent_r.evaluation.episodes import REFUSED
+from agent_r.evaluation.evaluate import Measurement, measure_actor
+from agent_r.evaluation.report import RunReport
 from agent_r.settings import Config, OpenAIEndpoint
 from agent_r.testing import Corridor, ScriptedActor
 
@@ -151,7 +151,7 @@ async def test_actors_are_compared_on_the_tasks_that_both_played() -> None:
     start = await measured(ScriptedActor(script({})))
     refused = ConversationRefused("risk", status=400)
     last = await measured(ScriptedActor(script({BROKEN: refused})))
-    from agent_r.services.report import IterationReport
+    from agent_r.evaluation.report import IterationReport
 
     it = IterationReport.model_construct(measured=last)
     report = RunReport.of(CONFIG, start, [it], 1.0)

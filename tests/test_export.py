@@ -15,14 +15,14 @@ import pytest
 import yaml
 from conftest import Made
 
-from agent_r.dataset import Row
+from agent_r.algorithm.rows import Row
 from agent_r.errors import AgentRError, DatasetError, StoreError
-from agent_r.schema import SCHEMAS
+from agent_r.algorithm.schema import SCHEMAS
 from agent_r.services import store
-from agent_r.services.card.page import render_card
-from agent_r.services.export import export, versions
-from agent_r.services.manifest import read_manifest, sha256
-from agent_r.services.shards import arrow_schema, read_rows
+from agent_r.dataset.card.page import render_card
+from agent_r.dataset.writer import export, versions
+from agent_r.dataset.manifest import read_manifest, sha256
+from agent_r.dataset.shards import arrow_schema, read_rows
 
 
 def pairs(made: Made) -> list[tuple[str, Row]]:
@@ -144,8 +144,8 @@ def test_a_row_of_a_held_out_task_is_refused(made: Made, tmp_path: Path) -> None
 def test_a_full_file_begins_the_next_and_readers_see_one_config(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent_r.services.shards.BATCH_BYTES", 1 << 12)
-    monkeypatch.setattr("agent_r.services.shards.GROUP_BYTES", 1 << 13)
+    monkeypatch.setattr("agent_r.dataset.shards.BATCH_BYTES", 1 << 12)
+    monkeypatch.setattr("agent_r.dataset.shards.GROUP_BYTES", 1 << 13)
     ref = export(pairs(made), tmp_path / "demo", provenance=dict, shard_bytes=1 << 14)
     files = sorted((Path(ref.path) / "data" / "prompt_completion").iterdir())
     assert len(files) > 2
@@ -170,7 +170,7 @@ def groups(path: Path) -> list[bytes]:
 def test_a_row_left_out_changes_the_bytes_of_its_own_group_alone(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent_r.services.shards.GROUP_BYTES", 1 << 14)
+    monkeypatch.setattr("agent_r.dataset.shards.GROUP_BYTES", 1 << 14)
     rows = [pair for pair in pairs(made) if pair[0] == "prompt_completion"]
     name = "data/prompt_completion/train-00000-of-00001.parquet"
     before, after = (

@@ -19,8 +19,8 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.testing.utilities import prefect_test_harness
 
 from agent_r.errors import AgentRError, EndpointError
-from agent_r.services.audit import audit
-from agent_r.services.manifest import read_manifest
+from agent_r.dataset.audit import audit
+from agent_r.dataset.manifest import read_manifest
 from agent_r.settings import Config
 from env_adapters import world_of_manifest
 from flows.collect import Collected, collect

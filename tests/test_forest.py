@@ -18,16 +18,16 @@ from planting import judged
 from agent_r.actor import Message
 from agent_r.environment import TaskSpec
 from agent_r.errors import EndpointUnavailable, NothingMade
-from agent_r.prompts import JUDGE
-from agent_r.revision import Drop, pair_trajectories
+from agent_r.algorithm.prompts import JUDGE
+from agent_r.algorithm.revision import Drop, pair_trajectories
 from agent_r.services import store
-from agent_r.services.build import build
-from agent_r.services.forest import TREE, Forest
-from agent_r.services.harvest import HARVEST, why_no_error
+from agent_r.dataset.build import build
+from agent_r.collection.tree_store import TREE, Forest
+from agent_r.collection.revise_tree import HARVEST, why_no_error
 from agent_r.settings import Config
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
-from agent_r.together import each
-from agent_r.tree import SearchTree
+from agent_r.concurrency import each
+from agent_r.algorithm.tree import SearchTree
 
 TASK = TaskSpec("corridor 0", "train", 0)
 WALKS = 4

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from agent_r.actor import Completion
 from agent_r.environment import Forkable
-from agent_r.reading import DEFAULT, parse_action, read
+from agent_r.reading.reply import DEFAULT, parse_action, read
 from agent_r.settings import (
     AgentGymEnv,
     GrammarConfig,
@@ -20,7 +20,7 @@ from agent_r.settings import (
     told,
 )
 from env_adapters import world_of
-from env_adapters.agentgym_profiles import PROFILES
+from env_adapters.agentgym.profiles import PROFILES
 
 SQL = "SELECT a,\n  b\nFROM t\nWHERE " + " OR ".join(f"a = {n}" for n in range(60))
 

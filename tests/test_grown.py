@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent_r.services.slots import Slots
+from agent_r.endpoint.limiter import Slots
 from agent_r.testing import ScriptedActor
 from flows.grow import Grown, slots_used
 

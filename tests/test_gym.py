@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from agent_r.contract.checks import ODD
-from agent_r.contract.resources import Resources
+from agent_r.env_check.checks import ODD
+from agent_r.env_check.resources import Resources
 from agent_r.environment import Forkable
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
 from agent_r.settings import GymnasiumEnv
 from env_adapters import world_of
-from env_adapters.gym import GymWorld, gymnasium
+from env_adapters.gymnasium.environment import GymWorld, gymnasium
 
 HERE = __name__
 

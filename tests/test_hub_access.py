@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agent_r.errors import ConfigError
-from agent_r.services.hub.repository import Hub
+from agent_r.hub.repository import Hub
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint
-from flows.actors import after
-from flows.hub_access import hub_of, private_here
+from flows.actor_factory import after
+from flows.hub_client import hub_of, private_here
 from flows.versions import local_version
 
 

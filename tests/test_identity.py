@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from planting import only
 
-from agent_r.reading import Grammar
-from agent_r.services.forest import tree_key
-from agent_r.services.identity import unnamed
-from agent_r.services.local_model.process import PACKAGED, model_digest, model_name
+from agent_r.reading.reply import Grammar
+from agent_r.collection.tree_store import tree_key
+from agent_r.collection.identity import unnamed
+from agent_r.local_model.server_process import PACKAGED, model_digest, model_name
 from agent_r.settings import Config
 from agent_r.testing import Corridor
-from flows.actors import actor_name, as_trained, first_model
+from flows.actor_factory import actor_name, as_trained, first_model
 from flows.measure import measurement_key
 
 

@@ -19,7 +19,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
-from agent_r.services.manifest import read_manifest
+from agent_r.dataset.manifest import read_manifest
 
 KILLS = 20
 ROOT = Path(__file__).parents[1]
@@ -168,7 +168,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_has(
     text = (folder / "my.toml").read_text().replace("trees = 12", "trees = 4000")
     (folder / "my.toml").write_text(text)
     run = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "collect", "--config", "my.toml"],
+        [sys.executable, "-m", "flows.cli.main", "collect", "--config", "my.toml"],
         cwd=folder,
         env=environment(server),
         stdout=subprocess.PIPE,

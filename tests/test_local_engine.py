@@ -14,16 +14,16 @@ import torch
 from test_local_server import CONTEXT, make_tiny_llama
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from agent_r.services.local_model import llama
-from agent_r.services.local_model.engine import (
+from agent_r.local_model import llama
+from agent_r.local_model.engine import (
     ContextOverflow,
     Engine,
     EngineStopped,
     GenerationRequest,
     UnsupportedModel,
 )
-from agent_r.services.local_model.kv import PrefixCache
-from agent_r.services.local_model.text import Continuation
+from agent_r.local_model.kv_cache import PrefixCache
+from agent_r.local_model.text import Continuation
 
 
 def prompt(length: int, seed: int = 0) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-SERVER = [sys.executable, "-m", "agent_r.services.local_model.server"]
+SERVER = [sys.executable, "-m", "agent_r.local_model.server"]
 CONTEXT = 320
 ASK: Any = [{"role": "user", "content": "get oak logs"}]
 

@@ -12,7 +12,7 @@ import pytest
 from faulty_endpoint import Bench, FaultyEndpoint, texts
 
 from agent_r.config import process_environment, spare_loopback
-from agent_r.services.wire import _proxy
+from agent_r.endpoint.transport import _proxy
 
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 

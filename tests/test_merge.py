@@ -8,12 +8,12 @@ import pytest
 from conftest import Made
 
 from agent_r.errors import ConfigError
-from agent_r.schema import SCHEMAS
-from agent_r.services.audit import audit
-from agent_r.services.export import DatasetRef, export
-from agent_r.services.manifest import read_manifest
-from agent_r.services.merge import choose, merge
-from agent_r.services.shards import read_rows
+from agent_r.algorithm.schema import SCHEMAS
+from agent_r.dataset.audit import audit
+from agent_r.dataset.writer import DatasetRef, export
+from agent_r.dataset.manifest import read_manifest
+from agent_r.dataset.merge import choose, merge
+from agent_r.dataset.shards import read_rows
 from env_adapters import world_of_manifest
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from agent_r.environment import TaskSpec
-from agent_r.metrics import loop_rate, mean_reward, paired_gain, success, wilson
-from agent_r.revision import loops
-from agent_r.services.evaluation import cut_failures
-from agent_r.trajectory import Step, StopReason, Trajectory
+from agent_r.algorithm.metrics import loop_rate, mean_reward, paired_gain, success, wilson
+from agent_r.algorithm.revision import loops
+from agent_r.evaluation.evaluate import cut_failures
+from agent_r.algorithm.trajectory import Step, StopReason, Trajectory
 
 
 def episode(reward: float, *actions: str, task: str = "t") -> Trajectory:

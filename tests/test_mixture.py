@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from conftest import Made
 
-from agent_r.dataset import Row
+from agent_r.algorithm.rows import Row
 from agent_r.errors import ConfigError
-from agent_r.services.export import export
-from agent_r.services.manifest import read_manifest
-from agent_r.services.mixture import training_rows
+from agent_r.dataset.writer import export
+from agent_r.dataset.manifest import read_manifest
+from agent_r.training.mixture import training_rows
 from agent_r.settings import Config
-from flows.general import general_rows
+from flows.general_rows import general_rows
 
 
 def settings(**train: Any) -> Config:

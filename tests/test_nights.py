@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent_r.errors import StoreError
-from agent_r.services.nights import Ground, Nights
-from agent_r.services.plan import work_folder
+from agent_r.collection.nights import Ground, Nights
+from agent_r.collection.plan import work_folder
 from agent_r.settings import Config
 from flows.preflight import Needs, loops
 

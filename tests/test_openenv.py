@@ -18,13 +18,13 @@ import pytest
 from openenv_server import BASE, SCHEMA, LoopbackOpenEnv
 
 from agent_r.config import parse
-from agent_r.contract import Limits, check
-from agent_r.contract.checks import ODD
-from agent_r.contract.resources import Resources
+from agent_r.env_check import Limits, check
+from agent_r.env_check.checks import ODD
+from agent_r.env_check.resources import Resources
 from agent_r.errors import AgentRError, ConfigError, EnvironmentFault, UnknownTask
 from agent_r.settings import OpenEnvEnv
 from env_adapters import openenv_wire, world_of
-from env_adapters.openenv import OpenEnvWorld, openenv
+from env_adapters.openenv.environment import OpenEnvWorld, openenv
 
 
 def spec(url: str, **settings: Any) -> OpenEnvEnv:

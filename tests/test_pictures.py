@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from card_manifest import BARE, FULL, STATISTICS
 
-from agent_r.services.card.facts import Facts
-from agent_r.services.card.pictures import draw
+from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.figures import draw
 
 
 @pytest.fixture(scope="module")

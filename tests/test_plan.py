@@ -7,7 +7,7 @@ from planting import only
 
 from agent_r.environment import TaskSpec
 from agent_r.errors import ConfigError
-from agent_r.services.plan import MOST_SHARDS, part_of, shards, tasks_of_iteration
+from agent_r.collection.plan import MOST_SHARDS, part_of, shards, tasks_of_iteration
 from agent_r.settings import Config
 from agent_r.testing import Corridor
 

@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 from test_cli import closed_port
 
-from flows.prefect_faults import prefect_fault
+from flows.cli.prefect_faults import prefect_fault
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = """
@@ -72,7 +72,7 @@ def collect(
 ) -> subprocess.CompletedProcess[str]:
     (folder / "my.toml").write_text(settings)
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", "collect", "--config", "my.toml"],
+        [sys.executable, "-m", "flows.cli.main", "collect", "--config", "my.toml"],
         cwd=folder,
         env={
             "PATH": os.environ["PATH"],
@@ -131,11 +131,11 @@ def call(modules: list[str]) -> Exception:
 @pytest.mark.parametrize(
     ("modules", "is_prefects"),
     [
-        (["flows.cli", "prefect.flow_engine", "httpx"], True),
-        (["flows.cli", "prefect.flow_engine", "flows.collect", "prefect.artifacts", "json"], True),
-        (["flows.cli", "prefect.flow_engine", "flows.collect", "json"], False),
-        (["flows.cli", "prefect.flow_engine", "tasks.grow", "agent_r.search"], False),
-        (["flows.cli", "argparse"], False),
+        (["flows.cli.main", "prefect.flow_engine", "httpx"], True),
+        (["flows.cli.main", "prefect.flow_engine", "flows.collect", "prefect.artifacts", "json"], True),
+        (["flows.cli.main", "prefect.flow_engine", "flows.collect", "json"], False),
+        (["flows.cli.main", "prefect.flow_engine", "tasks.grow", "agent_r.algorithm.search"], False),
+        (["flows.cli.main", "argparse"], False),
     ],
 )
 def test_a_mistake_of_ours_keeps_its_traceback(modules: list[str], is_prefects: bool) -> None:

@@ -21,7 +21,7 @@ from nightly import (
     with_a_key,
 )
 
-from agent_r.services.manifest import read_manifest
+from agent_r.dataset.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
 

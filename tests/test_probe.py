@@ -12,7 +12,7 @@ from odd_endpoint import BASE_MODEL, CUT, Model, OddEndpoint, always, healthy
 from agent_r.config import parse
 from agent_r.errors import EndpointRejected
 from agent_r.settings import Config
-from flows.actors import acting
+from flows.actor_factory import acting
 from flows.preflight import Needs, look
 from flows.probe import probe
 
@@ -113,7 +113,7 @@ async def test_a_server_without_n_is_asked_for_one_reply(tmp_path: Path) -> None
 
 
 async def test_an_actor_of_ours_is_not_asked(tmp_path: Path) -> None:
-    from flows.worlds import worlds_of
+    from flows.world_factory import worlds_of
 
     config = parse({"endpoint": {"kind": "scripted"}, "dataset": {"out": str(tmp_path)}}, source="")
     async with acting(config, model=None, worlds=worlds_of(config)) as actor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from agent_r.environment import Environment
-from agent_r.pruning import prune
-from agent_r.replay import replay
+from agent_r.algorithm.pruning import prune
+from agent_r.algorithm.replay import replay
 from agent_r.settings import TextCraftEnv
-from env_adapters.textcraft import TextCraft
+from env_adapters.textcraft.environment import TextCraft
 
 WAY = [
     "Action: get 1 ash log",

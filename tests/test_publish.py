@@ -13,10 +13,10 @@ from hub_store import Change
 from publishing import REPO, commits, hub_at, next_of, send, tagged, title
 
 from agent_r.errors import DatasetError, HubError, HubRejected, HubUnavailable, VersionConflict
-from agent_r.services.export import export
-from agent_r.services.hub.publish import publish
-from agent_r.services.manifest import read_manifest
-from agent_r.services.store import write_json
+from agent_r.dataset.writer import export
+from agent_r.hub.publish import publish
+from agent_r.dataset.manifest import read_manifest
+from agent_r.collection.files import write_json
 
 
 def test_a_version_is_one_commit_and_a_tag_on_it(made: Made, hub: LoopbackHub) -> None:

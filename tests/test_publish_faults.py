@@ -15,8 +15,8 @@ from hub_server import READ, LoopbackHub
 from publishing import REPO, Client, commits, hub_at, send, tagged, title
 
 from agent_r.errors import HubRejected, HubUnavailable
-from agent_r.services.manifest import read_manifest
-from agent_r.services.store import write_json
+from agent_r.dataset.manifest import read_manifest
+from agent_r.collection.files import write_json
 
 PLACES = {
     "refs": ("GET", r"/refs$"),

@@ -12,12 +12,12 @@ from hub_store import Change
 from publishing import REPO, hub_at, next_of, send
 
 from agent_r.errors import HubError, HubRejected, HubUnavailable, VersionConflict
-from agent_r.schema import SCHEMAS
-from agent_r.services.export import export
-from agent_r.services.hub.pull import newest_published, pull
-from agent_r.services.manifest import read_manifest
-from agent_r.services.shards import read_rows
-from flows.cli import main
+from agent_r.algorithm.schema import SCHEMAS
+from agent_r.dataset.writer import export
+from agent_r.hub.pull import newest_published, pull
+from agent_r.dataset.manifest import read_manifest
+from agent_r.dataset.shards import read_rows
+from flows.cli.main import main
 
 
 def test_what_was_published_comes_back_by_its_tag(

@@ -170,7 +170,7 @@ def test_a_file_in_the_current_folder_hides_no_installed_module(folder: Path) ->
 
 def test_nothing_is_looked_for_in_the_current_folder_until_a_setting_asks(folder: Path) -> None:
     code = (
-        "import sys, os, agent_r.loading, env_adapters.python\n"
+        "import sys, os, agent_r.loading, env_adapters.python_factory\n"
         "assert os.getcwd() not in sys.path\n"
         "from agent_r.settings import PythonEnv\n"
         "from env_adapters import world_of\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent_r.actor import Completion
-from agent_r.reading import (
+from agent_r.reading.reply import (
     DEFAULT,
     MAX_ACTION_CHARS,
     Grammar,

@@ -27,7 +27,7 @@ def agent_r(*words: str | Path, cwd: Path) -> str:
     """Run a command to its good end; what it said."""
     over = {"PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_XET": "0", "HF_HOME": str(cwd / "hf")}
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *map(str, words)],
+        [sys.executable, "-m", "flows.cli.main", *map(str, words)],
         capture_output=True,
         text=True,
         timeout=600,

@@ -12,7 +12,7 @@ import pytest
 from conftest import Made
 from test_dataset import CRITIQUES, INFO, ORIGIN, REVISION, TASK, TREE
 
-from agent_r.dataset import (
+from agent_r.algorithm.rows import (
     Origin,
     good_row,
     preference_row,
@@ -21,15 +21,15 @@ from agent_r.dataset import (
     tree_row,
 )
 from agent_r.errors import DatasetError
-from agent_r.fingerprint import canonical
-from agent_r.reasoning import split_reasoning, with_reasoning
-from agent_r.schema import SCHEMAS
-from agent_r.services.compare import diff
-from agent_r.services.export import export
-from agent_r.services.manifest import read_manifest, sha256
-from agent_r.services.merge import merge
-from agent_r.services.shards import read_rows
-from agent_r.tree import SearchTree
+from agent_r.dataset.fingerprint import canonical
+from agent_r.reading.reasoning import split_reasoning, with_reasoning
+from agent_r.algorithm.schema import SCHEMAS
+from agent_r.dataset.diff import diff
+from agent_r.dataset.writer import export
+from agent_r.dataset.manifest import read_manifest, sha256
+from agent_r.dataset.merge import merge
+from agent_r.dataset.shards import read_rows
+from agent_r.algorithm.tree import SearchTree
 
 THOUGHT = {"a": "first?", "bad": "a mistake", "wait": "", "good": "now right"}
 THOUGHTFUL = replace(

@@ -11,10 +11,10 @@ import pytest
 from planting import judged, leaf, plant
 
 from agent_r.actor import Message, SamplingParams
-from agent_r.critique import Critique, FirstError
+from agent_r.algorithm.critique import Critique, FirstError
 from agent_r.errors import ContextOverflow
-from agent_r.prompts import REVISE, SIGNALS
-from agent_r.revision import (
+from agent_r.algorithm.prompts import REVISE, SIGNALS
+from agent_r.algorithm.revision import (
     Drop,
     Part,
     Revision,
@@ -31,8 +31,8 @@ from agent_r.revision import (
 )
 from agent_r.settings import RevisionConfig
 from agent_r.testing import Corridor, ScriptedActor
-from agent_r.trajectory import Step
-from agent_r.tree import SearchTree
+from agent_r.algorithm.trajectory import Step
+from agent_r.algorithm.tree import SearchTree
 
 
 def config(**over: Any) -> RevisionConfig:

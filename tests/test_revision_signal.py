@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from agent_r.revision_signal import MAX_CHARS, spoken
+from agent_r.algorithm.revision_signal import MAX_CHARS, spoken
 
 LONG = "I took the wrong item from the shelf, and that cost a turn that I needed later on. "
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
-from agent_r.episode import Opening, play
-from agent_r.reading import DEFAULT, Outcome
-from agent_r.revision import pair_trajectories, why_no_pair
-from agent_r.sampling import sample
-from agent_r.search import search
+from agent_r.algorithm.episode import Opening, play
+from agent_r.reading.reply import DEFAULT, Outcome
+from agent_r.algorithm.revision import pair_trajectories, why_no_pair
+from agent_r.algorithm.sampling import sample
+from agent_r.algorithm.search import search
 from agent_r.settings import RevisionConfig, SearchConfig
 from agent_r.testing import Corridor
-from agent_r.trajectory import StopReason
+from agent_r.algorithm.trajectory import StopReason
 
 OPENING = [Message("system", "Play."), Message("user", "A door.")]
 GOOD = Completion("Thought: on.\nAction: east")

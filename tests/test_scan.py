@@ -16,8 +16,8 @@ import pytest
 from conftest import Made
 
 from agent_r.errors import DatasetError
-from agent_r.leaks import Private, encodings
-from agent_r.services.hub.scan import Finding, refuse, scan, scan_text
+from agent_r.hub.secret_rules import Private, encodings
+from agent_r.hub.secret_scan import Finding, refuse, scan, scan_text
 
 RANDOM = "A1b2C3d4" * 5  # the tokens are put together here: no scanner should find this file
 KEY = "p4ss/w0rd+of=mine"

@@ -23,12 +23,12 @@ import pytest
 from agent_r.config import parse
 from agent_r.environment import Environment
 from agent_r.errors import ConfigError, EnvironmentFault, ExtraMissing, UnknownTask
-from agent_r.jvm.machine import Machine
-from agent_r.replay import replay
+from env_adapters.jvm.machine import Machine
+from agent_r.algorithm.replay import replay
 from agent_r.settings import ScienceWorldEnv
 from env_adapters import world_of
-from env_adapters.scienceworld import ScienceWorlds, scienceworld
-from env_adapters.scienceworld_tasks import VARIATIONS, all_tasks
+from env_adapters.scienceworld.environment import ScienceWorlds, scienceworld
+from env_adapters.scienceworld.tasks import VARIATIONS, all_tasks
 
 pytestmark = pytest.mark.skipif(
     find_spec("scienceworld") is None or shutil.which("java") is None,
@@ -217,7 +217,7 @@ def test_a_machine_ends_with_a_process_that_is_killed() -> None:
     code = (
         "import asyncio, time\n"
         "from agent_r.settings import ScienceWorldEnv\n"
-        "from env_adapters.scienceworld import scienceworld\n"
+        "from env_adapters.scienceworld.environment import scienceworld\n"
         "async def main():\n"
         "    world = scienceworld(ScienceWorldEnv(kind='scienceworld'))\n"
         "    await world.environment().reset('boil/0')\n"

@@ -17,15 +17,15 @@ from planting import leaf, plant
 from agent_r.actor import Completion, Message
 from agent_r.environment import Environment, StepResult
 from agent_r.errors import ContextOverflow, ConversationRefused, EndpointUnavailable
-from agent_r.revision import pair_trajectories
-from agent_r.search import backpropagate, search, select, uct
-from agent_r.services.forest import TREE
+from agent_r.algorithm.revision import pair_trajectories
+from agent_r.algorithm.search import backpropagate, search, select, uct
+from agent_r.collection.tree_store import TREE
 from agent_r.settings import RevisionConfig, ScriptedEndpoint, SearchConfig, TextCraftEnv
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
-from agent_r.trajectory import StopReason
-from agent_r.tree import Node, SearchTree
-from env_adapters.textcraft import TextCraft
-from env_adapters.textcraft_scripted import ScriptedCrafter
+from agent_r.algorithm.trajectory import StopReason
+from agent_r.algorithm.tree import Node, SearchTree
+from env_adapters.textcraft.environment import TextCraft
+from env_adapters.textcraft.scripted import ScriptedCrafter
 
 GOLDEN = Path(__file__).parent / "golden" / "textcraft-tree.json"
 ACTIONS = ("take key", "east", "push", "push", "drop key", "jump")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from agent_r.services.seen import Seen
+from agent_r.dataset.dedup import Seen
 
 
 def test_a_key_is_new_once() -> None:

@@ -27,7 +27,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from agent_r.errors import ConfigError, ExtraMissing, StoreError
 from agent_r.services import shelf as shelves
 from agent_r.services import store
-from agent_r.services.shelf import Shelf
+from agent_r.collection.object_store import Shelf
 
 PAGE = 70  # names in a list; S3 has 1,000
 SECRET = "hunter2-wJalrXUtnFEMI-EXAMPLE"

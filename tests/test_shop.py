@@ -16,13 +16,13 @@ from agent_r.environment import Environment, Expert, Forkable
 from agent_r.errors import UnknownTask
 from agent_r.settings import ShopEnv
 from env_adapters import world_of
-from env_adapters.shop import Shop
-from env_adapters.shop_catalogue import Goal, Product, catalogue, demands
-from env_adapters.shop_expert import ShopExpert
-from env_adapters.shop_pages import ShopState, after, clicks, open_store, opening, render
-from env_adapters.shop_reward import fits, purchase_reward, title_words, type_factor
-from env_adapters.shop_search import TOP
-from env_adapters.shop_texts import BENEFITS
+from env_adapters.shop.environment import Shop
+from env_adapters.shop.catalogue import Goal, Product, catalogue, demands
+from env_adapters.shop.expert import ShopExpert
+from env_adapters.shop.pages import ShopState, after, clicks, open_store, opening, render
+from env_adapters.shop.reward import fits, purchase_reward, title_words, type_factor
+from env_adapters.shop.search import TOP
+from env_adapters.shop.texts import BENEFITS
 
 SPEC = ShopEnv(kind="shop")
 STORE = open_store(SPEC.products, SPEC.catalogue)
@@ -378,7 +378,7 @@ async def test_the_same_shop_stands_on_every_machine() -> None:
 
 def test_the_seed_of_pythons_hashes_changes_nothing() -> None:
     code = (
-        "from env_adapters.shop_pages import open_store; s = open_store(1000, 0); "
+        "from env_adapters.shop.pages import open_store; s = open_store(1000, 0); "
         "print(s.catalogue.digest, *s.search.found('waterproof ankle boot'))"
     )
     said = " ".join((STORE.catalogue.digest, *STORE.search.found("waterproof ankle boot")))

@@ -9,8 +9,8 @@ import itertools
 import pytest
 from faulty_endpoint import HELLO, KEY, PARAMS, FaultyEndpoint
 
-from agent_r.services.endpoint import EndpointActor
-from agent_r.services.slots import AUTO_FIRST, AUTO_MOST, Climb, Slots, at_once
+from agent_r.endpoint.client import EndpointActor
+from agent_r.endpoint.limiter import AUTO_FIRST, AUTO_MOST, Climb, Slots, at_once
 from agent_r.settings import OpenAIEndpoint
 
 

@@ -39,17 +39,17 @@ from agent_r.errors import (
     EnvironmentFault,
     StoreError,
 )
-from agent_r.prompts import JUDGE
-from agent_r.services.budget import FIRST_TREES, Budget, Budgeted
-from agent_r.services.endpoint import EndpointActor
-from agent_r.services.estimate import extrapolate, sample
-from agent_r.services.forest import Forest
-from agent_r.services.lineage import enter
-from agent_r.services.plan import shards, tasks_of_iteration
-from agent_r.services.progress import Progress
-from agent_r.services.shelf import Shelf, _Remote
-from agent_r.services.stage import HOPELESS, LOOKED_UP, TRIES, Stage
-from agent_r.services.woods import Woods
+from agent_r.algorithm.prompts import JUDGE
+from agent_r.endpoint.budget import FIRST_TREES, Budget, Budgeted
+from agent_r.endpoint.client import EndpointActor
+from agent_r.collection.cost_estimate import extrapolate, sample
+from agent_r.collection.tree_store import Forest
+from agent_r.collection.provenance import enter
+from agent_r.collection.plan import shards, tasks_of_iteration
+from agent_r.collection.progress import Progress
+from agent_r.collection.object_store import Shelf, _Remote
+from agent_r.collection.scheduler import HOPELESS, LOOKED_UP, TRIES, Stage
+from agent_r.collection.tree_stores import Woods
 from agent_r.settings import Config, OpenAIEndpoint, ScriptedEndpoint
 from agent_r.testing import ForkableCorridor, ScriptedActor
 

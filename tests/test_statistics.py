@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent_r.dataset import Row
-from agent_r.statistics import Statistics, drift, total_variation
+from agent_r.algorithm.rows import Row
+from agent_r.dataset.statistics import Statistics, drift, total_variation
 
 
 def message(role: str, content: str, train: bool = False) -> Row:

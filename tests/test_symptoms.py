@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from agent_r.errors import ContextOverflow, EndpointError, EndpointRejected, EndpointUnavailable
-from agent_r.search import search
-from agent_r.services.remedies import remedy
-from agent_r.services.symptoms import Symptoms, advice, is_base_model, quoted
+from agent_r.algorithm.search import search
+from agent_r.diagnostics.remedies import remedy
+from agent_r.diagnostics.symptoms import Symptoms, advice, is_base_model, quoted
 from agent_r.settings import OpenAIEndpoint, SearchConfig
 from agent_r.testing import Corridor, ScriptedActor
 

@@ -15,11 +15,11 @@ pytest.importorskip("trl")
 import trl
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from agent_r.dataset import prompt_completion_rows
+from agent_r.algorithm.rows import prompt_completion_rows
 from agent_r.errors import TrainerError
-from agent_r.reasoning import with_reasoning
-from agent_r.services.encoding import IGNORED, encode
-from agent_r.services.local_model.warm_start import make_tokenizer
+from agent_r.reading.reasoning import with_reasoning
+from agent_r.training.encoding import IGNORED, encode
+from agent_r.local_model.warm_start import make_tokenizer
 
 TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 DOCS = Path(__file__).parent.parent / "docs" / "replies.md"

@@ -33,7 +33,7 @@ def wait_for(what: object, seconds: float = 60.0) -> None:
 def test_kill_9_leaves_no_process_behind(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text(SETTINGS)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    command = [sys.executable, "-m", "flows.cli", "collect", "--config", "my.toml"]
+    command = [sys.executable, "-m", "flows.cli.main", "collect", "--config", "my.toml"]
     with (tmp_path / "said").open("w") as said:
         run = subprocess.Popen(
             command, cwd=tmp_path, env=env | {"PYTHONPATH": str(ROOT)}, stdout=said, stderr=said

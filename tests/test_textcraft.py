@@ -11,15 +11,15 @@ import pytest
 from agent_r.actor import Message, SamplingParams
 from agent_r.environment import Environment, Forkable
 from agent_r.errors import ConfigError, ExtraMissing, UnknownTask
-from agent_r.prompts import conversation, judge_request
+from agent_r.algorithm.prompts import conversation, judge_request
 from agent_r.settings import ScriptedEndpoint, TextCraftEnv, told
-from agent_r.trajectory import Step
+from agent_r.algorithm.trajectory import Step
 from env_adapters import make_env, world_of_manifest
-from env_adapters.textcraft import TextCraft, shown_recipes
-from env_adapters.textcraft_demos import DemoRecipe, demonstrations
-from env_adapters.textcraft_expert import plan
-from env_adapters.textcraft_recipes import Recipe, RecipeBook, load_recipes
-from env_adapters.textcraft_scripted import ScriptedCrafter
+from env_adapters.textcraft.environment import TextCraft, shown_recipes
+from env_adapters.textcraft.demonstrations import DemoRecipe, demonstrations
+from env_adapters.textcraft.expert import plan
+from env_adapters.textcraft.recipes import Recipe, RecipeBook, load_recipes
+from env_adapters.textcraft.scripted import ScriptedCrafter
 
 BOOK = load_recipes("builtin")
 

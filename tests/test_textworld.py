@@ -12,9 +12,9 @@ import pytest
 
 from agent_r.environment import Environment
 from agent_r.errors import ConfigError, UnknownTask
-from agent_r.replay import replay
+from agent_r.algorithm.replay import replay
 from agent_r.settings import TextWorldExpressEnv
-from env_adapters.textworld import GAMES, TextWorlds, textworld_express
+from env_adapters.textworld_express import GAMES, TextWorlds, textworld_express
 
 pytestmark = pytest.mark.skipif(
     find_spec("textworld_express") is None or shutil.which("java") is None,

@@ -21,11 +21,11 @@ import torch
 
 from agent_r.errors import TrainerError
 from agent_r.services import trainer_job
-from agent_r.services.encoding import IGNORED, Encoded, encode_rows, plan_batches
-from agent_r.services.local_model.warm_start import WarmStartRecipe, make_model, make_tokenizer
-from agent_r.services.local_model.warm_start import warm_start as start_warm
-from agent_r.services.progress import spoken_line
-from agent_r.services.trainer import (
+from agent_r.training.encoding import IGNORED, Encoded, encode_rows, plan_batches
+from agent_r.local_model.warm_start import WarmStartRecipe, make_model, make_tokenizer
+from agent_r.local_model.warm_start import warm_start as start_warm
+from agent_r.collection.progress import spoken_line
+from agent_r.training.backends import (
     CommandTrainer,
     LocalTrainer,
     Progress,
@@ -278,7 +278,7 @@ async def test_a_killed_job_goes_on_and_ends_as_if_it_had_not_been(
 ) -> None:
     job = long_job(model, rows, tmp_path / "out")
     prepare(job)
-    command = [sys.executable, "-m", "agent_r.services.trainer_job", partial(job) / "job.json"]
+    command = [sys.executable, "-m", "agent_r.training.job", partial(job) / "job.json"]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     await until_checkpoint(job)
     child.kill()
@@ -297,7 +297,7 @@ async def test_a_job_ends_with_its_parent_and_goes_on_under_another(
 ) -> None:
     job = long_job(model, rows, tmp_path / "out")
     script = (
-        "import asyncio, sys; from agent_r.services.trainer import *; "
+        "import asyncio, sys; from agent_r.training.backends import *; "
         "asyncio.run(LocalTrainer().fine_tune(TrainJob.model_validate_json(sys.argv[1])))"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, job.model_dump_json()])

@@ -21,8 +21,8 @@ from odd_endpoint import (
 from trying import agent_r_try, arrows, command, settings, squeezed, surroundings
 
 from agent_r.config import parse
-from flows.try_actor import tried
-from flows.try_screen import marked, printable
+from flows.cli.try_actor import tried
+from flows.cli.try_screen import marked, printable
 
 
 def test_a_healthy_endpoint_is_played_judged_and_said_to_be_well(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_healthy_endpoint_is_played_judged_and_said_to_be_well(tmp_path: Path)
 def test_no_prefect_is_started(tmp_path: Path) -> None:
     with OddEndpoint(healthy) as server:
         (tmp_path / "my.toml").write_text(settings(server), encoding="utf-8")
-        code = "import sys; from flows.cli import main; r = main(['try', '--config', 'my.toml']);"
+        code = "import sys; from flows.cli.main import main; r = main(['try', '--config', 'my.toml']);"
         done = subprocess.run(
             [sys.executable, "-c", f"{code} sys.exit(r or 'prefect' in sys.modules)"],
             capture_output=True, timeout=60, cwd=tmp_path, env=surroundings(tmp_path),
@@ -214,7 +214,7 @@ def test_an_action_is_marked_where_it_stands_and_below_where_it_is_spelt_otherwi
 
 
 async def test_a_trial_costs_an_episode_a_judgement_and_four_requests() -> None:
-    from flows.try_actor import Logged
+    from flows.cli.try_actor import Logged
 
     with OddEndpoint(healthy) as server:
         endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny"}

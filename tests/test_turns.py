@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent_r.turns import with_action, with_thought
+from agent_r.algorithm.turns import with_action, with_thought
 
 THOUGHT, ACTION = "That was wrong.", "revise plan"
 

@@ -15,14 +15,14 @@ from planting import only
 from test_stage import config, say, stage_of
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
-from agent_r.prompts import REVISE
-from agent_r.reading import Outcome, parse_action
-from agent_r.services.build import Built, build
-from agent_r.services.endpoint import EndpointActor
-from agent_r.services.forest import Forest
-from agent_r.services.manifest import read_manifest
-from agent_r.services.plan import tasks_of_iteration
-from agent_r.services.shards import read_rows
+from agent_r.algorithm.prompts import REVISE
+from agent_r.reading.reply import Outcome, parse_action
+from agent_r.dataset.build import Built, build
+from agent_r.endpoint.client import EndpointActor
+from agent_r.collection.tree_store import Forest
+from agent_r.dataset.manifest import read_manifest
+from agent_r.collection.plan import tasks_of_iteration
+from agent_r.dataset.shards import read_rows
 from agent_r.settings import OpenAIEndpoint
 from agent_r.testing import ForkableCorridor
 

@@ -11,11 +11,11 @@ from playwright.async_api import Browser
 from view_page import clean, opened, tasks
 from view_trees import EVIL, TASK, evil_page, plant, small_harvest, small_tree
 
-from agent_r.critique import Critique, Verdict
-from agent_r.services.harvest import Harvest
-from agent_r.services.view.page import write_page
-from agent_r.services.view.path import collection
-from agent_r.trajectory import StopReason
+from agent_r.algorithm.critique import Critique, Verdict
+from agent_r.collection.revise_tree import Harvest
+from agent_r.view.page import write_page
+from agent_r.view.path import collection
+from agent_r.algorithm.trajectory import StopReason
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from conftest import Made
 from view_trees import embedded
 
 from agent_r.errors import DatasetError, StoreError, UnknownTask
-from agent_r.services.card.tree_picture import TREE, draw_tree
-from agent_r.services.manifest import read_manifest
-from agent_r.services.view.page import write_page
-from agent_r.services.view.path import collection
-from flows.cli import main
-from flows.view import hint
+from agent_r.dataset.card.tree_figure import TREE, draw_tree
+from agent_r.dataset.manifest import read_manifest
+from agent_r.view.page import write_page
+from agent_r.view.path import collection
+from flows.cli.main import main
+from flows.cli.view import hint
 
 ROOT = Path(__file__).parent.parent
 
@@ -84,7 +84,7 @@ def test_the_page_is_opened_in_a_browser_with_windows_and_never_in_the_terminal(
     script.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     script.chmod(0o755)
     one = next((made.version.parent.parent / "work").glob("trees-*/*.json"))
-    command = [sys.executable, "-m", "flows.cli", "view", str(one)]
+    command = [sys.executable, "-m", "flows.cli.main", "view", str(one)]
     for browser, seen in ((f"{script} %s", False), (f"{script} %s &", True)):
         subprocess.run(
             command, cwd=ROOT, check=True, env={"BROWSER": browser, "PATH": "/usr/bin:/bin"},

@@ -14,14 +14,14 @@ from typing import Any
 from conftest import Made
 from view_trees import EVIL, TASK, embedded, many, plant, small_harvest, small_tree
 
-from agent_r.critique import Critique, Verdict
-from agent_r.services.view.doubts import FELL, REPEATED, Doubts, against
-from agent_r.services.view.exhibit import tried_in
-from agent_r.services.view.page import write_page
-from agent_r.services.view.path import collection
-from agent_r.services.view.record import line, record
-from agent_r.services.view.work import Work
-from agent_r.trajectory import StopReason
+from agent_r.algorithm.critique import Critique, Verdict
+from agent_r.view.doubts import FELL, REPEATED, Doubts, against
+from agent_r.view.exhibit import tried_in
+from agent_r.view.page import write_page
+from agent_r.view.path import collection
+from agent_r.view.record import line, record
+from agent_r.view.work import Work
+from agent_r.algorithm.trajectory import StopReason
 
 
 def chunks(page: str) -> list[list[dict[str, Any]]]:

@@ -11,7 +11,7 @@ from playwright.async_api import Browser
 from view_page import NARROW, WIDE, clean, opened, tasks
 from view_trees import evil_page, many
 
-from agent_r.services.view.page import write_page
+from agent_r.view.page import write_page
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,14 @@ from planting import only
 from agent_r.config import parse
 from agent_r.environment import Embedded, EnvInfo, Environment, StepResult
 from agent_r.errors import ConfigError, DatasetError, EnvironmentFault
-from agent_r.prompts import JUDGE
-from agent_r.services.build import build
-from agent_r.services.evaluation import measure_actor
-from agent_r.services.forest import Forest
-from agent_r.services.manifest import read_manifest
-from agent_r.services.shards import read_rows
-from agent_r.services.woods import Woods
-from agent_r.services.worlds import Member, Worlds
+from agent_r.algorithm.prompts import JUDGE
+from agent_r.dataset.build import build
+from agent_r.evaluation.evaluate import measure_actor
+from agent_r.collection.tree_store import Forest
+from agent_r.dataset.manifest import read_manifest
+from agent_r.dataset.shards import read_rows
+from agent_r.collection.tree_stores import Woods
+from agent_r.run_worlds import Member, Worlds
 from agent_r.settings import (
     Config,
     PythonEnv,
@@ -31,8 +31,8 @@ from agent_r.settings import (
 )
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from env_adapters import world_of, world_of_manifest
-from env_adapters.textcraft import TextCraft
-from flows.worlds import scripted
+from env_adapters.textcraft.environment import TextCraft
+from flows.world_factory import scripted
 
 ACTIONS = ("take key", "push", "drop key", "east")
 

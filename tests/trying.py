@@ -22,7 +22,7 @@ def settings(server: OddEndpoint, **more: Any) -> str:
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "flows.cli", "try", *words]
+    return [sys.executable, "-m", "flows.cli.main", "try", *words]
 
 
 def surroundings(cwd: Path) -> dict[str, str]:

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agent_r.critique import Critique, FirstError, Verdict
-from agent_r.revision import Drop, Part, Revision, TrajectoryPair, Turn
+from agent_r.algorithm.critique import Critique, FirstError, Verdict
+from agent_r.algorithm.revision import Drop, Part, Revision, TrajectoryPair, Turn
 from agent_r.services import store
-from agent_r.services.forest import TREE
-from agent_r.services.harvest import HARVEST, Dropped, Harvest
-from agent_r.services.view.exhibit import Exhibit
-from agent_r.services.view.page import write_page
-from agent_r.services.view.path import Collection, collection
-from agent_r.trajectory import Step, StopReason
-from agent_r.tree import Node, SearchTree
+from agent_r.collection.tree_store import TREE
+from agent_r.collection.revise_tree import HARVEST, Dropped, Harvest
+from agent_r.view.exhibit import Exhibit
+from agent_r.view.page import write_page
+from agent_r.view.path import Collection, collection
+from agent_r.algorithm.trajectory import Step, StopReason
+from agent_r.algorithm.tree import Node, SearchTree
 
 EVIL = (
     "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> & \u2028\u2029 "

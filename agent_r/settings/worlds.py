@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from agent_r.settings.base import Positive, Settings
 from agent_r.settings.grammars import GrammarConfig
 
-# The servers of AgentGym that have a profile (`env_adapters/agentgym_profiles.py`).
+# The servers of AgentGym that have a profile (`env_adapters/agentgym/profiles.py`).
 AgentGymServer = Literal[
     "textcraft", "sciworld", "webshop", "babyai", "alfworld", "searchqa", "sqlgym", "webarena"
 ]

@@ -1,0 +1,63 @@
+"""Every string a model sees that does not come from a world or from the model itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from agent_r.actor import Message
+from agent_r.algorithm.trajectory import Step
+
+NO_ACTION = "No action was found. Answer with a line that begins with `Action:`."
+
+# The revision signal is a turn of its own in the paper: a thought, with an action that does
+# nothing, answered by `ok.`. The episode answers it; no world ever sees it. The paper's action is
+# `wait`, which many worlds know and must be asked for: so ours is one that none knows (check-env
+# tries it).
+REVISE = "revise plan"
+REVISE_REPLY = "ok."
+
+JUDGE = (
+    "Judge your last step only: did it bring the goal nearer? Give your reason, then end with "
+    "one line: `Judgement: Good`, `Judgement: Bad` or `Judgement: Uncertain`."
+)
+
+# Ten thoughts that announce a change of course (paper, appendix; the wording is ours).
+SIGNALS = (
+    "That step was a mistake. I will go back to what the goal needs.",
+    "I took a wrong turn there, so I change my plan.",
+    "What I just did does not help. I will do it differently.",
+    "My last steps lead nowhere; I start again from what I have.",
+    "I see that I was wrong. The next step must be another one.",
+    "This is not working, because I chose badly. I correct it now.",
+    "I should not have done that. Let me look at the goal once more.",
+    "I went off the path. I return to it with the next step.",
+    "That was an error of mine, and I will not repeat it.",
+    "I have to revise my plan: the last action was the wrong one.",
+)
+
+
+def conversation(instruction: str, prompt: str, steps: Sequence[Step]) -> list[Message]:
+    """The conversation an actor sees; a longer episode's begins with a shorter one's."""
+    messages = [Message("system", instruction), Message("user", prompt)]
+    for step in steps:
+        messages.append(Message("assistant", step.response, step.reasoning))
+        messages.append(Message("user", step.observation))
+    return messages
+
+
+def judge_request(instruction: str, prompt: str, steps: Sequence[Step]) -> list[Message]:
+    """The same conversation, then the question about its last step.
+
+    The question follows the observation in the same turn, so that a server's prefix cache serves
+    the judge from what the actor's own prompts left there.
+    """
+    messages = conversation(instruction, prompt, steps)
+    messages[-1] = Message("user", f"{messages[-1].content}\n\n{JUDGE}")
+    return messages
+
+
+def prompt_digest() -> str:
+    """Names this set of strings: a dataset says with which prompts it was made."""
+    strings = "\x1f".join((NO_ACTION, REVISE, REVISE_REPLY, JUDGE, *SIGNALS))
+    return hashlib.sha256(strings.encode()).hexdigest()[:16]

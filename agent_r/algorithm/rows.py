@@ -1,0 +1,313 @@
+"""Rows: what a dataset holds, and the views of the same trees that different trainers eat.
+
+A row is a plain dict whose keys and types are the schema of its config (`agent_r.algorithm.schema`); the
+functions here are pure, and the same trees give the same rows in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent_r.actor import Message
+from agent_r.algorithm.critique import Critique, Critiques, largest_fall
+from agent_r.environment import EnvInfo, TaskSpec
+from agent_r.algorithm.prompts import conversation, judge_request, prompt_digest
+from agent_r.reading.reasoning import split_reasoning, with_reasoning
+from agent_r.algorithm.revision import Part, Revision
+from agent_r.algorithm.schema import SCHEMAS
+from agent_r.algorithm.trajectory import Step, Trajectory
+from agent_r.algorithm.tree import Node, SearchTree
+
+Row = dict[str, Any]
+TRAINED = (Part.SIGNAL, Part.GOOD)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A tree, and the columns that all rows cut from it have in common."""
+
+    info: EnvInfo
+    tree: SearchTree
+    columns: Row
+    reasons: bool = False  # trained replies begin with their reasoning
+
+    @classmethod
+    def of(
+        cls,
+        info: EnvInfo,
+        task: TaskSpec,
+        tree: SearchTree,
+        *,
+        actor: str,
+        iteration: int,
+        reasons: bool = False,
+    ) -> Origin:
+        nodes = [[node.parent, node.step.response if node.step else ""] for node in tree.nodes]
+        return cls(
+            info,
+            tree,
+            {
+                "env": info.name,
+                "env_version": info.version,
+                "task": task.id,
+                "task_digest": short_digest([info.instruction, tree.prompt]),
+                "split": task.split,
+                "depth": task.depth,
+                "iteration": iteration,
+                "actor": actor,
+                "prompt_digest": prompt_digest(),
+                "tree": name_row("tree", info.name, task.id, [iteration, actor, tree.seed, nodes]),
+            },
+            reasons,
+        )
+
+    def name(self, kind: str, content: Any) -> str:
+        return name_row(kind, self.columns["env"], self.columns["task"], content)
+
+    def conversation(self, steps: Sequence[Step], trained: Iterable[bool]) -> list[Row]:
+        """Messages with their flags, the last observation at the end."""
+        flags = list(trained)
+        if self.reasons:
+            steps = [
+                replace(step, response=with_reasoning(step.reasoning, step.response))
+                if own
+                else step
+                for step, own in zip(steps, flags, strict=True)
+            ]
+        return to_messages(conversation(self.info.instruction, self.tree.prompt, steps), flags)
+
+
+def _reasoned(step: Step) -> Step:
+    return replace(step, response=with_reasoning(step.reasoning, step.response))
+
+
+def name_row(kind: str, env: str, task: str, content: Any) -> str:
+    """An id that is the content's own: equal rows have equal ids, in any run."""
+    return f"{kind}-{short_digest([env, task, content])}"
+
+
+def short_digest(content: Any) -> str:
+    """16 hexadecimal digits that name plain values."""
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def to_messages(messages: Sequence[Message], trained: Iterable[bool]) -> list[Row]:
+    """Messages with a train flag (axolotl, our trainer) and a 0/1 weight (OpenAI)."""
+    flags = iter(trained)
+    rows = []
+    for message in messages:
+        train = message.role == "assistant" and next(flags)
+        rows.append(
+            {
+                "role": message.role,
+                "content": message.content,
+                "train": train,
+                "weight": int(train),
+            }
+        )
+    return rows
+
+
+def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Row:
+    """A revision trajectory as an `sft` row; only the signal and the good tail are trained.
+
+    A reply without an action is trained nowhere: the world was not asked.
+    """
+    tree = origin.tree
+    trained = [turn.part in TRAINED and bool(turn.step.action) for turn in revision.turns]
+    *messages, last = origin.conversation([turn.step for turn in revision.turns], trained)
+    wrong = tree.path(revision.pair.bad)[revision.error.position]
+    judged = critiques.get(wrong)
+    return {
+        "id": origin.name("revision", messages),
+        "messages": messages,
+        "final_observation": last["content"],
+        "kind": "revision",
+        **origin.columns,
+        "reward": revision.reward,
+        "verified": revision.verified,
+        "steps": len(revision.turns),
+        "parts": [turn.part.value for turn in revision.turns],
+        "reasoning": [turn.step.reasoning for turn in revision.turns],
+        "fork_step": revision.pair.fork,
+        "error_step": revision.error.position,
+        "localiser": revision.error.source,
+        "agrees_with_value": revision.error.agrees_with_value,
+        "judge_text": judged.text if judged else "",
+        "signal_source": revision.signal,
+        "reward_bad": tree.nodes[revision.pair.bad].reward,
+        "reward_good": tree.nodes[revision.pair.good].reward,
+    }
+
+
+def good_row(origin: Origin, episode: Trajectory) -> Row:
+    """A good trajectory as an `sft` row; every reply with an action is trained."""
+    steps = episode.steps
+    *messages, last = origin.conversation(steps, [bool(step.action) for step in steps])
+    return {
+        "id": origin.name("good", messages),
+        "messages": messages,
+        "final_observation": last["content"],
+        "kind": "good",
+        **origin.columns,
+        "reward": episode.reward,
+        "verified": True,  # it is what the search saw happen
+        "steps": len(steps),
+        "parts": [Part.GOOD.value] * len(steps),
+        "reasoning": [step.reasoning for step in steps],
+        "fork_step": None,
+        "error_step": None,
+        "localiser": None,
+        "agrees_with_value": None,
+        "judge_text": "",
+        "signal_source": None,
+        "reward_bad": None,
+        "reward_good": None,
+    }
+
+
+def preference_row(origin: Origin, revision: Revision) -> Row | None:
+    """What to do at the fork, and what not to: one step each way (DPO, TRL's layout).
+
+    None where the good way goes on without an action: that is nothing to prefer.
+    """
+    tree, fork = origin.tree, revision.pair.fork
+    bad, good = tree.steps(revision.pair.bad), tree.steps(revision.pair.good)
+    if not good[fork].action:
+        return None
+    shared = conversation(origin.info.instruction, tree.prompt, bad[:fork])
+    content = {
+        "prompt": [_plain(message) for message in shared],
+        "chosen": [{"role": "assistant", "content": good[fork].response}],
+        "rejected": [{"role": "assistant", "content": bad[fork].response}],
+    }
+    return {
+        "id": origin.name("preference", content),
+        **content,
+        **origin.columns,
+        "fork_step": fork,
+        "reward_chosen": tree.nodes[revision.pair.good].reward,
+        "reward_rejected": tree.nodes[revision.pair.bad].reward,
+    }
+
+
+def critique_rows(origin: Origin, critiques: Critiques) -> Iterator[Row]:
+    """The judge's prompt and its judgement, for every node with a verdict."""
+    tree = origin.tree
+    for index in sorted(critiques):
+        judged = critiques[index]
+        if judged.verdict is None:
+            continue
+        path = tree.path(index)
+        asked = judge_request(origin.info.instruction, tree.prompt, tree.steps(index))
+        messages = to_messages(
+            [*asked, Message("assistant", judged.text)], [False] * len(path) + [True]
+        )
+        worst = largest_fall(tree, path, 0)
+        fell = worst is not None and path[worst] == index
+        yield {
+            "id": origin.name("critique", messages),
+            "messages": messages,
+            "verdict": judged.verdict.value,
+            "agrees_with_value": (judged.verdict.value == "Bad") == fell,
+            **origin.columns,
+            "step": len(path) - 1,
+        }
+
+
+def tree_row(origin: Origin, critiques: Critiques) -> Row:
+    """The whole tree as a table of nodes, for research."""
+    tree = origin.tree
+    columns = {name: value for name, value in origin.columns.items() if name != "tree"}
+    return {
+        "id": origin.columns["tree"],
+        **columns,
+        "seed": tree.seed,
+        "calls": tree.calls,
+        "env_steps": tree.env_steps,
+        "prompt_tokens": tree.prompt_tokens,
+        "completion_tokens": tree.completion_tokens,
+        "nodes": [
+            _node_row(tree, node, critiques.get(index)) for index, node in enumerate(tree.nodes)
+        ],
+    }
+
+
+def _node_row(tree: SearchTree, node: Node, judged: Critique | None) -> Row:
+    step = node.step or Step("", "", tree.prompt)
+    return {
+        "parent": node.parent,
+        "response": step.response,
+        "action": step.action,
+        "observation": step.observation,
+        "reward": node.reward,
+        "stop": node.stop.value if node.stop else None,
+        "visits": node.visits,
+        "total_return": node.total_return,
+        "verdict": judged.verdict.value if judged and judged.verdict else None,
+        "reasoning": step.reasoning,
+    }
+
+
+def prompt_completion_rows(row: Row) -> Iterator[Row]:
+    """An `sft` row as one row per trained reply: all before it is the prompt, it alone is trained.
+
+    TRL trains on the whole completion, so a completion of several turns would train on
+    observations too.
+    """
+    trained = [at for at, message in enumerate(row["messages"]) if message["train"]]
+    for count, at in enumerate(trained):
+        own = {
+            "id": f"{row['id']}-{count}",
+            "prompt": [_unreasoned(m) for m in row["messages"][:at]],
+            "completion": [_plain_row(row["messages"][at])],
+            "sft_id": row["id"],
+        }
+        yield {name: own.get(name, row.get(name)) for name in SCHEMAS["prompt_completion"]}
+
+
+def _plain(message: Message) -> Row:
+    return {"role": message.role, "content": message.content}
+
+
+def _plain_row(message: Row) -> Row:
+    return {"role": message["role"], "content": message["content"]}
+
+
+def _unreasoned(message: Row) -> Row:
+    """An earlier turn as the actor sees it: what it thought then is not before it any more."""
+    plain = _plain_row(message)
+    if not (message["role"] == "assistant" and message["train"]):
+        return plain
+    return plain | {"content": split_reasoning(message["content"])[1]}
+
+
+def mix(
+    agent: Sequence[Row], general: Sequence[Row], *, eta: float, revisions: float, seed: int
+) -> list[Row]:
+    """The training mixture: a share `eta` of good and revision rows, the rest general data.
+
+    Proportional sampling (paper, section 4.1: L = eta (good + revision) + (1 - eta) general, with
+    eta = 0.2). All agent rows are kept, unless revisions would be more than the share `revisions`
+    of them (all of them are dropped where there is no good row, and the share is not 1); general
+    rows are drawn, with repetition once all have been used.
+    """
+    rng = random.Random(seed)
+    revised = [row for row in agent if row["kind"] == "revision"]
+    good = [row for row in agent if row["kind"] != "revision"]
+    if revisions < 1.0:
+        most = round(len(good) * revisions / (1.0 - revisions))
+        revised = rng.sample(revised, min(len(revised), most))
+    own = good + revised
+    wanted = round(len(own) * (1.0 - eta) / eta) if eta > 0 and general else 0
+    drawn = list(general) * (wanted // len(general)) if wanted else []
+    drawn += rng.sample(list(general), wanted - len(drawn))
+    mixed = own + drawn
+    rng.shuffle(mixed)
+    return mixed

@@ -1,0 +1,94 @@
+"""Sample an actor's replies to a conversation; where none can be used, how the episode ends.
+
+A reply that the token limit cut, that a filter took, that the provider broke off or that is empty
+is the server's doing: it becomes no step, is never sent back, and is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from agent_r.actor import Actor, Message, SamplingParams
+from agent_r.errors import ContextOverflow, ConversationRefused
+from agent_r.reading.reply import Grammar, Outcome, Reading, read
+from agent_r.algorithm.trajectory import StopReason
+from agent_r.algorithm.tree import SearchTree
+
+USABLE = frozenset({Outcome.ACTION, Outcome.NO_ACTION})  # what the actor itself has said
+MAX_SAMPLE_CHARS = 400  # of an odd reply that is kept for a person to look at
+_AGAIN = 104_729  # the seed of a second request differs by this
+
+_ENDS = {
+    Outcome.CUT: StopReason.CUT,
+    Outcome.FILTERED: StopReason.FILTERED,
+    Outcome.FAILED: StopReason.FAILED,
+    Outcome.EMPTY: StopReason.NO_REPLY,
+}
+
+
+@dataclass(slots=True)
+class Sampled:
+    """The replies to one conversation; `stop` says why the episode ends, where none is usable."""
+
+    all: list[Reading] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)  # their texts, verbatim: what a person looks at
+    stop: StopReason | None = None
+    calls: int = 0  # requests made
+    refusal: ConversationRefused | None = None  # what the server said, where that is the stop
+
+    @property
+    def usable(self) -> list[Reading]:
+        return [reading for reading in self.all if reading.outcome in USABLE]
+
+
+async def sample(
+    actor: Actor,
+    messages: Sequence[Message],
+    *,
+    n: int,
+    params: SamplingParams,
+    grammar: Grammar,
+) -> Sampled:
+    """Ask for `n` replies; once more, with another seed, where all were lost and some were cut.
+
+    Raises:
+        EndpointError: no answer, or a refusal; that of this conversation alone, as of one that is
+            too long, is data.
+    """
+    sampled = Sampled()
+    for tried in (params, _another(params)):
+        sampled.calls += 1
+        try:
+            replies = await actor.complete(messages, n=n, params=tried)
+        except ContextOverflow:
+            sampled.stop = StopReason.CONTEXT_OVERFLOW
+            return sampled
+        except ConversationRefused as refusal:
+            sampled.stop, sampled.refusal = StopReason.REFUSED, refusal
+            return sampled
+        sampled.all += [read(reply, grammar) for reply in replies]
+        sampled.said += [reply.text for reply in replies]
+        was_cut = any(reading.outcome is Outcome.CUT for reading in sampled.all)
+        if sampled.usable or not was_cut or tried.temperature == 0:
+            break  # a filter would take it again, and the client has tried an empty one already
+    if not sampled.usable:
+        sampled.stop = _ENDS[sampled.all[0].outcome] if sampled.all else StopReason.NO_REPLY
+    return sampled
+
+
+def count(tree: SearchTree, sampled: Sampled) -> None:
+    """Add replies to a tree's account; of each kind without an action, one is kept as a sample."""
+    for reading, said in zip(sampled.all, sampled.said, strict=True):
+        kind = reading.outcome.value
+        tree.replies[kind] = tree.replies.get(kind, 0) + 1
+        if reading.outcome in (Outcome.CUT, Outcome.EMPTY):
+            tree.reasoned_away += bool(reading.reasoning) and not reading.text
+        if reading.outcome is not Outcome.ACTION and kind not in tree.samples:
+            tree.samples[kind] = (said or reading.reasoning)[:MAX_SAMPLE_CHARS]
+
+
+def _another(params: SamplingParams) -> SamplingParams:
+    if params.seed is None:
+        return params
+    return replace(params, seed=(params.seed + _AGAIN) % 2**31)

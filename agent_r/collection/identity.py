@@ -1,0 +1,58 @@
+"""What made a thing that is stored: its label may be another's, and no two may share one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent_r.config import digest
+from agent_r.environment import EnvInfo
+from agent_r.local_model.server_process import PACKAGED, model_digest
+from agent_r.settings import (
+    Config,
+    EmbeddedEndpoint,
+    OpenAIEndpoint,
+    PythonEnv,
+    ScriptedEndpoint,
+    singles,
+)
+
+
+def unnamed(config: Config) -> dict[str, str]:
+    """What neither the actor's name nor the world's version says of a run.
+
+    The name may be an alias, the last part of a path, or a few digits of the weights; a world of
+    one's own may not know what it was called with. What that was may be a secret: it is a digest.
+
+    Args:
+        config: its endpoint is the one that acts (`flows.actor_factory.as_trained`).
+
+    Raises:
+        StoreError: the embedded model's folder holds none.
+    """
+    said = {}
+    if isinstance(config.endpoint, OpenAIEndpoint):
+        said["model"] = config.endpoint.model
+        if config.endpoint.reasoning_tags or config.endpoint.send_reasoning:
+            reasoning = config.endpoint.model_dump(include={"reasoning_tags", "send_reasoning"})
+            said["reasoning"] = repr(sorted(reasoning.items()))
+    if isinstance(config.endpoint, EmbeddedEndpoint):
+        folder = Path(config.endpoint.checkpoint) if config.endpoint.checkpoint else PACKAGED
+        said["model"] = model_digest(folder)
+    if isinstance(config.endpoint, ScriptedEndpoint):
+        said["error_rate"] = repr(config.endpoint.error_rate)
+    given = [
+        digest(repr(sorted(world.arguments.items())))
+        for world in singles(config.env)
+        if isinstance(world, PythonEnv)
+    ]
+    grammars = [getattr(world, "grammar", None) for world in singles(config.env)]
+    if any(grammars):
+        said["grammar"] = digest(repr(grammars))
+    if given:
+        said["arguments"] = "/".join(given)
+    return said
+
+
+def of_world(info: EnvInfo) -> list[str]:
+    """What an episode in a world depends on, beside its task."""
+    return [info.name, info.version, info.instruction, repr(info.grammar)]

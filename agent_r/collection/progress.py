@@ -1,0 +1,97 @@
+"""How far a stage has come: done of how many, rate, time left, tokens; logged, never printed.
+
+Every line goes to the logger `agent_r.progress`: the CLI shows it, Prefect ships it to its UI.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from agent_r.actor import Usage
+from agent_r.training.backends import Progress as TrainingProgress
+
+MOST_SAID = 200  # characters of another program's line
+LOG = logging.getLogger("agent_r.progress")
+
+
+@dataclass(slots=True)
+class Progress:
+    """One stage's count; a line at most every `every` seconds, and one at the end."""
+
+    stage: str
+    total: int
+    unit: str
+    usage: Usage | None = None
+    every: float = 2.0
+    clock: Callable[[], float] = time.monotonic
+    done: int = 0
+    details: Callable[[], Sequence[str]] = tuple  # more for the line: what a run costs, say
+    _began: float = field(init=False)
+    _said: float = field(init=False)
+    _tokens: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self._said = self.clock()
+        self._tokens = self.usage.tokens if self.usage else 0
+        LOG.info("%s: %d %s to do", self.stage, self.total, self.unit)
+
+    def step(self, count: int = 1) -> None:
+        """Count what is finished."""
+        self.done += count
+        now = self.clock()
+        if self.done >= self.total or now - self._said >= self.every:
+            self._said = now
+            LOG.info("%s", self.line())
+
+    def line(self) -> str:
+        """The line for a person."""
+        seconds = max(self.clock() - self._began, 1e-9)
+        rate = self.done / seconds
+        left = (self.total - self.done) / rate if rate > 0 else 0.0
+        parts = [
+            f"{self.stage}: {self.done}/{self.total} {self.unit}",
+            f"{rate:.1f}/s",
+            f"{left:.0f} s left" if self.done < self.total else f"{seconds:.0f} s",
+        ]
+        if self.usage is not None:
+            parts.append(f"{self.usage.tokens - self._tokens:,} tokens")
+        return " · ".join([*parts, *self.details()])
+
+
+def training_line(
+    stage: str, *, every: float = 2.0, clock: Callable[[], float] = time.monotonic
+) -> Callable[[TrainingProgress], None]:
+    """A callback that logs a running job: step of how many, loss, tokens a second, time left."""
+    said = began = clock()
+
+    def on_progress(at: TrainingProgress) -> None:
+        nonlocal said
+        now = clock()
+        if at.step < at.of and now - said < every:
+            return
+        said = now
+        left = (now - began) / max(at.step, 1) * (at.of - at.step)
+        LOG.info(
+            "%s: %d/%d steps · loss %.3f · %.0f tokens/s · %.0f s left",
+            *(stage, at.step, at.of, at.loss, at.tokens_per_s, left),
+        )
+
+    return on_progress
+
+
+def spoken_line(
+    stage: str, *, every: float = 5.0, clock: Callable[[], float] = time.monotonic
+) -> Callable[[str], None]:
+    """A callback that logs what a job of the user's says, now and then, a line of it."""
+    said = clock() - every
+
+    def on_line(line: str) -> None:
+        nonlocal said
+        if (now := clock()) - said >= every:
+            said = now
+            LOG.info("%s: %s", stage, line[:MOST_SAID])
+
+    return on_line

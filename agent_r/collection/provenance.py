@@ -1,0 +1,84 @@
+"""What made the trees on a shelf, in words: a changed setting is said, another format refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from agent_r.config import dotted
+from agent_r.errors import StoreError
+from agent_r.algorithm.schema import SCHEMA_VERSION
+from agent_r.collection.tree_store import Forest
+from agent_r.collection.identity import unnamed
+from agent_r.collection.object_store import Shelf
+
+FORMAT = 2  # of trees and harvests on a shelf; SCHEMA_VERSION is that of a dataset's rows
+MOST_SAID = 4  # settings that differ
+
+_log = logging.getLogger("agent_r.progress")
+
+
+async def enter(shelf: Shelf, forest: Forest, *, actor: str, iteration: int) -> None:
+    """Leave word of what makes this forest, and say how it differs from those beside it.
+
+    Raises:
+        StoreError: trees of another format lie there; they would not be found again.
+    """
+    mine = describe(forest, actor=actor, iteration=iteration)
+    name = f"forest-{forest.key}.json"
+    others = [other for other in await shelf.names() if other.startswith("forest-")]
+    for other in others:
+        made = await _read(shelf, other)
+        if made.get("format") != [FORMAT, SCHEMA_VERSION]:
+            raise StoreError(
+                f"{shelf} holds trees of another agent-r (format {made.get('format')}, this is "
+                f"{[FORMAT, SCHEMA_VERSION]}): go on with that one, or take another dataset.name"
+            )
+        if name not in others and (changed := _changed(made, mine)):
+            _log.info("other trees lie in %s and are left as they are: %s", shelf, changed)
+    if name not in others:
+        content = json.dumps(mine, indent=2, ensure_ascii=False) + "\n"
+        await shelf.write(name, content.encode())
+
+
+def describe(forest: Forest, *, actor: str, iteration: int) -> dict[str, Any]:
+    """All settings that a forest's folders are named by."""
+    info, config = forest.world, forest.config
+    return {
+        "format": [FORMAT, SCHEMA_VERSION],
+        "actor": actor,
+        "iteration": iteration,
+        "seed": config.seed,
+        **unnamed(config),
+        "world": f"{info.name} {info.version}",
+        "instruction": info.instruction,
+        "search": config.search.model_dump(mode="json"),
+        "critique": config.critique.model_dump(mode="json"),
+        "revision": forest.revision.model_dump(mode="json"),
+    }
+
+
+def _changed(made: dict[str, Any], mine: dict[str, Any]) -> str:
+    """Which settings differ; "" where it is another iteration, actor or world, as it should be."""
+    if any(made.get(key) != mine[key] for key in ("iteration", "actor")):
+        return ""
+    if str(made.get("world")).split(" ")[0] != mine["world"].split(" ")[0]:
+        return ""
+    before, now = dotted(made), dotted(mine)
+    said = [
+        f"{key} was {before[key]}, is {now[key]}"
+        for key in before
+        if key in now and before[key] != now[key] and key != "instruction"  # world's number tells
+    ]
+    more = f" (and {len(said) - MOST_SAID} more)" if len(said) > MOST_SAID else ""
+    return ", ".join(said[:MOST_SAID]) + more
+
+
+async def _read(shelf: Shelf, name: str) -> dict[str, Any]:
+    content = await shelf.read(name)
+    try:
+        made = json.loads(content or b"{}")
+    except ValueError:
+        made = {}
+    return made if isinstance(made, dict) else {}

@@ -1,0 +1,240 @@
+"""From a task to what it adds to a dataset, one file a stage: a finished file is never redone.
+
+While a tree grows, its replies are in a journal: a run may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from agent_r.actor import Actor, Metered
+from agent_r.closing import lent
+from agent_r.config import digest
+from agent_r.environment import EnvInfo, Environment, TaskSpec
+from agent_r.algorithm.prompts import prompt_digest
+from agent_r.algorithm.revision import pair_trajectories
+from agent_r.algorithm.schema import SCHEMA_VERSION
+from agent_r.algorithm.search import search
+from agent_r.services import store
+from agent_r.collection.revise_tree import HARVEST, Harvest, most_tried, reap
+from agent_r.collection.identity import of_world, unnamed
+from agent_r.collection.journal import Journal
+from agent_r.collection.object_store import Shelf
+from agent_r.settings import (
+    Config,
+    RevisionConfig,
+    singles,
+    told,
+)
+from agent_r.algorithm.tree import ROOT, SearchTree
+
+MakeEnv = Callable[[], Environment]
+T = TypeVar("T")
+TREE = TypeAdapter(SearchTree)
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Where one iteration's trees of one world lie; the folders' names hold what made them."""
+
+    trees: Shelf
+    harvests: Shelf
+    journals: Path  # of this machine, always: lines are added to them
+    key: str  # names all that went in
+    make_env: MakeEnv
+    world: EnvInfo
+    config: Config
+    revision: RevisionConfig  # with this iteration's alpha
+    unclosed: Counter[str] = field(default_factory=Counter)  # closings that failed, by world
+
+    @classmethod
+    def of(
+        cls,
+        work: Path,
+        make_env: MakeEnv,
+        config: Config,
+        *,
+        actor: str,
+        iteration: int,
+        shelf: Shelf | None = None,
+    ) -> Forest:
+        """Folders named by a digest of all that went in: a changed setting never mixes.
+
+        They are in `work`, or on another shelf, which several machines can share.
+        """
+        revision, shelf = config.revision_at(iteration), shelf or Shelf.at(work)
+        world = make_env().info
+        grown = tree_key(world, config, actor=actor, iteration=iteration)
+        made = digest(grown, config.critique, revision)
+        trees, harvests = shelf.below(f"trees-{grown}"), shelf.below(f"harvest-{made}")
+        journals = work / f"journal-{made}"
+        return cls(trees, harvests, journals, made, make_env, world, config, revision)
+
+    def info(self, task: TaskSpec) -> EnvInfo:
+        """The world of a task of this forest."""
+        return self.world
+
+    @property
+    def worlds(self) -> list[dict[str, Any]]:
+        """What a manifest says of the world: enough to execute its rows again, and no address."""
+        [spec] = singles(self.config.env)
+        return [
+            {
+                "name": self.world.name,
+                "version": self.world.version,
+                "licence": self.world.licence,
+                "source": self.world.source,
+                "settings": told(spec),
+            }
+        ]
+
+    async def tree(self, task: TaskSpec) -> SearchTree | None:
+        found = await _load(self.trees, _file(task), TREE)
+        return found[0] if found else None
+
+    async def harvest(self, task: TaskSpec) -> Harvest | None:
+        found = await _load(self.harvests, _file(task), HARVEST)
+        return found[0] if found else None
+
+    async def finished(self, task: TaskSpec) -> bool:
+        """Whether there is a harvest, and of the tree that is there now."""
+        harvest, content = await asyncio.gather(self.harvest(task), self.trees.read(_file(task)))
+        return harvest is not None and content is not None and harvest.tree == _digest(content)
+
+    async def reaped(self, task: TaskSpec) -> tuple[SearchTree, Harvest] | None:
+        """A tree and what was made of it; None where either is missing, or made of another tree."""
+        harvest, found = await asyncio.gather(
+            self.harvest(task), _load(self.trees, _file(task), TREE)
+        )
+        if harvest is None or found is None or found[1] != harvest.tree:
+            return None
+        return found[0], harvest
+
+    async def explore(self, actor: Actor, task: TaskSpec) -> SearchTree:
+        """Search one tree, or read the one that is there."""
+        if (found := await self.tree(task)) is not None:
+            return found
+        async with self._env() as env:
+            with Journal(actor, self._journal(task, "tree")) as journal:
+                metered = Metered(journal)
+                tree = await search(
+                    env,
+                    metered,
+                    task.id,
+                    config=self.config.search,
+                    seed=self._seed(task),
+                    enough=self._enough,
+                )
+                tree.prompt_tokens = metered.usage.prompt_tokens
+                tree.completion_tokens = metered.usage.completion_tokens
+                await self.trees.write(_file(task), TREE.dump_json(tree))
+                journal.forget()
+        return tree
+
+    async def revise(self, actor: Actor, task: TaskSpec) -> Harvest:
+        """Judge, splice and verify the pairs of one tree, or read what was made of it before."""
+        if (reaped := await self.reaped(task)) is not None:
+            return reaped[1]
+        self._journal(task, "tree").unlink(missing_ok=True)  # of a kill right after it was saved
+        found = await _load(self.trees, _file(task), TREE)
+        if found is None:
+            raise ValueError(f"no tree of {task.id}: explore it first")
+        async with self._env() as env:
+            with Journal(actor, self._journal(task, "harvest")) as journal:
+                metered = Metered(journal)
+                harvest = replace(
+                    await reap(env, metered, found[0], self.config, self.revision),
+                    calls=metered.usage.requests,
+                    prompt_tokens=metered.usage.prompt_tokens,
+                    completion_tokens=metered.usage.completion_tokens,
+                    tree=found[1],
+                )
+                await self.harvests.write(_file(task), HARVEST.dump_json(harvest))
+                journal.forget()
+        return harvest
+
+    def _env(self) -> AbstractAsyncContextManager[Environment]:
+        return lent(self.make_env(), self.world.name, self.unclosed)
+
+    def tidy(self, task: TaskSpec) -> None:
+        """Journals that a kill left behind although the tree was saved."""
+        for stage in ("tree", "harvest"):
+            self._journal(task, stage).unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """At a run's end: nothing but the journals of trees that failed is to be kept."""
+        with contextlib.suppress(OSError):
+            self.journals.rmdir()
+
+    def _seed(self, task: TaskSpec) -> int:
+        again = f"/{task.again}" if task.again else ""
+        return random.Random(f"{self.config.seed}/{task.id}{again}").randrange(2**31)
+
+    def _enough(self, tree: SearchTree) -> bool:
+        """Does the tree hold as many pairs as will be tried, or too long none at all?"""
+        how = self.config.search
+        if not (how.stop_early or how.give_up):
+            return False
+        pairs = len(pair_trajectories(tree, self.revision))
+        if how.give_up and not pairs and tree.nodes[ROOT].visits >= how.give_up:
+            return True
+        return how.stop_early and pairs >= most_tried(self.revision)
+
+    def _journal(self, task: TaskSpec, stage: str) -> Path:
+        return self.journals / f"{_name(task)}.{stage}.jsonl"
+
+
+async def _load(shelf: Shelf, name: str, kind: TypeAdapter[T]) -> tuple[T, str] | None:
+    """A value and the digest of its file; None: not there, or something else, to be redone."""
+    content = await shelf.read(name)
+    if content is None:
+        return None
+    try:
+        return kind.validate_json(content), _digest(content)
+    except ValidationError:
+        return None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _name(task: TaskSpec) -> str:
+    return store.slug(task.id) + (f"-{task.again}" if task.again else "")
+
+
+def _file(task: TaskSpec) -> str:
+    return f"{_name(task)}.json"
+
+
+def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> str:
+    """Names all that a tree depends on: world, prompts, model, search and seed."""
+    how = config.search
+    early = enough_key(config.revision_at(iteration)) if how.stop_early or how.give_up else ""
+    return digest(
+        SCHEMA_VERSION,
+        *of_world(info),
+        prompt_digest(),
+        actor,
+        how,
+        early,
+        config.seed,
+        iteration,
+        *unnamed(config).values(),
+    )
+
+
+def enough_key(config: RevisionConfig) -> str:
+    """What says that a tree holds enough, and so where its search stops early."""
+    return f"{config.alpha}/{config.beta}/{config.beta_is}/{most_tried(config)}"

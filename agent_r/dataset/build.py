@@ -1,0 +1,230 @@
+"""From an iteration's trees and harvests to a dataset version."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from agent_r.algorithm.critique import Critique
+from agent_r.algorithm.rows import (
+    Origin,
+    Row,
+    critique_rows,
+    good_row,
+    preference_row,
+    prompt_completion_rows,
+    revision_row,
+    tree_row,
+)
+from agent_r.environment import TaskSpec
+from agent_r.errors import NothingMade
+from agent_r.algorithm.prompts import prompt_digest
+from agent_r.algorithm.revision import Part
+from agent_r.diagnostics.account import Account, Accounting
+from agent_r.endpoint.budget import prices
+from agent_r.dataset.writer import DatasetRef, export
+from agent_r.collection.revise_tree import Harvest
+from agent_r.dataset.manifest import Manifest
+from agent_r.diagnostics.symptoms import advice, form_of
+from agent_r.collection.tree_stores import Trees
+from agent_r.settings import Endpoint, singles, told
+from agent_r.concurrency import each
+from agent_r.algorithm.trajectory import StopReason
+from agent_r.algorithm.tree import SearchTree
+
+READ_AHEAD = 32  # trees, each with its harvest: as many requests as a store's client makes at once
+
+
+class Built(BaseModel):
+    """A dataset version and what it was made of."""
+
+    dataset: DatasetRef
+    counts: dict[str, int]
+    drops: dict[str, int]
+    revision_length: float  # steps from the start of a bad trajectory to its first error, mean
+    agreement: float | None  # share of located errors where the tree's value falls most
+    account: Account = Account()  # what became of every reply, episode, tree and pair
+    advice: list[str] = []  # what to change, where a share of it is unhealthy
+
+
+def build(
+    trees: Trees,
+    tasks: Sequence[TaskSpec],
+    folder: Path,
+    *,
+    actor: str,
+    iteration: int,
+    elsewhere: Manifest | None = None,
+) -> Built:
+    """Rows of all tasks, in the tasks' order, as the next version in `folder`.
+
+    A few trees are in memory at a time. `elsewhere` is the newest version that the Hub has.
+    It blocks, and must not be called where an event loop runs: give it a thread there.
+
+    Raises:
+        NothingMade: no tree has given a row to train on; no version is written.
+    """
+    tally = Tally()
+    accounting = Accounting(form_of(trees.info(tasks[0]).grammar) if tasks else "")
+    revision = trees.config.revision_at(iteration)
+
+    def rows() -> Iterator[tuple[str, Row]]:
+        for task, reaped in _reaped(trees, tasks):
+            if reaped is None:
+                tally.counts["trees without a harvest"] += 1
+                continue
+            tree, harvest = reaped
+            tally.add(tree, harvest)
+            accounting.add(tree, harvest, revision)
+            origin = Origin.of(
+                trees.info(task),
+                task,
+                tree,
+                actor=actor,
+                iteration=iteration,
+                reasons=trees.config.dataset.reasoning,
+            )
+            yield from rows_of_tree(origin, harvest)
+
+    def provenance() -> dict[str, Any]:
+        made = describe(trees, actor=actor, iteration=iteration)
+        price = cost(trees.config.endpoint, tally.counts)
+        return (
+            made
+            | {"counts": dict(tally.counts), "drops": dict(sorted(tally.drops.items()))}
+            | {"account": accounting.account.model_dump()}
+            | ({"cost": price} if price is not None else {})
+        )
+
+    try:
+        dataset = export(
+            rows(), folder, provenance=provenance, elsewhere=elsewhere, needed=("sft",)
+        )
+    except NothingMade as nothing:
+        raise NothingMade(str(nothing), accounting.lines(trees.config)) from None
+    return Built(
+        dataset=dataset,
+        counts=dict(tally.counts),
+        drops=dict(sorted(tally.drops.items())),
+        revision_length=tally.mean_length,
+        agreement=tally.agreement,
+        account=accounting.account,
+        advice=advice(accounting.symptoms(trees.config)),
+    )
+
+
+def _reaped(
+    trees: Trees, tasks: Sequence[TaskSpec]
+) -> Iterator[tuple[TaskSpec, tuple[SearchTree, Harvest] | None]]:
+    """Each task with its tree and harvest; an object store is asked for several at once."""
+    with asyncio.Runner() as runner:
+        for start in range(0, len(tasks), READ_AHEAD):
+            some = tasks[start : start + READ_AHEAD]
+            yield from zip(some, runner.run(each(some, trees.reaped)), strict=True)
+
+
+def rows_of_tree(origin: Origin, harvest: Harvest) -> Iterator[tuple[str, Row]]:
+    """One tree's rows of every config, each with the config's name."""
+    sft = [good_row(origin, way) for way in harvest.good]
+    sft += [revision_row(origin, r, harvest.critiques) for r in harvest.revisions]
+    for row in sft:
+        yield "sft", row
+        for reply in prompt_completion_rows(row):
+            yield "prompt_completion", reply
+    for revision in harvest.revisions:
+        if (preferred := preference_row(origin, revision)) is not None:
+            yield "preference", preferred
+    for critique in critique_rows(origin, harvest.critiques):
+        yield "critique", critique
+    yield "trees", tree_row(origin, harvest.critiques)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What went into a version and what came of it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    drops: Counter[str] = field(default_factory=Counter)
+    lengths: int = 0  # steps up to the first error, over all revisions
+    agreements: Counter[bool] = field(default_factory=Counter)
+
+    def add(self, tree: SearchTree, harvest: Harvest) -> None:
+        self.drops.update(harvest.drops)
+        self.lengths += sum(r.error.position + 1 for r in harvest.revisions)
+        agreed = (r.error.agrees_with_value for r in harvest.revisions)
+        self.agreements.update(a for a in agreed if a is not None)
+        count(self.counts, tree, harvest)
+
+    @property
+    def mean_length(self) -> float:
+        revisions = self.counts["revisions"]
+        return self.lengths / revisions if revisions else 0.0
+
+    @property
+    def agreement(self) -> float | None:
+        known = self.agreements.total()
+        return self.agreements[True] / known if known else None
+
+
+def count(counts: Counter[str], tree: SearchTree, harvest: Harvest) -> None:
+    """What went into a version and what came of it; drops are counted apart."""
+    counts["trees"] += 1
+    counts["calls"] += tree.calls + harvest.calls
+    counts["prompt tokens"] += tree.prompt_tokens + harvest.prompt_tokens
+    counts["completion tokens"] += tree.completion_tokens + harvest.completion_tokens
+    counts["environment steps"] += tree.env_steps
+    counts["leaves"] += sum(1 for _ in tree.leaves())
+    if refused := sum(node.stop is StopReason.REFUSED for node in tree.nodes):
+        counts["refused conversations"] += refused
+    counts["pairs"] += harvest.pairs
+    counts["judged steps"] += len(harvest.critiques)
+    counts["judge failed"] += sum(_failed(c) for c in harvest.critiques.values())
+    counts["good"] += len(harvest.good)
+    counts["revisions"] += len(harvest.revisions)
+    counts["verified revisions"] += sum(r.verified for r in harvest.revisions)
+    counts["trained replies of revisions"] += sum(
+        turn.part in (Part.SIGNAL, Part.GOOD) for r in harvest.revisions for turn in r.turns
+    )
+
+
+def _failed(critique: Critique) -> bool:
+    return critique.verdict is None
+
+
+def cost(endpoint: Endpoint, counts: Mapping[str, int]) -> float | None:
+    """What the tokens cost at the endpoint's prices; None where it has none."""
+    tokens, each_costs = (counts["prompt tokens"], counts["completion tokens"]), prices(endpoint)
+    if not any(each_costs):
+        return None
+    return round(sum(n * price for n, price in zip(tokens, each_costs, strict=True)) / 1e6, 4)
+
+
+def describe(trees: Trees, *, actor: str, iteration: int) -> dict[str, Any]:
+    """What the manifest says of how a version was made; no path, no address, no secret."""
+    settings = trees.config.model_dump(
+        mode="json",
+        exclude={
+            "dataset": {"out", "store"},
+            "env": True,
+            "budget": True,
+            "endpoint": True,
+            "hub": True,
+            "train": {"command", "general"},
+            "continual": True,  # the iteration says it
+        },
+    )
+    worlds = [told(world) for world in singles(trees.config.env)]
+    settings["env"] = worlds[0] if len(worlds) == 1 else {"kind": "mixture", "worlds": worlds}
+    return {
+        "environments": trees.worlds,
+        "actors": [actor],
+        "iterations": [iteration],
+        "prompt_digest": prompt_digest(),
+        "config": settings,
+    }

@@ -1,0 +1,84 @@
+"""The front matter of a card: what the Hub and `datasets` read of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from agent_r.licences import hub_id
+from agent_r.algorithm.schema import SCHEMAS, Type
+from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.markup import line
+
+_TAGS = "agent-r agents self-critique self-correction trajectories synthetic"
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+
+
+def front_matter(manifest: dict[str, Any]) -> str:
+    """YAML that names the files of every config: without it the manifest would be read as data.
+
+    It has no `splits`: with them `load_dataset(…, filters=…)` fails, because `datasets` then
+    demands all rows back (NonMatchingSplitsSizesError), and without it finds them by itself.
+    """
+    facts = Facts(manifest)
+    meta = {
+        **licence(facts),
+        "language": ["en"],
+        "pretty_name": line(facts.text("dataset"), 80),
+        "tags": _TAGS.split(),
+        "task_categories": ["text-generation"],
+        "size_categories": [size_category(sum(facts.rows.values()))],
+        "annotations_creators": ["machine-generated"],
+        "configs": [_files(name) for name in SCHEMAS],
+        "dataset_info": [
+            {"config_name": name, "features": [_feature(c, t) for c, (t, _) in columns.items()]}
+            for name, columns in SCHEMAS.items()
+        ],
+    }
+    dumped = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True, width=100)
+    return f"---\n{dumped}---\n"
+
+
+def licence(facts: Facts) -> dict[str, str]:
+    """The one open licence of all worlds, or the Hub's `other`: then the card's table is read."""
+    worlds = facts.tables("environments")
+    names = {hub_id(str(world.get("licence", ""))) for world in worlds}
+    if not worlds:
+        return {"license": "unknown"}
+    common = names.pop() if len(names) == 1 else None
+    if common is None:
+        return {"license": "other", "license_name": "licences-of-the-worlds"}
+    return {"license": common}
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for so many rows.
+
+    >>> size_category(999), size_category(1000), size_category(10**12)
+    ('n<1K', '1K<n<10K', '1B<n<10B')
+    """
+    for power, name in enumerate(_SIZES):
+        if rows < 10 ** (3 + power):
+            return name
+    return "1B<n<10B"
+
+
+def _files(name: str) -> dict[str, Any]:
+    default = {"default": True} if name == "sft" else {}
+    files = [{"split": "train", "path": f"data/{name}/*.parquet"}]
+    return {"config_name": name, **default, "data_files": files}
+
+
+def _feature(name: str, kind: Type) -> dict[str, Any]:
+    """A column in the Hub's own spelling of `datasets.Features`."""
+    if isinstance(kind, list) and isinstance(kind[0], dict):
+        return {"name": name, "list": [_feature(n, k) for n, k in kind[0].items()]}
+    return (
+        {"name": name, "list": kind[0]}
+        if isinstance(kind, list)
+        else {
+            "name": name,
+            "dtype": kind,
+        }
+    )

@@ -1,0 +1,211 @@
+"""The parts of a card about the making: method, reproduction, licences, limits, citation."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from agent_r.licences import hub_id
+from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.markup import code, details, fence, inline, line, number, table, toml
+from agent_r.dataset.card.numbers import percent
+
+_SAFE = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,120}"  # what a shell takes as one word
+_PAPER = """@article{yuan2025agentr,
+  title   = {Agent-R: Training Language Model Agents to Reflect via Iterative Self-Training},
+  author  = {Yuan, Siyu and Chen, Zehui and Xi, Zhiheng and Ye, Junjie and Du, Zhengyin
+             and Chen, Jiecao},
+  journal = {arXiv preprint arXiv:2501.11425},
+  year    = {2025}
+}"""
+
+
+def making(facts: Facts) -> str:
+    """The method in five steps, and who did it."""
+    search = facts.table("config", "search")
+    size = "".join(
+        f", {number(search[key])} {label}"
+        for key, label in (("simulations", "walks"), ("candidates", "replies at each state"))
+        if key in search
+    )
+    steps = (
+        f"**Explore.** The actor plays each task by Monte Carlo tree search{size}.",
+        f"**Pair.** {_pairing(facts)}",
+        f"**Judge.** {_judging(facts)}",
+        "**Splice.** The bad path is cut after the first wrong step; a thought that admits the "
+        "error follows, then the rest of the good path. Only these last two are trained.",
+        "**Execute.** The whole revision is played again from the start, and kept if it still "
+        "reaches α."
+        if facts.executed is not False
+        else "**Not executed**, all or some: see the known limits.",
+    )
+    parts = ["## How it was made", "\n".join(f"{n}. {s}" for n, s in enumerate(steps, 1))]
+    if facts.actors:
+        digest = facts.text("prompt_digest")
+        prompts = f" Prompts: {code(digest)}." if digest else ""
+        plural = "s" if len(facts.actors) > 1 else ""
+        parts.append(f"Actor{plural}: {_names(facts.actors)}.{prompts}")
+    return "\n\n".join(parts)
+
+
+def _pairing(facts: Facts) -> str:
+    revision = facts.table("config", "revision")
+    schedule = facts.table("config").get("alphas")
+    # A schedule has an alpha for each iteration: then the one in `revision` was not used.
+    names = {"α": "" if schedule else "alpha", "β": "beta"}
+    alpha, beta = (
+        f"{name} = {number(revision[key])}" if key in revision else name
+        for name, key in names.items()
+    )
+    apart = f"lower by more than {beta}"
+    if revision.get("beta_is") == "threshold":
+        apart = f"below {beta}"
+    return (
+        f"A path with a reward of {alpha} or more meets one that begins alike, and whose reward "
+        f"is {apart}."
+    )
+
+
+def _judging(facts: Facts) -> str:
+    return {
+        "value": "The first wrong step is where the search tree's own value falls most.",
+        "direct": "No step was judged: a bad path counts as wrong at its end.",
+    }.get(
+        str(facts.table("config", "critique").get("localiser")),
+        "Step by step, the actor says of its own failed path: Good, Bad or Uncertain.",
+    )
+
+
+def _names(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(code, names[:most])) + more
+
+
+def reproduction(facts: Facts, repo: str) -> str:
+    """How to check it, and how to make it again."""
+    version = facts.text("version")
+    safe = all(re.fullmatch(_SAFE, word) for word in (version.replace("/", " "), repo or "x"))
+    folder = f"path/to/{version}" if safe else "path/to/the/version"
+    fetch = []
+    if repo and safe:
+        folder = f"datasets_out/{repo.rpartition('/')[2]}/{version}"
+        fetch = [f"agent-r pull {repo}@{version}"]
+    parts = [
+        "## Check it, make it again",
+        "This executes every `sft` row again and compares each observation and the reward:"
+        if facts.executed is not False
+        else "This executes again every row that its maker executed, and compares all of it:",
+        fence("\n".join([*fetch, f"agent-r verify {folder}"]), "console"),
+        "And this shows every tree, every judgement and every row in the browser:",
+        fence(f"agent-r view {folder}", "console"),
+    ]
+    if facts.tables("sources"):
+        parts.append("It is a merge: the versions under *Merged from* say how they were made.")
+    if config := facts.table("config"):
+        parts += _again(facts, config)
+    return "\n\n".join(parts)
+
+
+def _again(facts: Facts, config: dict[str, Any]) -> tuple[str, ...]:
+    iteration = max((i for i in facts.items("iterations") if isinstance(i, int)), default=1)
+    return (
+        "These settings and this command make such rows again; with an actor that answers alike, "
+        f"the same ones, to the digest {code(facts.text('content_digest')[:16])}. The endpoint is "
+        "left out: put yours under `[endpoint]` (a model folder of an iteration: `--model`).",
+        fence(f"agent-r collect --config config.toml --iteration {iteration}", "console"),
+        details("<code>config.toml</code>", fence(toml(config), "toml")),
+    )
+
+
+def licences(facts: Facts) -> str:
+    """Every world's licence and source: the rows hold its text."""
+    rows = [
+        (
+            code(world.get("name", "unknown")),
+            code(world.get("version", "unknown")),
+            inline(_licence(world)),
+            inline(world.get("source", "unknown")),
+        )
+        for world in facts.tables("environments")
+    ]
+    if not rows:
+        return ""
+    parts = ["## Licences", table(("world", "version", "licence", "source"), rows)]
+    if any(hub_id(_licence(world)) is None for world in facts.tables("environments")):
+        parts.append("**Not every licence here is an open one: ask before you pass rows on.**")
+    parts.append("The actor's model may have terms of its own for what it wrote.")
+    return "\n\n".join(parts)
+
+
+def _licence(world: dict[str, object]) -> str:
+    return str(world.get("licence") or "unknown")
+
+
+def limits(facts: Facts) -> str:
+    """What the numbers themselves warn of."""
+    found = [*_limits_of_judge(facts), *_limits_of_rows(facts)]
+    return "\n".join(("## Known limits", "", *(f"- {text}" for text in found)))
+
+
+def _limits_of_judge(facts: Facts) -> list[str]:
+    found = []
+    if len(facts.actors) == 1:
+        found.append(
+            f"One actor, {code(facts.actors[0])}, made everything: the mistakes are this model's, "
+            "and so are its words."
+        )
+    judged = facts.counts("localiser")
+    if judged.keys() & {"actor", "vote", "both"}:
+        agreed = f" The tree's value confirms it in {percent(facts.agreement)}."
+        found.append(
+            "The judge is the actor itself: a step that it calls Bad need not be the first wrong "
+            f"one.{agreed if facts.agreement.n else ''}"
+        )
+    if direct := judged.get("direct"):
+        found.append(f"{number(direct)} revisions are cut at the end, with no error located.")
+    signals = facts.counts("signal_source")
+    if template := signals.get("template"):
+        found.append(
+            f"{number(template)} of {number(sum(signals.values()))} revision signals are fixed "
+            "sentences: varied wording is not in the data."
+        )
+    if signals.get("critique"):
+        found.append("A signal is what the actor said of its step; it may give a wrong reason.")
+    return found
+
+
+def _limits_of_rows(facts: Facts) -> list[str]:
+    found = []
+    if facts.executed is False:
+        known = f"{facts.assumed} revisions" if facts.assumed else "Revisions"
+        found.append(
+            f"{known} were never executed: their observations come from another path, and their "
+            "reward is assumed."
+        )
+    rewards = facts.histogram("reward_bad").keys() | facts.histogram("reward").keys()
+    if rewards and rewards <= {0.0, 1.0}:
+        found.append("Every reward is 0 or 1: nothing here is half right.")
+    found.append(
+        "A task that the actor always solves, or never, gives no revision: tasks of middling "
+        "difficulty are over-represented."
+    )
+    found.append("Rows of one task are alike. For a validation set, split by `task`, never by row.")
+    if len(facts.worlds) == 1:
+        found.append(f"One world, {code(facts.worlds[0])}, in English: transfer is not shown.")
+    return found
+
+
+def citation(facts: Facts, repo: str) -> str:
+    """BibTeX of the paper and of this very version."""
+    name, version = _tex(facts.text("dataset")), _tex(facts.text("version"))
+    key = re.sub(r"[^A-Za-z0-9]+", "-", f"{facts.text('dataset')[:60]}-{version}").strip("-")
+    where = f",\n  url   = {{https://huggingface.co/datasets/{_tex(repo)}}}" if repo else ""
+    own = (
+        f"@misc{{{key},\n  title = {{{name}, version {version}: self-critique data made with "
+        f"Agent-R}},\n  note  = {{Content digest {_tex(facts.text('content_digest'))}}}{where}\n}}"
+    )
+    return f"## How to cite\n\n{fence(f'{_PAPER}{chr(10)}{chr(10)}{own}', 'bibtex')}"
+
+
+def _tex(text: str) -> str:
+    return re.sub(r"([_%&#$])", r"\\\1", re.sub(r"[{}\\~^]", "", line(text)))

@@ -1,0 +1,59 @@
+"""What tells rows apart: a digest of them all, one spelling of each, and what counts as alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+from agent_r.algorithm.rows import Row
+from agent_r.algorithm.schema import LATER, SCHEMAS
+
+
+class Fingerprint:
+    """A digest of all rows, whatever their order and their files; a few bytes a config.
+
+    SHA-256 of each row, added up modulo 2**256: equal rows in any order give an equal sum, and a
+    row that is there twice counts twice.
+    """
+
+    def __init__(self) -> None:
+        self._sums = dict.fromkeys(SCHEMAS, 0)
+
+    def add(self, config: str, line: bytes) -> None:
+        """Take in a row, as canonical JSON."""
+        row = int.from_bytes(hashlib.sha256(line).digest())
+        self._sums[config] = (self._sums[config] + row) % 2**256
+
+    def hexdigest(self) -> str:
+        return hashlib.sha256(json.dumps(self._sums, sort_keys=True).encode()).hexdigest()
+
+
+def canonical(row: Row, config: str) -> bytes:
+    """One spelling of a row, the same whether it has an empty later column or lacks it."""
+    return json.dumps(
+        _without_empty(row, LATER.get(config, ())),
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode(errors="surrogatepass")
+
+
+def _without_empty(row: Row, later: tuple[str, ...]) -> Row:
+    for name in later:
+        column, _, field = name.partition(".")
+        if field and column in row:
+            below = [_without_empty(one, (field,)) for one in row[column]]
+            row = row | {column: below}
+        elif column in row and not any(row[column] or ()):
+            row = {key: value for key, value in row.items() if key != column}
+    return row
+
+
+def near_duplicate_key(row: Row) -> str:
+    """What an `sft` row trains, without case, digits, punctuation and spacing.
+
+    Rows that share it teach the same words on other numbers; they are kept, and counted.
+    """
+    trained = (m["content"] for m in row["messages"] if m["train"])
+    return " ".join(re.findall(r"[^\W\d_]+", " ".join(trained).casefold()))

@@ -1,0 +1,178 @@
+"""Several versions as one: other iterations, other seeds, other worlds, in the shares asked for.
+
+What is drawn is whole trees, so that a chosen revision brings its preference, its judgements and
+its tree along, and every config tells of the same trees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent_r.algorithm.rows import Row
+from agent_r.errors import ConfigError, DatasetError
+from agent_r.algorithm.schema import SCHEMAS
+from agent_r.dataset.writer import DatasetRef, export
+from agent_r.dataset.manifest import Manifest, read_manifest
+from agent_r.dataset.dedup import Seen
+from agent_r.dataset.shards import SHARD_BYTES, read_columns, read_rows
+
+
+def merge(
+    versions: Sequence[Path],
+    folder: Path,
+    *,
+    weights: Sequence[float] = (),
+    seed: int = 0,
+    elsewhere: Manifest | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> DatasetRef:
+    """Write the next version in `folder` from the rows of others; equal rows are there once.
+
+    Args:
+        weights: each version's share of the `sft` rows; none: all that there is. The version that
+            has least for its share gives all it has, and no row is repeated.
+        seed: of the choice of trees.
+        elsewhere: the newest version of the merged dataset that the Hub has.
+
+    Raises:
+        ConfigError: the weights do not fit the versions.
+        DatasetError: a version is damaged.
+    """
+    sound = all(math.isfinite(weight) and weight > 0 for weight in weights)
+    if weights and (len(weights) != len(versions) or not sound):
+        raise ConfigError(f"{len(versions)} versions need as many weights, each above 0")
+    if len({version.resolve() for version in versions}) < len(versions):
+        raise ConfigError("a version is named twice")
+    manifests = [read_manifest(version) for version in versions]
+    trees = [sft_rows_by_tree(version) for version in versions]
+    quotas = quotas_of(versions, trees, weights)
+    chosen = [choose(count, quota, seed) for count, quota in zip(trees, quotas, strict=True)]
+    taken: list[Counter[str]] = [Counter() for _ in versions]
+    return export(
+        rows_of(versions, chosen, taken),
+        folder,
+        provenance=provenance(manifests, taken, weights, seed),
+        elsewhere=elsewhere,
+        shard_bytes=shard_bytes,
+    )
+
+
+def rows_of(
+    versions: Sequence[Path], chosen: Sequence[set[str]], taken: Sequence[Counter[str]]
+) -> Iterator[tuple[str, Row]]:
+    """The rows of the chosen trees, each once; `taken` counts what each version gave."""
+    with Seen() as ids:
+        for version, kept, count in zip(versions, chosen, taken, strict=True):
+            for config in SCHEMAS:
+                for row in read_rows(version, config):
+                    tree = row["id" if config == "trees" else "tree"]
+                    if tree in kept and ids.add(row["id"]):
+                        count[config] += 1
+                        yield config, row
+
+
+def sft_rows_by_tree(version: Path) -> dict[str, int]:
+    """How many `sft` rows each tree gave; 0 for a tree that gave none."""
+    count = dict.fromkeys((str(name) for [name] in read_columns(version, "trees", ["id"])), 0)
+    for [tree] in read_columns(version, "sft", ["tree"]):
+        if tree not in count:
+            raise DatasetError(f"{version}: an sft row is of the tree '{tree}', which is not there")
+        count[str(tree)] += 1
+    return count
+
+
+def quotas_of(
+    versions: Sequence[Path], trees: Sequence[Mapping[str, int]], weights: Sequence[float]
+) -> list[int]:
+    """How many `sft` rows each version gives.
+
+    Raises:
+        ConfigError: a weight is so small that nothing of its version would be left.
+    """
+    sizes = [sum(count.values()) for count in trees]
+    quotas = shares(sizes, weights)
+    for version, size, quota in zip(versions, sizes, quotas, strict=True):
+        if size and not quota:
+            raise ConfigError(f"with these weights {version} would give no row at all")
+    return quotas
+
+
+def shares(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
+    """How many rows of each: as the weights say, as many as the scarcest allows.
+
+    >>> shares([100, 30], [0.5, 0.5]), shares([100, 30], [])
+    ([30, 30], [100, 30])
+    """
+    if not weights:
+        return list(sizes)
+    most = min(size / weight for size, weight in zip(sizes, weights, strict=True))
+    return [int(most * weight + 1e-9) for weight in weights]
+
+
+def choose(trees: Mapping[str, int], quota: int, seed: int) -> set[str]:
+    """Trees in an order of the seed's making, until they have given the quota (or nearly).
+
+    Trees that gave no `sft` row are drawn in the same proportion: they have judgements to give.
+    """
+    total = sum(trees.values())
+    if quota == total:
+        return set(trees)
+    order = sorted(trees, key=lambda tree: hashlib.sha256(f"{seed}/{tree}".encode()).digest())
+    barren = [tree for tree in order if not trees[tree]]
+    kept = set(barren[: round(len(barren) * quota / total)])
+    left = quota
+    for tree in order:
+        if 0 < trees[tree] <= left:
+            kept.add(tree)
+            left -= trees[tree]
+    return kept
+
+
+def provenance(
+    manifests: Sequence[Manifest],
+    taken: Sequence[Counter[str]],
+    weights: Sequence[float],
+    seed: int,
+) -> Callable[[], dict[str, Any]]:
+    """What the merged manifest says of its sources, once the rows have been counted."""
+
+    def said() -> dict[str, Any]:
+        sources = []
+        for place, (manifest, count) in enumerate(zip(manifests, taken, strict=True)):
+            names = ("dataset", "version", "content_digest", "config", "sources", "merge_seed")
+            source = {name: manifest[name] for name in names if name in manifest}
+            weight = weights[place] if weights else None
+            sources.append(source | {"weight": weight, "rows": dict(count)})
+        return {
+            "environments": distinct(m.get("environments", []) for m in manifests),
+            "actors": distinct(m.get("actors", []) for m in manifests),
+            "iterations": sorted(distinct(m.get("iterations", []) for m in manifests)),
+            "prompt_digest": ", ".join(distinct([m.get("prompt_digest", "")] for m in manifests)),
+            "counts": added(m.get("counts", {}) for m in manifests),
+            "drops": added(m.get("drops", {}) for m in manifests),
+            "merge_seed": seed,
+            "sources": sources,
+        }
+
+    return said
+
+
+def distinct(lists: Any) -> list[Any]:
+    """All values, each once, in the order they come."""
+    found: list[Any] = []
+    for values in lists:
+        found += [value for value in values if value not in found]
+    return found
+
+
+def added(counters: Any) -> dict[str, int]:
+    """Counts of the sources, whole: what it took to make them."""
+    total: Counter[str] = Counter()
+    for counts in counters:
+        total.update(counts)
+    return dict(total)

@@ -1,0 +1,94 @@
+"""What is sent to an OpenAI-compatible server, and by what client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+
+from agent_r.actor import Message, SamplingParams, encodable
+from agent_r.errors import ConfigError
+from agent_r.loopback import is_loopback
+from agent_r.endpoint.responses import Server
+from agent_r.endpoint.transport import Wire
+from agent_r.settings import OpenAIEndpoint
+
+CONNECT_S = 10.0  # a host that drops packets is found out long before a slow reply is
+
+
+def client_of(config: OpenAIEndpoint, server: Server) -> openai.AsyncOpenAI:
+    """The library's client, without its retries: for all that is asked only now and then.
+
+    Raises:
+        ConfigError: the address is no URL, or the key cannot be sent in a header.
+    """
+    key, patience = server.key.get_secret_value(), config.timeout_s
+    if not _is_web_address(config.base_url):
+        line = f"base_url '{server.url}' is not an http:// or https:// URL"
+        raise ConfigError(server.line(line))
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            f"the key in {server.key_holder} has characters that no HTTP header can carry"
+        )
+    client = openai.AsyncOpenAI(
+        api_key=key,
+        base_url=config.base_url,
+        timeout=openai.Timeout(patience, connect=min(CONNECT_S, patience)),
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=not is_loopback(config.base_url)),
+    )
+    # The library takes these from the environment: what we send is ours to say.
+    client.organization = client.project = None
+    return client
+
+
+def wire_of(config: OpenAIEndpoint, server: Server) -> Wire:
+    """What completions are asked over."""
+    return Wire(
+        config.base_url,
+        server.key.get_secret_value(),
+        timeout_s=config.timeout_s,
+        connect_s=min(CONNECT_S, config.timeout_s),
+    )
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def body_of(
+    config: OpenAIEndpoint, messages: Sequence[Message], params: SamplingParams
+) -> dict[str, Any]:
+    """A request for a chat completion."""
+    body: dict[str, Any] = {
+        "model": config.model,
+        "messages": [_turn(message, config.send_reasoning) for message in messages],
+        "temperature": params.temperature,
+        "max_tokens": params.max_tokens,
+        **seed_of(params, 0),
+    }
+    return body | ({"stop": list(params.stop)} if params.stop else {})
+
+
+def _turn(message: Message, reasoning: bool) -> dict[str, str]:
+    turn = {"role": message.role, "content": encodable(message.content)}
+    if not (reasoning and message.role == "assistant"):
+        return turn
+    return turn | {"reasoning_content": encodable(message.reasoning)}
+
+
+def seed_of(params: SamplingParams, k: int) -> dict[str, int]:
+    """The seed of the k-th of several requests that together are one."""
+    return {} if params.seed is None else {"seed": params.seed + k}
+
+
+def without(refused: set[str], body: dict[str, Any]) -> dict[str, Any]:
+    """The body less what the model does not take; its token limit goes by another name there."""
+    renamed = {"max_completion_tokens": body["max_tokens"]} if "max_tokens" in refused else {}
+    return {name: value for name, value in body.items() if name not in refused} | renamed

@@ -1,0 +1,256 @@
+"""What a server of chat completions says: its replies, its refusals, and what they mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, Self
+
+import aiohttp
+import httpx2
+import openai
+from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr
+
+from agent_r.errors import ContextOverflow, EndpointRejected
+from agent_r.endpoint.choices import Choice
+from agent_r.settings import OpenAIEndpoint
+
+MAX_SAID_CHARS = 400  # of a server's own words in an error message
+MAX_SEARCHED_CHARS = 4000  # of them, for what they mean: a router quotes its router's router
+FEWER = "fewer replies than asked for"
+SHORTEST_KEY = 8  # characters; a shorter one is a word that a server may say as well
+NO_KEY = "none"  # sent where a server wants no key; no secret, so never scrubbed
+
+# vLLM, llama.cpp, SGLang, TGI, OpenAI. A bare "too long" is not enough: a stop string can be that.
+_OVERFLOW = re.compile(
+    r"context_length_exceeded|exceed_context_size|context[ _-](length|size|window)"
+    r"|maximum (context|model|sequence) length|reduce the length of the (messages|prompt|input)"
+    r"|`inputs` (tokens \+|must have less than)|input token count"
+    r"|\b(prompt|inputs?|request|conversation|messages|sequence) (\S+ ){0,6}too long\b",
+    re.IGNORECASE,
+)
+# Words of a passing limit as well, in which case the server says when to come back.
+_NO_QUOTA = re.compile(r"insufficient_quota|exceeded.(your.)?current.quota|billing", re.IGNORECASE)
+_COME_BACK = re.compile(r"(re)?try( again)? in \d|retryDelay", re.IGNORECASE)
+_UNSUPPORTED = re.compile(
+    r"unsupported|n[o']t support|unrecogni[sz]ed|unknown|extra_forbidden|not permitted|deprecated"
+    r"|only (the default|\S+ is allowed)",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(r"\b(max_tokens|temperature|seed|stop)\b")
+_ONE_CHOICE_ONLY = re.compile(r"\bn\b.{0,40}\b(1|one)\b|one completion choice", re.IGNORECASE)
+_SPENT_THINKING = re.compile(r"max_tokens or model output limit was reached", re.IGNORECASE)
+
+
+class Unanswered(Exception):
+    """One try failed in a way that another may not; `kind` is what it is counted as."""
+
+    def __init__(self, cause: str, *, kind: str = "", after_s: float = 0.0) -> None:
+        super().__init__(cause)
+        self.kind = kind or cause
+        self.after_s = after_s
+
+
+class Unreached(Unanswered):
+    """There was no connection: that says nothing of the request."""
+
+
+class Doubtful(Unanswered):
+    """A reply that can be used, but that no healthy model gives: if it stays so, it is `reply`."""
+
+    def __init__(self, cause: str, reply: Reply) -> None:
+        super().__init__(cause)
+        self.reply = reply
+
+
+class Refused(EndpointRejected):
+    """The request is refused; `told` is all that the server says of it: searched, never shown."""
+
+    def __init__(self, message: str, *, status: int, told: SecretStr) -> None:
+        super().__init__(message, status=status)
+        self._told = told
+
+    @property
+    def told(self) -> str:
+        return self._told.get_secret_value()
+
+    def setting(self, sent: Mapping[str, object]) -> str:
+        """Which setting of the body sent the server cannot take; "" where it is none."""
+        if self.status not in (400, 422):
+            return ""
+        if "n" in sent and _ONE_CHOICE_ONLY.search(self.told):
+            return "n"
+        named = [name for name in _SETTING.findall(self.told) if name in sent]
+        if not named or not _UNSUPPORTED.search(self.told):
+            return ""
+        known = named[0] != "max_tokens" or "max_completion_tokens" in self.told
+        return named[0] if known else ""
+
+    @property
+    def spent_thinking(self) -> bool:
+        """OpenAI refuses after the fact where all tokens went into hidden reasoning."""
+        return self.status == 400 and bool(_SPENT_THINKING.search(self.told))
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server as messages name it: each is one printable line, without a key or a password."""
+
+    url: str
+    model: str
+    key: SecretStr
+    key_holder: str
+
+    @classmethod
+    def of(cls, config: OpenAIEndpoint, key: str) -> Self:
+        block = config.api_key_block
+        holder = f"the Prefect block '{block}'" if block else f"${config.api_key_env}"
+        return cls(config.base_url, config.model, SecretStr(key), holder)
+
+    def line(self, text: str) -> str:
+        key = self.key.get_secret_value()
+        scrubbed = text if key == NO_KEY else _scrubbed(text, key)
+        return " ".join("".join(c if c.isprintable() else " " for c in scrubbed).split())
+
+    def judge(self, error: openai.APIStatusError, *, now: float) -> Exception:
+        """What a failing status means: another try, the end of an episode, or that of a run."""
+        status, said = error.status_code, self._said(error)
+        # As the server said it: a key that is a word of it must not hide what it means.
+        words = f"{error.param} {error.code} {error.type} {_words(error.body)}"
+        told = " ".join(words[:MAX_SEARCHED_CHARS].split())
+        if status == 429 and _NO_QUOTA.search(told) and not _COME_BACK.search(told):
+            line = f"{self.url}: the account has no quota left (HTTP {status}): {said}"
+            return EndpointRejected(self.line(line), status=status)
+        if status in (408, 409, 429) or status >= 500:
+            after_s = retry_after(error.response.headers, now=now)
+            return Unanswered(f"HTTP {status}: {said}", kind=f"HTTP {status}", after_s=after_s)
+        if status == 401:
+            line = f"{self.url}: the endpoint refuses the key in {self.key_holder}"
+            return EndpointRejected(self.line(line), status=status)
+        line = f"{self.url} refuses the request to '{self.model}' (HTTP {status}): {said}"
+        if status == 404 and "/v1" not in self.url:
+            line += " (does base_url lack its /v1?)"
+        if status in (400, 413, 422) and _OVERFLOW.search(told):
+            return ContextOverflow(self.line(line), status=status)
+        return Refused(self.line(line), status=status, told=SecretStr(told))
+
+    def _said(self, error: openai.APIStatusError) -> str:
+        """The server's own words; a proxy's are an HTML page."""
+        words = self.line(_words(error.body))[:MAX_SAID_CHARS]  # scrubbed first: half a key is one
+        plain = " ".join(re.sub(r"<[^>]*>", " ", words).split())
+        return plain or error.response.reason_phrase
+
+
+def _scrubbed(text: str, key: str) -> str:
+    """Without the key; one as short as a word is none where it is part of another word.
+
+    >>> _scrubbed("expected x", "x")
+    'expected ***'
+    """
+    if len(key) >= SHORTEST_KEY:
+        return text.replace(key, "***")
+    return re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "***", text)
+
+
+def deepest_cause(error: BaseException) -> str:
+    """`Connection refused` rather than the client's `Connection error.`"""
+    said, inner = type(error).__name__, error.__cause__ or error.__context__
+    while inner is not None:
+        if isinstance(inner, BaseExceptionGroup):  # one for each address of a host
+            inner = inner.exceptions[0]
+        said = str(inner) or said
+        if isinstance(inner, OSError) and inner.errno and inner.strerror:
+            # asyncio puts the address where the reason would be, and that we name already.
+            vague = inner.strerror.startswith("Connect call failed")
+            said = os.strerror(inner.errno) if vague else inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return said
+
+
+def never_reached(error: BaseException) -> bool:
+    """Whether there was no connection at all: nobody listens, or the name does not resolve."""
+    causes = (error.__cause__, error.__context__)
+    return any(isinstance(c, aiohttp.ClientConnectorError | httpx2.ConnectError) for c in causes)
+
+
+def _count(value: object) -> int:
+    """A reply is never lost because its bookkeeping is odd."""
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+_Count = Annotated[int, BeforeValidator(_count)]
+
+
+class Reply(BaseModel):
+    """What we read of a chat completion; the rest differs from server to server."""
+
+    choices: list[Choice] = Field(min_length=1)
+    prompt_tokens: _Count = Field(default=0, validation_alias=AliasPath("usage", "prompt_tokens"))
+    completion_tokens: _Count = Field(
+        default=0, validation_alias=AliasPath("usage", "completion_tokens")
+    )
+    cached_tokens: _Count = Field(
+        default=0, validation_alias=AliasPath("usage", "prompt_tokens_details", "cached_tokens")
+    )
+
+
+def read_reply(text: str, *, n: int, usual: Container[str] = ()) -> Reply:
+    """A chat completion; `Unanswered` where it is none.
+
+    `usual` are doubts that this model has shown to be its way.
+    """
+    page = _json(text)
+    try:
+        reply = Reply.model_validate(page)
+    except ValueError:
+        # Some routers answer 200 with an error inside; its words are the cause.
+        said = _words(page.get("error")) if isinstance(page, dict) else ""
+        what = "a reply that is not JSON" if page is None else "a reply without choices"
+        raise Unanswered(f"{what}: {said}" if said else what, kind=what) from None
+    doubts = [choice.doubt for choice in reply.choices]
+    doubts += [FEWER] if len(reply.choices) < n else []
+    if doubt := next((doubt for doubt in doubts if doubt and doubt not in usual), ""):
+        raise Doubtful(doubt, reply)
+    return reply
+
+
+def read_names(text: str) -> list[str]:
+    """The names in a model list; none where it is no such list: it is a help, not a need."""
+    page = _json(text)
+    rows = page.get("data") if isinstance(page, dict) else page
+    named = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return [str(row["id"]) for row in named if row.get("id")]
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _words(body: object) -> str:
+    """What a server says of a failure, in OpenAI's shape, FastAPI's, or none."""
+    for key in ("error", "message", "detail"):
+        if isinstance(body, dict) and body.get(key):
+            body = body[key]
+    return str(body or "")
+
+
+def retry_after(headers: Mapping[str, str], *, now: float) -> float:
+    """Seconds the server asks us to wait; 0 where it does not say, or not in words we know."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if seconds >= 0:  # which NaN is not
+            return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - now)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0.0

@@ -1,0 +1,146 @@
+"""The held-out measurement: success on tasks never explored, and recovery from an error."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from agent_r import metrics
+from agent_r.actor import Actor, SamplingParams
+from agent_r.environment import TaskSpec
+from agent_r.algorithm.episode import Opening
+from agent_r.errors import EndpointUnavailable
+from agent_r.evaluation.episodes import REFUSED, Player, Told
+from agent_r.run_worlds import Worlds
+from agent_r.settings import Config
+from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Trajectory
+
+
+class Opened(BaseModel):
+    """The beginning of a failed episode, to be continued by another actor."""
+
+    task: str
+    responses: list[str]
+    world: str = ""  # its name, in a run of several
+
+
+class Measurement(BaseModel):
+    """One actor on held-out tasks; rates carry their 95 % interval (Wilson)."""
+
+    actor: str
+    success: metrics.Rate
+    mean_reward: float
+    loops: float
+    mean_steps: float
+    recovery: metrics.Rate
+    recovery_loops: float
+    rewards: dict[str, float]  # by task: what a paired comparison needs
+    openings: list[Opened]  # failures of this actor, cut: the recovery test of the actors to come
+    unplayed: dict[str, int] = {}  # episodes of both kinds that are in no rate, by what ended them
+    ends: dict[str, int] = {}  # of the others, by StopReason
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another run may play what this one could not; a refusal would come again."""
+        return any(kind != REFUSED for kind in self.unplayed)
+
+    def notes(self) -> list[str]:
+        """What a person should know beside the rates."""
+        said = []
+        if self.unplayed:
+            what = ", ".join(f"{n} {kind}" for kind, n in self.unplayed.items())
+            more = "; the same command tries them again" if self.can_go_on else ""
+            said.append(f"{sum(self.unplayed.values())} episodes of {self.actor} could not be "
+                        f"played ({what}), and are in no rate{more}")  # fmt: skip
+        ends = {end: n for end, n in self.ends.items() if end in NOT_THE_ACTORS}
+        if ends:
+            what = ", ".join(f"{n} {end.replace('_', ' ')}" for end, n in ends.items())
+            said.append(f"{sum(ends.values())} episodes of {self.actor} were ended by the server "
+                        f"or the world ({what}), and count as they stood")  # fmt: skip
+        return said
+
+
+async def measure_actor(
+    actor: Actor,
+    worlds: Worlds,
+    config: Config,
+    *,
+    openings: Sequence[Opened] | None,
+    parallel: int,
+    folder: Path | None = None,
+) -> Measurement:
+    """Play the held-out tasks, then continue failures (paper section 4.4).
+
+    `openings` are the first actor's cut failures; None: cut this actor's own. Episodes are kept in
+    `folder` as they are finished: a measurement that was killed goes on from there.
+
+    Raises:
+        EndpointError: no episode could be played, or nobody is answered any more.
+    """
+    settings = config.measure
+    tasks = worlds.tasks("test", settings.tasks, again=False)
+    params = SamplingParams(
+        temperature=settings.temperature, max_tokens=config.search.max_tokens, seed=config.seed
+    )
+    player = Player(actor, worlds, params, asyncio.Semaphore(parallel), folder)
+    whole = [Told(Opening(t.id), t.world, settings.max_steps) for t in tasks]
+    ends = await player.all(whole, "measure")
+    played = [(task, end) for task, end in zip(tasks, ends, strict=True) if end is not None]
+    if tasks and not played:
+        what = ", ".join(f"{n} {kind}" for kind, n in player.unplayed.items())
+        raise EndpointUnavailable(f"not one of {len(tasks)} episodes could be played ({what})")
+    episodes = [end for _, end in played]
+    own = cut_failures(
+        [task for task, _ in played], episodes, seed=config.seed, count=settings.recovery_tasks
+    )
+    given = own if openings is None else list(openings)
+    continued = [
+        Told(Opening(o.task, tuple(o.responses)), o.world, settings.max_steps + len(o.responses))
+        for o in given
+    ]
+    recovered = [end for end in await player.all(continued, "recover") if end is not None]
+    return Measurement(
+        actor=actor.name,
+        success=metrics.success(episodes),
+        mean_reward=metrics.mean_reward(episodes),
+        loops=metrics.loop_rate(episodes),
+        mean_steps=sum(len(e.steps) for e in episodes) / max(len(episodes), 1),
+        recovery=metrics.success(recovered),
+        recovery_loops=metrics.loop_rate(recovered),
+        rewards={_named(task, worlds): end.reward for task, end in played},
+        openings=own,
+        unplayed=dict(sorted(player.unplayed.items())),
+        ends=dict(sorted(Counter(str(end.stop) for end in episodes + recovered).items())),
+    )
+
+
+def _named(task: TaskSpec, worlds: Worlds) -> str:
+    """A task's name, unique also among several worlds."""
+    return task.id if len(worlds.members) == 1 else f"{task.world}/{task.id}"
+
+
+def cut_failures(
+    tasks: Sequence[TaskSpec], episodes: Sequence[Trajectory], *, seed: int, count: int
+) -> list[Opened]:
+    """Episodes with no reward at all, cut after a random step; none that the server ended."""
+    rng = random.Random(seed)
+    played = zip(tasks, episodes, strict=True)
+    failed = [
+        (task, e)
+        for task, e in played
+        if e.reward == 0.0 and e.steps and e.stop not in NOT_THE_ACTORS
+    ]
+    chosen = rng.sample(failed, min(count, len(failed)))
+    return [
+        Opened(
+            task=e.task,
+            responses=[s.response for s in e.steps[: rng.randint(1, len(e.steps))]],
+            world=task.world,
+        )
+        for task, e in chosen
+    ]

@@ -1,0 +1,225 @@
+"""Publish a version: one commit, then a tag that never moves; to be run again until it is done.
+
+Whatever happens in between (a lost answer, a kill, somebody else's commit), a new attempt begins
+by looking at what the Hub has: a tag with our rows ends it, a commit with our rows is tagged, and
+only where there is neither a commit is made, on exactly the head that was looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
+from pydantic import BaseModel, ConfigDict
+
+from agent_r.errors import HubError, HubRejected, HubUnavailable, NotOnHub, VersionConflict
+from agent_r.hub.load_check import load_back
+from agent_r.hub.upload import Parcel, pack
+from agent_r.hub.backoff import ATTEMPTS, patiently
+from agent_r.hub.repository import KIND, Hub, Refs, spoken
+from agent_r.hub.secret_scan import Private
+from agent_r.dataset.manifest import Manifest, place
+
+Load: TypeAlias = Callable[[Hub, str, dict[str, int]], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Published(BaseModel):
+    """A version on the Hub: `commit` is what `tag` points to, for good."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    repo: str
+    tag: str
+    commit: str
+    digest: str
+    iteration: int  # the newest that it has rows of
+    url: str
+
+    @property
+    def address(self) -> str:
+        """As `agent-r pull` and `agent-r train` take it."""
+        return f"{self.repo}@{self.tag}"
+
+
+def publish(
+    version: Path,
+    hub: Hub,
+    *,
+    private: bool = True,
+    accept_licence: bool = False,
+    known: Private = Private(),
+    attempts: int = ATTEMPTS,
+    load: Load = load_back,
+    sleep: Callable[[float], None] = time.sleep,
+    rng: random.Random | None = None,
+) -> Published:
+    """Bring a version to the Hub, once: running it again finds it there.
+
+    Args:
+        private: make a private repository, or find one; a public one is refused.
+        accept_licence: publish although a world's licence is not known to allow it.
+        known: secrets and names of this machine that must not go out.
+        load: the last check before the tag: hub, commit, and how many rows each config has.
+        attempts: tries of the whole.
+
+    Raises:
+        DatasetError: the version is damaged, or holds what must not go out.
+        VersionConflict: the Hub has other rows under that name.
+        HubError: it cannot be done, or not now.
+    """
+    parcel = pack(version, hub.repo, accept_licence=accept_licence, known=known)
+    size = f"{len(parcel.files)} files, {parcel.size / 1e6:.1f} MB"
+    _log.info("publish %s to %s: %s", parcel.tag, hub.repo, size)
+    return patiently(
+        f"publish {parcel.tag}",
+        lambda: attempt(parcel, hub, private=private, load=load),
+        attempts=attempts,
+        sleep=sleep,
+        rng=rng,
+    )
+
+
+def attempt(parcel: Parcel, hub: Hub, *, private: bool, load: Load) -> Published:
+    """Look, commit if nothing was committed, check what is there, tag it."""
+    refs = hub.refs()
+    if refs is None:
+        hub.create(private=private)
+        refs = hub.refs()
+    if refs is None or not refs.head:
+        raise HubUnavailable(f"{hub.url} was made, and cannot be seen yet")
+    commit = refs.tags.get(parcel.tag)
+    if commit is not None:
+        same_rows(parcel, hub.manifest(commit), f"{hub.repo} at {parcel.tag}")
+    else:
+        if private:
+            hub.require_private()
+        commit = find_commit(parcel, hub, refs) or make_commit(parcel, hub, refs)
+        finish(parcel, hub, commit, load)
+    return Published(
+        dataset=parcel.manifest["dataset"],
+        repo=hub.repo,
+        tag=parcel.tag,
+        commit=commit,
+        digest=parcel.digest,
+        iteration=max(parcel.manifest.get("iterations", []), default=1),
+        url=f"{hub.url}/tree/{parcel.tag}",
+    )
+
+
+def same_rows(parcel: Parcel, there: Manifest | None, where: str) -> Manifest:
+    """The manifest of what is there, if those are our rows: a published version never changes.
+
+    Raises:
+        VersionConflict: they are not.
+    """
+    if there is None or there["content_digest"] != parcel.digest:
+        found = there["content_digest"][:16] if there else "no manifest of ours"
+        raise VersionConflict(
+            f"{where} has other rows ({found}) than the version at hand ({parcel.digest[:16]}): "
+            "a published version never changes; build again, with hub.repo set, for the next number"
+        )
+    return there
+
+
+def find_commit(parcel: Parcel, hub: Hub, refs: Refs) -> str | None:
+    """A commit of an earlier attempt, or of a twin elsewhere, that was not tagged yet.
+
+    Raises:
+        VersionConflict: the head is another version of that name, or a later one.
+        HubError: the repository holds something else.
+    """
+    head = hub.manifest(refs.head)
+    if head is None:
+        foreign = [p for p in hub.files(refs.head) if p not in (".gitattributes", "README.md")]
+        if foreign:
+            raise HubError(
+                f"{hub.url} holds '{foreign[0]}' and no dataset of ours: name another repository"
+            )
+        return None
+    for commit, title in hub.commits():
+        if title == parcel.title:  # never the head for its own sake: others may have added to it
+            same_rows(parcel, hub.manifest(commit), f"commit {commit[:12]} of {hub.repo}")
+            return commit
+    if head["version"] == parcel.tag:
+        same_rows(parcel, head, f"the head of {hub.repo}")
+    if place(head["version"]) >= place(parcel.tag):
+        raise VersionConflict(
+            f"{hub.repo} is at {head['version']} already, and {parcel.tag} would replace it: "
+            "build again, with hub.repo set, for the next number"
+        )
+    return None
+
+
+def make_commit(parcel: Parcel, hub: Hub, refs: Refs) -> str:
+    """All files in one commit on the head that was looked at; what is ours and old goes."""
+    # Fresh operations each time: the client marks those that it has sent.
+    adds = [CommitOperationAdd(path, source) for path, source in sorted(parcel.files.items())]
+    ours = ("data/", "figures/")
+    gone = [p for p in hub.files(refs.head) if p.startswith(ours) and p not in parcel.files]
+    with spoken(hub):
+        made = hub.api.create_commit(
+            hub.repo,
+            [*adds, *(CommitOperationDelete(path) for path in sorted(gone))],
+            commit_message=parcel.title,
+            repo_type=KIND,
+            parent_commit=refs.head,
+        )
+    return str(made.oid)
+
+
+def finish(parcel: Parcel, hub: Hub, commit: str, load: Load) -> None:
+    """Check a commit, load it as a stranger would, and name it: the commit, never a branch.
+
+    Raises:
+        HubError: it is not what it should be; then it gets no tag.
+    """
+    try:
+        rows = check(parcel, hub, commit)
+        load(hub, commit, rows)
+        with spoken(hub):  # a tag that is there by now is a 409: look again
+            hub.api.create_tag(
+                hub.repo, tag=parcel.tag, tag_message=parcel.title, revision=commit, repo_type=KIND
+            )
+    except NotOnHub as error:  # it was there a moment ago
+        raise HubUnavailable(str(error)) from None
+
+
+def check(parcel: Parcel, hub: Hub, commit: str) -> dict[str, int]:
+    """The commit holds our rows, the files that its own manifest names, and no others to be read.
+
+    A twin's commit may differ from ours in what it says of itself; its rows are the same.
+
+    Raises:
+        HubError: a file is missing, another, or too many.
+    """
+    manifest = same_rows(parcel, hub.manifest(commit), f"commit {commit[:12]} of {hub.repo}")
+    there = hub.files(commit)
+    named = manifest["files"] | manifest.get("figures", {})
+    for path, digest in named.items():
+        if path not in there or not same_file(there[path], digest, parcel.files.get(path)):
+            raise HubRejected(f"{hub.url} at {commit[:12]}: {path} is not the file that was sent")
+    extra = [path for path in there if path.startswith("data/") and path not in named]
+    if extra or "README.md" not in there:
+        wrong = f"holds {extra[0]}, which nobody sent" if extra else "has no README.md"
+        raise HubRejected(f"{hub.url} at {commit[:12]} {wrong}")
+    rows: dict[str, int] = manifest["rows"]
+    return rows
+
+
+def same_file(there: RepoFile, digest: str, sent: Path | bytes | None) -> bool:
+    """By SHA-256; a small file that the Hub keeps in git itself has git's digest only."""
+    if there.lfs is not None:
+        return bool(there.lfs.sha256 == digest)
+    content = sent.read_bytes() if isinstance(sent, Path) else sent or b""
+    blob = b"blob %d\0" % len(content) + content
+    same = hashlib.sha256(content).hexdigest() == digest
+    return same and there.blob_id == hashlib.sha1(blob, usedforsecurity=False).hexdigest()

@@ -1,0 +1,132 @@
+"""Fetch a published version into a folder: by its commit, checked, and whole or not at all."""
+
+from __future__ import annotations
+
+import glob
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+
+from agent_r.errors import DatasetError, HubRejected, StoreError, VersionConflict
+from agent_r.dataset.card.page import render_card
+from agent_r.dataset.writer import DatasetRef
+from agent_r.hub.backoff import ATTEMPTS, patiently
+from agent_r.hub.repository import KIND, Hub, Refs, spoken
+from agent_r.dataset.manifest import Manifest, number_of, place, read_manifest
+from agent_r.collection.files import keep, write_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A version on the Hub, as a person writes it: `owner/name@v1.3`; `owner/name`: the newest."""
+
+    repo: str
+    tag: str
+
+    @classmethod
+    def of(cls, text: str) -> Address | None:
+        """None where it is no such address (a folder, for one)."""
+        match = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@(v\d+\.\d+))?", text)
+        return cls(match[1], match[2] or "") if match else None
+
+
+def pull(
+    hub: Hub,
+    tag: str,
+    out: Path,
+    *,
+    attempts: int = 4,
+    sleep: Callable[[float], None] = time.sleep,
+) -> DatasetRef:
+    """Download a version into `out/<version>`; a download that broke off goes on where it was.
+
+    Args:
+        tag: `v<schema>.<number>`; empty for the newest.
+        attempts: tries, where the Hub has trouble that may pass.
+
+    Raises:
+        HubError: the Hub has no such version, or does not answer.
+        DatasetError: what came is not what its manifest says.
+        VersionConflict: another version of that name lies there.
+    """
+    what = f"pull {hub.repo} {tag}".strip()
+    return patiently(what, partial(_pull, hub, tag, out), attempts=attempts, sleep=sleep)
+
+
+def _pull(hub: Hub, tag: str, out: Path) -> DatasetRef:
+    refs = hub.refs()
+    if refs is None:
+        raise HubRejected(f"{hub.url} is not there, or not to be seen with this token")
+    tag = tag or newest_tag(refs)
+    if tag not in refs.tags:
+        known = ", ".join(sorted(refs.tags, key=place)[-5:]) or "none"
+        raise HubRejected(f"{hub.url} has no version {tag or 'of ours'} (it has {known})")
+    commit = refs.tags[tag]
+    manifest = hub.manifest(commit)
+    if manifest is None or manifest["version"] != tag:
+        raise DatasetError(f"{hub.url} at {tag} has no manifest that says so")
+    folder, half = out / tag, out / f".{tag}-{commit[:12]}.partial"
+    if not folder.exists():
+        download(hub, commit, manifest, half)
+        if not folder.exists():  # or a twin was faster
+            read_manifest(half)
+            # The card is made from the checked manifest: it alone has no digest to be checked by.
+            write_bytes(half / "README.md", render_card(manifest, repo=hub.repo).encode())
+            shutil.rmtree(half / ".cache", ignore_errors=True)  # the client's own notes
+            keep(half, folder)
+    return existing(folder, manifest)
+
+
+def download(hub: Hub, commit: str, manifest: Manifest, folder: Path) -> None:
+    """The files that the manifest names, and no others; those that are there whole are left out."""
+    token = hub.token.get_secret_value()
+    names = [*manifest["files"], *manifest.get("figures", {}), "manifest.json"]
+    try:
+        with spoken(hub):
+            snapshot_download(
+                hub.repo,
+                repo_type=KIND,
+                revision=commit,
+                local_dir=folder,
+                endpoint=hub.endpoint or None,
+                token=token or False,
+                allow_patterns=[glob.escape(name) for name in names],
+            )
+    except OSError as error:
+        raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def existing(folder: Path, published: Manifest) -> DatasetRef:
+    """A folder of that name: the same rows, or a conflict."""
+    manifest = read_manifest(folder)
+    if manifest["content_digest"] != published["content_digest"]:
+        raise VersionConflict(f"{folder} has other rows than the Hub's {folder.name}")
+    return DatasetRef(str(folder), folder.name, manifest["content_digest"], manifest["rows"])
+
+
+def newest_tag(refs: Refs) -> str:
+    """The highest number; "" where nothing was published."""
+    return max((tag for tag in refs.tags if number_of(tag)), key=number_of, default="")
+
+
+def newest_published(
+    hub: Hub, *, attempts: int = ATTEMPTS, sleep: Callable[[float], None] = time.sleep
+) -> Manifest | None:
+    """The manifest of the newest version on the Hub, tagged or not: numbering goes on from it."""
+
+    def look() -> Manifest | None:
+        refs = hub.refs()
+        if refs is None:
+            return None
+        tag = newest_tag(refs)
+        commits = [refs.head, *([refs.tags[tag]] if tag else [])]
+        there = [manifest for commit in commits if (manifest := hub.manifest(commit))]
+        return max(there, key=lambda manifest: place(manifest["version"]), default=None)
+
+    return patiently(f"look at {hub.repo}", look, attempts=attempts, sleep=sleep)

@@ -1,0 +1,77 @@
+"""What goes out: the files of one commit, once nothing in them must stay here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_r.errors import DatasetError
+from agent_r.licences import hub_id
+from agent_r.dataset.card.page import render_card
+from agent_r.hub.secret_scan import Private, refuse, scan, scan_text
+from agent_r.dataset.manifest import Manifest, number_of, read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """All that goes into one commit: path in the repository → a file, or bytes."""
+
+    manifest: Manifest
+    files: dict[str, Path | bytes]
+
+    @property
+    def tag(self) -> str:
+        return str(self.manifest["version"])
+
+    @property
+    def digest(self) -> str:
+        return str(self.manifest["content_digest"])
+
+    @property
+    def title(self) -> str:
+        """The commit's message: by it a commit that was never tagged is found again."""
+        return f"{self.tag} {self.digest[:16]}"
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        sources = self.files.values()
+        return sum(len(s) if isinstance(s, bytes) else s.stat().st_size for s in sources)
+
+
+def pack(version: Path, repo: str, *, accept_licence: bool, known: Private) -> Parcel:
+    """Read a version, and refuse what must not go out.
+
+    Raises:
+        DatasetError: damaged, not licensed for it, or with something private in it.
+    """
+    manifest = read_manifest(version)
+    if not number_of(manifest["version"]):
+        raise DatasetError(f"{version}: '{manifest['version']}' is no version to publish")
+    if not manifest["rows"].get("sft"):
+        raise DatasetError(f"{version} has no sft row: there is nothing to publish")
+    if not accept_licence:
+        require_licences(manifest)
+    card = render_card(manifest, repo=repo)
+    refuse([*scan(version, known), *scan_text(card, known, where="README.md")])
+    names = [*manifest["files"], *manifest.get("figures", {}), "manifest.json"]
+    files: dict[str, Path | bytes] = {name: version / name for name in names}
+    return Parcel(manifest, files | {"README.md": card.encode()})
+
+
+def require_licences(manifest: Manifest) -> None:
+    """Every world's licence must be known to let its texts be passed on.
+
+    Raises:
+        DatasetError: one is not, or no world is named at all.
+    """
+    knowingly = "--accept-licence (hub.accept_licence) if you know that it may be published"
+    worlds = manifest.get("environments", [])
+    if not worlds:
+        raise DatasetError(f"the manifest names no world, and so no licence: {knowingly}")
+    for world in worlds:
+        if hub_id(world["licence"]) is None:
+            raise DatasetError(
+                f"the licence of {world['name']} ({world['licence']}) is not known to allow "
+                f"passing its texts on: {knowingly}"
+            )

@@ -1,1 +1,0 @@
-"""The only modules of the core that touch the outside: HTTP, files, processes, weights."""

@@ -1,0 +1,80 @@
+"""What one fine-tuning job trains on: rows of dataset versions, and general rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent_r.config import digest
+from agent_r.algorithm.rows import Row, mix
+from agent_r.errors import ConfigError
+from agent_r.dataset.manifest import read_manifest
+from agent_r.dataset.shards import read_rows
+from agent_r.settings import Config
+
+
+def training_rows(
+    versions: Sequence[Path], general: Sequence[Row], config: Config, *, seed: int
+) -> tuple[list[Row], dict[str, int]]:
+    """`{"messages": […]}` rows in training order, and how many of each kind.
+
+    Raises:
+        DatasetError: a version is damaged.
+        ConfigError: there is nothing to train on.
+    """
+    agent: list[Row] = []
+    for version in versions:
+        read_manifest(version)
+        agent += read_rows(version, "sft")
+    if not agent:
+        raise ConfigError(
+            "the dataset has no row to train on: explore more trees, or lower revision.alpha"
+        )
+    share = config.train.revision_share
+    if share < 1.0 and all(row["kind"] == "revision" for row in agent):
+        raise ConfigError(
+            f"train.revision_share = {share:g} leaves no row to train on: the dataset has "
+            "revisions alone; set it to 1 to train on them, or explore more trees"
+        )
+    mixed = mix(
+        agent,
+        general,
+        eta=config.train.eta if general else 1.0,
+        revisions=share,
+        seed=seed,
+    )
+    counts = Counter(str(row.get("kind", "general")) for row in mixed)
+    return [{"messages": row["messages"]} for row in mixed], dict(counts)
+
+
+def read_general(path: Path) -> list[Row]:
+    """General chat rows from a JSONL file; a message without a train flag trains if it is a reply.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line is not a conversation.
+    """
+    rows: list[Row] = []
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                rows.append({"messages": [_flagged(m) for m in json.loads(line)["messages"]]})
+    except OSError as error:
+        raise ConfigError(f"cannot read train.general: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} line {len(rows) + 1} is not a row of messages") from error
+    return rows
+
+
+def _flagged(message: dict[str, Any]) -> Row:
+    train = bool(message.get("train", message["role"] == "assistant"))
+    return {"role": message["role"], "content": message["content"], "train": train}
+
+
+def mixture_key(rows: Sequence[Row], config: Config, *, actor: str) -> str:
+    """Names a training job by what goes into it: rows, the actor before, settings and seed."""
+    content = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+    return digest(actor, content, config.train, config.seed)

@@ -1,0 +1,227 @@
+"""TextWorldExpress (Jansen and Côté 2022, arXiv 2208.01174), in process: seven of its games."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
+from agent_r.errors import ConfigError, UnknownTask
+from env_adapters.jvm.machine import Program, packaged, require_java
+from env_adapters.jvm.simulators import Seat, Simulator, Simulators, said
+from agent_r.settings import TextWorldExpressEnv
+
+VERSION = 1  # raised when the same actions could give other observations
+PACKAGE = ("TextWorldExpress", "textworld-express")  # as a person calls it, and in the index
+INTERFACE = "textworldexpress.runtime.PythonInterface"
+GAMES = ("cookingworld", "coin", "twc", "mapreader", "arithmetic", "simonsays", "peckingorder")
+MOST_ACTIONS = 60  # that an observation lists
+
+# Our splits, by the package's fold and its first seed; each fold has a thousand.
+FOLDS: dict[Split, tuple[str, int]] = {
+    "train": ("train", 0),
+    "warm_start": ("dev", 10_000),
+    "test": ("test", 20_000),
+}
+SEEDS = 1000
+_PARAMETER = re.compile(r"\s*\w+\s*=\s*\d{1,6}\s*")
+
+INSTRUCTION = """\
+You play a text game ({game}). Each turn, answer with a thought and one action:
+Thought: ...
+Action: one of the actions that are listed."""
+
+
+class TextWorldExpress:
+    """Implements Environment: one episode at a time, in a simulator that is lent for it."""
+
+    def __init__(self, world: TextWorlds) -> None:
+        self._world, self._spec = world, world.spec
+        self._seat = Seat(world.simulators)
+        self._steps = 0
+        self._done = True
+
+    @property
+    def info(self) -> EnvInfo:
+        return self._world.info
+
+    def tasks(self, split: Split) -> Sequence[TaskSpec]:
+        """A game's seeds: `coin/train/17`."""
+        fold, first = FOLDS[split]
+        return [TaskSpec(f"{self._spec.game}/{fold}/{first + i}", split) for i in range(SEEDS)]
+
+    async def reset(self, task: str) -> str:
+        fold, seed = self._parts(task)
+        self._done = True  # until it has really begun
+        prompt = await self._seat.begin(
+            lambda simulator: _prompt(simulator, begin(simulator, self._spec, fold, seed))
+        )
+        self._world.remember(prompt, (fold, seed))
+        self._steps, self._done = 0, False
+        return prompt
+
+    def _parts(self, task: str) -> tuple[str, int]:
+        game, _, rest = task.partition("/")
+        fold, _, number = rest.partition("/")
+        first = dict(FOLDS.values()).get(fold)
+        seed = int(number) if number.isdecimal() and len(number) < 9 else -1
+        seed = seed if number == str(seed) else -1
+        if game != self._spec.game or first is None or not first <= seed < first + SEEDS:
+            raise UnknownTask(f"TextWorldExpress has no task '{task[:80]}': like coin/train/17")
+        return fold, seed
+
+    async def step(self, action: str) -> StepResult:
+        """The reward is the score so far; a failure of the game is 0, and ends the episode."""
+        if self._done:
+            raise ValueError("the episode has ended: reset first")
+        self._done = True  # until it is answered
+        sent = said(action)
+        seen = await self._seat.ask(lambda simulator: json.loads(simulator.server.stepJSON(sent)))
+        self._steps += 1
+        failed = bool(seen["taskfailure"])
+        terminated = failed or bool(seen["tasksuccess"]) or seen["score"] >= 1.0
+        truncated = not terminated and self._steps >= self._spec.step_limit
+        self._done = terminated or truncated
+        reward = 0.0 if failed else min(max(float(seen["score"]), 0.0), 1.0)
+        return StepResult(_shown(seen), reward, terminated, truncated)
+
+    async def close(self) -> None:
+        self._done = True
+        self._seat.leave()
+
+
+def begin(
+    simulator: Simulator, spec: TextWorldExpressEnv, fold: str, seed: int, *, gold: bool = False
+) -> dict[str, Any]:
+    """Load the game if another one is there, and begin it; blocks.
+
+    Raises:
+        ConfigError: the game does not take those parameters.
+    """
+    if simulator.notes.get("game") != spec.game:
+        refused = str(simulator.server.load(spec.game, spec.parameters) or "")
+        if refused:
+            raise ConfigError(f"env.parameters of {spec.game}: {refused[:200]}")
+        simulator.notes["game"] = spec.game
+    seen: dict[str, Any] = json.loads(simulator.server.generateNewGameJSON(seed, fold, gold))
+    if str(seen.get("observation", "")).startswith("ERROR:"):
+        raise ConfigError(f"env.parameters of {spec.game}: no game can be made of them")
+    return seen
+
+
+def _prompt(simulator: Simulator, seen: dict[str, Any]) -> str:
+    return f"{simulator.server.getTaskDescription()}\n\n{_shown(seen)}"
+
+
+def _shown(seen: dict[str, Any]) -> str:
+    """An observation, and what may be done next: seldom so much that it must be cut."""
+    actions = sorted(map(str, seen.get("validActions", ())))
+    more = f" | … ({len(actions)} in all)" if len(actions) > MOST_ACTIONS else ""
+    return f"{seen['observation']}\nActions: {' | '.join(actions[:MOST_ACTIONS])}{more}"
+
+
+class TextWorlds:
+    """Implements World and Expert: one machine, and the games' own gold actions, kept.
+
+    They are fetched with a simulator beside those that are lent: who asks holds one already.
+    """
+
+    def __init__(self, spec: TextWorldExpressEnv) -> None:
+        self.spec = spec
+        jar, package = packaged(*PACKAGE)
+        self.simulators = Simulators(
+            Program("TextWorldExpress", jar, INTERFACE, spec.heap_mb), limit=spec.simulators
+        )
+        made = f"{spec.game}({spec.parameters})-{spec.step_limit}"
+        self.info = EnvInfo(
+            name=f"textworld-express-{spec.game}",
+            version=f"{VERSION}-{package}-{made}",
+            instruction=INSTRUCTION.format(game=spec.game),
+            licence="Apache-2.0",
+            source="https://pypi.org/project/textworld-express/",
+        )
+        self._tasks: dict[str, tuple[str, int]] = {}  # by opening prompt
+        self._gold: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._turn = asyncio.Lock()
+        self._own: Simulator | None = None
+
+    @property
+    def expert(self) -> Expert:
+        return self
+
+    def environment(self) -> Environment:
+        return TextWorldExpress(self)
+
+    def remember(self, prompt: str, task: tuple[str, int]) -> None:
+        """An episode of the task began so."""
+        self._tasks[prompt] = task
+
+    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+        task = self._tasks.get(prompt)
+        if task is None:
+            return ()
+        left = await self._kept(task)
+        for action in actions:
+            if left and action == left[0]:
+                left = left[1:]
+        return left
+
+    async def _kept(self, task: tuple[str, int]) -> tuple[str, ...]:
+        """Those of some games are others each time that they are asked for."""
+        async with self._turn:
+            if task not in self._gold:
+                if self._own is None or not self._own.machine.alive:
+                    self._own = await self.simulators.extra()
+                own = self._own
+                self._gold[task] = await self.simulators.call(
+                    lambda: _fetch(own, self.spec, *task), own.machine
+                )
+            return self._gold[task]
+
+    async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+        """Of those that the opening lists, a few; some were right once and are not now."""
+        listed = prompt.rpartition("\nActions: ")[2].split(" | ")
+        rng = random.Random(repr((prompt, tuple(actions))))
+        return rng.sample(listed, min(5, len(listed)))
+
+    async def check(self) -> None:
+        """Is all installed?"""
+        packaged(*PACKAGE)
+        require_java("TextWorldExpress")
+
+    async def aclose(self) -> None:
+        await self.simulators.aclose()
+
+
+def _fetch(
+    simulator: Simulator, spec: TextWorldExpressEnv, fold: str, seed: int
+) -> tuple[str, ...]:
+    begin(simulator, spec, fold, seed, gold=True)
+    gold = [str(action) for action in simulator.server.getGoldActionSequence()]
+    return tuple(action for action in gold if action)
+
+
+def textworld_express(spec: TextWorldExpressEnv) -> TextWorlds:
+    """The world of these settings.
+
+    Raises:
+        ExtraMissing: the package is not installed.
+        ConfigError: there is no such game.
+    """
+    if spec.game == "sorting":
+        raise ConfigError(
+            "TextWorldExpress's `sorting` keeps its things once for all episodes in a machine, so "
+            "that they disturb one another: choose another env.game"
+        )
+    if spec.game not in GAMES:
+        raise ConfigError(f"TextWorldExpress has no game '{spec.game}': {', '.join(GAMES)}")
+    for part in filter(None, spec.parameters.split(",")):
+        if not _PARAMETER.fullmatch(part):
+            raise ConfigError(
+                f"env.parameters '{part[:40]}': write them as numLocations=3,numIngredients=2"
+            )
+    return TextWorlds(spec)

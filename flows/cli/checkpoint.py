@@ -1,0 +1,27 @@
+"""The packaged checkpoint: how the embedded actor is made, from the world's expert alone."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from agent_r.local_model.warm_start import warm_start
+from agent_r.collection.progress import training_line
+from agent_r.collection.files import write_jsonl
+from agent_r.settings import TextCraftEnv
+from env_adapters.textcraft.demonstrations import demonstrations
+
+EPISODES = 5500  # new ones teach more than the same ones again
+
+
+async def make_checkpoint(out: Path, *, seed: int, episodes: int = EPISODES) -> None:
+    """Train the actor on demonstrations of the `warm_start` goals; the rows stay beside it.
+
+    Raises:
+        TrainerError: the job failed; run it again and it goes on from its last checkpoint.
+    """
+    rows = await demonstrations(TextCraftEnv(), episodes=episodes, seed=seed)
+    path = out.with_name(out.name + ".demonstrations.jsonl")
+    write_jsonl(path, rows)
+    report = await warm_start(path, out, seed=seed, on_progress=training_line("warm start"))
+    logging.getLogger("agent_r").info("%s: %s", out, report.model_dump_json())

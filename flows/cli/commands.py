@@ -1,0 +1,258 @@
+"""What each command of `agent-r` does; the parser and the process around it are in `cli`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent_r import closing
+from agent_r.config import load, parse, quiet_prefect
+from agent_r.config import merge as merge_settings
+from agent_r.errors import ConfigError
+from agent_r.collection.plan import part_of
+from agent_r.settings import Config, singles
+from flows.cli.prefect_faults import check_server
+from flows.cli.runner import run
+from flows.cli.view import hint
+
+
+def settings(arguments: argparse.Namespace) -> Config:
+    """The config that a command's arguments ask for."""
+    over: dict[str, Any] = {}
+    if arguments.seed is not None:
+        over["seed"] = arguments.seed
+    if arguments.name is not None:
+        over["dataset"] = {"name": arguments.name}
+    return load(arguments.config, preset=arguments.preset, over=over)
+
+
+def run_self_train(arguments: argparse.Namespace) -> int:
+    """Measure, collect, train, again: then a table."""
+    config = settings(arguments)
+    flow_ready(config, loops=True)
+    from flows.self_train import self_train
+    from flows.cli.report_table import show_report
+
+    show_report(run(self_train(config)), config)
+    return 0
+
+
+def run_collect(arguments: argparse.Namespace) -> int:
+    """Write one dataset version."""
+    config = settings(arguments)
+    flow_ready(config, acts=True, model=arguments.model, trained=arguments.iteration - 1)
+    where = (config, arguments.iteration, arguments.model, arguments.iteration - 1)
+    if arguments.dry_run:
+        from agent_r.collection.nights import Ground
+        from flows.cli.cost_forecast import forecast
+
+        if config.continual:  # the ground that `collect` would take
+            where = (config, Ground.ahead(config, "collect").first, arguments.model, 0)
+        print("\n".join(run(forecast(*where, arguments.sample))))
+        return 0
+    from agent_r.diagnostics.account import account_lines
+    from flows.collect import collect
+    from flows.states import nothing_new_line
+
+    collected = run(collect(*where))
+    built = collected.built
+    print("\n".join(account_lines(built.account)))
+    say([*collected.notes(), *built.advice])
+    if not collected.new:
+        print(nothing_new_line([built.dataset.version]))
+    print(f"{built.dataset.path}: {built.counts.get('revisions', 0)} revisions, "
+          f"{built.counts.get('good', 0)} good, dropped {built.drops or 'none'}")  # fmt: skip
+    print(hint(built.dataset.path))
+    return 0
+
+
+def run_grow(arguments: argparse.Namespace) -> int:
+    """Explore and revise this machine's share of the trees."""
+    config = settings(arguments)
+    part_of([], arguments.part)
+    iteration = arguments.iteration
+    flow_ready(config, acts=True, model=arguments.model, trained=iteration - 1)
+    from flows.grow import grow
+
+    grown = run(grow(config, iteration, arguments.model, iteration - 1, arguments.part))
+    say(grown.notes())
+    print(f"{grown.finished} of {grown.trees} trees are finished")
+    return 0
+
+
+def say(notes: list[str]) -> None:
+    """What a person should know beside the result."""
+    for note in notes:
+        print(f"agent-r: {note}", file=sys.stderr)
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """Fine-tune on dataset versions."""
+    config = settings(arguments)
+    flow_ready(config, trains=True, model=arguments.model, versions=arguments.versions)
+    from flows.train import train
+
+    trained = run(train(arguments.versions, config, arguments.iteration, arguments.model))
+    print(f"{trained.model}: {trained.rows}, loss {trained.loss_first} → {trained.loss_last}")
+    return 0
+
+
+def run_measure(arguments: argparse.Namespace) -> int:
+    """Print success and recovery."""
+    config = settings(arguments)
+    flow_ready(config, acts=True, model=arguments.model, trained=arguments.trained)
+    from flows.measure import measure
+
+    measured = run(measure(config, arguments.model, arguments.trained))
+    say(measured.notes())
+    print(f"{measured.actor}: success {measured.success} of {measured.success.n}, "
+          f"recovery {measured.recovery} of {measured.recovery.n}")  # fmt: skip
+    return 0
+
+
+def run_publish(arguments: argparse.Namespace) -> int:
+    """Bring a version to the Hub."""
+    config = settings(arguments)
+    asked: dict[str, Any] = {"repo": arguments.repo} if arguments.repo else {}
+    asked |= {"private": False} if arguments.public else {}
+    asked |= {"accept_licence": True} if arguments.accept_licence else {}
+    config = parse(merge_settings(config.model_dump(), {"hub": asked}), source="command line")
+    if not config.hub.repo:
+        raise ConfigError("no repository is named: --repo owner/name, or set hub.repo")
+    flow_ready(config, publishes=True, versions=[arguments.version])
+    from flows.publish import publish
+
+    published = run(publish(arguments.version, config))
+    print(f"{published.url}  (commit {published.commit[:12]})")
+    return 0
+
+
+def run_pull(arguments: argparse.Namespace) -> int:
+    """Fetch a version from the Hub."""
+    config = settings(arguments)
+    from agent_r.hub.pull import Address, pull
+    from flows.hub_client import hub_of
+
+    address = Address.of(arguments.address)
+    if address is None:
+        raise ConfigError(f"'{arguments.address}' is no address like owner/name@v1.3")
+    hub = asyncio.run(hub_of(config.hub, address.repo))
+    out = arguments.out or Path(config.dataset.out)
+    got = pull(hub, address.tag, out / address.repo.rpartition("/")[2])
+    print(f"{got.path}: {got.rows}, digest {got.digest[:12]}")
+    return 0
+
+
+def run_diff(arguments: argparse.Namespace) -> int:
+    """Print what changed between two versions; 0 also where they differ."""
+    from agent_r.dataset.diff import describe, diff
+
+    for line in describe(diff(arguments.before, arguments.after)):
+        print(line)
+    return 0
+
+
+def run_merge(arguments: argparse.Namespace) -> int:
+    """Write one version from several."""
+    from agent_r.dataset.merge import merge
+
+    made = merge(
+        arguments.versions,
+        arguments.into,
+        weights=arguments.weights,
+        seed=arguments.seed,
+        elsewhere=on_hub(arguments.repo) if arguments.repo else None,
+    )
+    print(f"{made.path}: {made.rows}, digest {made.digest[:12]}")
+    return 0
+
+
+def on_hub(repo: str) -> dict[str, Any] | None:
+    """The manifest of the newest version in a repository."""
+    from agent_r.hub.pull import newest_published
+    from flows.hub_client import hub_of
+
+    settings = parse({"hub": {"repo": repo}}, source="--repo").hub
+    return newest_published(asyncio.run(hub_of(settings)))
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write the file that another trainer reads."""
+    from agent_r.dataset.formats import export_format
+
+    rows = export_format(arguments.version, arguments.format, arguments.out)
+    print(f"{arguments.out}: {rows} rows for {arguments.format}")
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Execute a dataset again; 1 where a row differs."""
+    from agent_r.dataset.audit import audit
+    from env_adapters import world_of_manifest
+
+    given = singles(load(arguments.config).env) if arguments.config else ()
+    world_of = functools.partial(world_of_manifest, given=given)
+    result = asyncio.run(audit(arguments.path, world_of))
+    say(closing.notes(result.unclosed))
+    for line in result.problems[:20]:
+        print(line, file=sys.stderr)
+    unverified = f", {result.unverified} were published unverified" if result.unverified else ""
+    print(
+        f"{arguments.path}: {result.rows} rows executed, {len(result.problems)} differ{unverified}"
+    )
+    return 1 if result.problems else 0
+
+
+def run_check_env(arguments: argparse.Namespace) -> int:
+    """Try worlds against the contract; 1 where one breaks it."""
+    from agent_r.env_check import Limits
+    from flows.cli.check_env import check_env, spec_of
+
+    limits = Limits(episodes=arguments.episodes, timeout_s=arguments.timeout)
+    reports = check_env(spec_of(arguments.world), seed=arguments.seed, limits=limits)
+    return 0 if all(report.kept for report in reports) else 1
+
+
+def run_try(arguments: argparse.Namespace) -> int:
+    """Try an actor; 1 where it cannot be used as it is."""
+    from flows.cli.try_actor import try_actor, try_for_scripts
+
+    trying = try_for_scripts if arguments.json else try_actor
+    return trying(settings(arguments), episodes=arguments.episodes, task=arguments.task)
+
+
+def run_serve(arguments: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    from agent_r.local_model.server_process import PACKAGED, model_name
+
+    folder = arguments.model or PACKAGED
+    name = model_name(folder)
+    from agent_r.local_model.server import serve
+
+    with contextlib.suppress(KeyboardInterrupt):  # how a server is meant to end
+        serve(
+            folder, model=name, host=arguments.host, port=arguments.port, threads=arguments.threads
+        )
+    return 0
+
+
+def run_warm_start(arguments: argparse.Namespace) -> int:
+    """Train the embedded model from nothing."""
+    from flows.cli.checkpoint import make_checkpoint
+
+    run(make_checkpoint(arguments.out, seed=arguments.seed))
+    return 0
+
+
+def flow_ready(config: Config, *, loops: bool = False, **needs: Any) -> None:
+    """All that can be known to be wrong, before Prefect is started."""
+    from flows import preflight
+
+    preflight.look_ahead(config, preflight.loops(config) if loops else preflight.Needs(**needs))
+    quiet_prefect(Path(".prefect"))
+    asyncio.run(check_server())

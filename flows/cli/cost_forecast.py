@@ -1,0 +1,71 @@
+"""`collect --dry-run`: a few trees are grown, and say what all of them will take."""
+
+from __future__ import annotations
+
+import time
+
+from prefect import flow
+
+from agent_r.actor import Actor
+from agent_r.endpoint.budget import prices
+from agent_r.collection.cost_estimate import Cost, Estimate, costs, extrapolate, sample
+from agent_r.endpoint.limiter import at_once
+from agent_r.settings import Config
+from flows.grow import growing, planned, ready
+
+
+@flow(name="forecast")
+async def forecast(config: Config, iteration: int, model: str, trained: int, few: int) -> list[str]:
+    """Lines for a person: requests, tokens, money and time of `collect` with these settings."""
+    tasks = planned(config, iteration)
+    async with ready(config, iteration, model, trained) as (woods, actor):
+        chosen, began = sample(tasks, few, seed=config.seed), time.monotonic()
+        await growing(woods, chosen, actor, iteration)
+        seconds = time.monotonic() - began
+        known = await costs(woods, chosen)
+        return lines(config, known, len(tasks), _seconds_a_tree(actor, config, known, seconds))
+
+
+def lines(config: Config, known: list[Cost], trees: int, seconds_a_tree: float | None) -> list[str]:
+    """The table; `seconds_a_tree` is None where nothing was asked."""
+
+    def of(values: list[float]) -> Estimate:
+        return extrapolate(values, trees)
+
+    said = [f"from {len(known)} trees, which are kept, to all {trees} (± 95 %):"]
+    said += [
+        f"  requests           {of([float(cost.requests) for cost in known])}",
+        f"  prompt tokens      {of([float(cost.prompt_tokens) for cost in known])}",
+        f"  sampled tokens     {of([float(cost.completion_tokens) for cost in known])}",
+        f"  revisions          {of([float(cost.revisions) for cost in known])}",
+    ]
+    prompt, completion = prices(config.endpoint)
+    if prompt or completion:
+        money = [
+            (cost.prompt_tokens * prompt + cost.completion_tokens * completion) / 1e6
+            for cost in known
+        ]
+        total = of(money)
+        said.append(f"  money              {total.total:,.2f} ± {total.half_width:,.2f}")
+    if seconds_a_tree is not None:
+        minutes = seconds_a_tree * trees / 60
+        said.append(
+            f"  time               {minutes:,.1f} minutes, if the endpoint is no slower then"
+        )
+    else:
+        said.append("  time               unknown: these trees were there already")
+    return said
+
+
+def _seconds_a_tree(
+    actor: Actor, config: Config, known: list[Cost], seconds: float
+) -> float | None:
+    """All slots taken, a tree takes its requests' own time, shared among them."""
+    asked = actor.usage.requests
+    if not asked:
+        return None
+    busy_s: float = getattr(actor, "busy_s", 0.0)
+    if not busy_s:  # no endpoint: all is done one after another
+        return seconds / len(known)
+    a_tree = sum(cost.requests for cost in known) / len(known)
+    return busy_s / asked * a_tree / (0.8 * at_once(config.endpoint.concurrency))

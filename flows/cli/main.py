@@ -1,0 +1,236 @@
+"""`agent-r`: the same flows as a deployment runs, from a terminal.
+
+Exit codes: 0 done, 1 a check failed, 2 a mistake of the user's or of an endpoint's (one line says
+which), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent_r import __version__
+from agent_r.config import PRESETS, spare_loopback
+from agent_r.errors import AgentRError, NothingMade
+from agent_r.algorithm.schema import SCHEMA_VERSION
+from flows import commands as do
+from flows.cli.prefect_faults import prefect_fault
+from flows.cli.runner import give_up, leave
+from flows.cli.view import run_view
+
+DESCRIPTION = """\
+Turn an agent's own failures into training data that teaches it to recover (Agent-R).
+
+A newcomer runs `agent-r self-train --config demo.toml`: the whole loop with the embedded model.
+With an endpoint of your own, put this into my.toml and run `agent-r try --config my.toml`:
+
+    [endpoint]
+    kind = "openai"
+    base_url = "http://localhost:8000/v1"
+    model = "my-model"                      # its key is read from $OPENAI_API_KEY
+
+    [env]
+    kind = "textcraft"
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; every mistake is one line on standard error."""
+    arguments = parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    show_progress()
+    spare_loopback()
+    try:
+        return command(arguments)
+    except NothingMade as nothing:
+        do.say([*nothing.lines, str(nothing)])
+        return 1
+    except AgentRError as error:
+        print(f"agent-r: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        leave()
+    except BrokenPipeError:  # `| head` has seen enough; nothing is left to be flushed into it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if (fault := prefect_fault(error)) is None:
+            raise
+        give_up(fault)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands; `--help` of each teaches it."""
+    top = argparse.ArgumentParser(
+        prog="agent-r", description=DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
+    )
+    top.add_argument("--version", action="version", version=f"agent-r {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    command = _command(
+        commands, "try", do.run_try, "an episode as it happens, and what your endpoint does wrong"
+    )
+    _settings(command)
+    command.add_argument("--episodes", type=_natural, help="how many; one of each world")
+    command.add_argument("--task", default="", help="the task to play, by its name")
+    command.add_argument("--json", action="store_true", help="one JSON document, for scripts")
+
+    command = _command(commands, "self-train", do.run_self_train, "the whole loop, all iterations")
+    _settings(command)
+
+    command = _command(
+        commands, "collect", do.run_collect, "explore, critique, revise: one dataset"
+    )
+    _settings(command)
+    _trees(command)
+    command.add_argument(
+        "--dry-run", action="store_true", help="grow a few trees, and say what all will cost"
+    )
+    command.add_argument("--sample", type=_natural, default=4, help="how many; they are kept")
+
+    command = _command(
+        commands, "grow", do.run_grow, "explore and revise only: one machine's share of the trees"
+    )
+    _settings(command)
+    _trees(command)
+    command.add_argument("--part", default="", help="which share: 3/16 is the third of sixteen")
+
+    command = _command(commands, "train", do.run_train, "fine-tune on dataset versions")
+    _settings(command)
+    command.add_argument("versions", nargs="+", help="folders of versions, or owner/name@v1.3")
+    command.add_argument("--iteration", type=_natural, default=1)
+    command.add_argument("--model", default="", help="folder of the model to start from")
+
+    command = _command(
+        commands, "measure", do.run_measure, "success and recovery on held-out tasks"
+    )
+    _settings(command)
+    command.add_argument("--model", default="", help="folder of an embedded model to measure")
+    command.add_argument(
+        "--trained", type=_count, default=0, help="fine-tunings so far: {iteration} in its name"
+    )
+
+    _dataset_commands(commands)
+
+    command = _command(
+        commands, "verify", do.run_verify, "execute every sft row of a dataset again"
+    )
+    command.add_argument("path", type=Path, help="folder of a dataset version")
+    command.add_argument(
+        "--config", type=Path, help="TOML whose [env] knows the world's address, folder, arguments"
+    )
+
+    command = _command(
+        commands, "check-env", do.run_check_env, "whether a world keeps what every world must keep"
+    )
+    command.add_argument(
+        "world", metavar="SPEC", help="TOML with an [env], a kind (`textcraft`), or module:factory"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the tasks and actions tried")
+    command.add_argument("--episodes", type=_natural, default=3, help="how many are tried")
+    command.add_argument("--timeout", type=_natural, default=60, help="seconds for one answer")
+
+    command = _command(
+        commands, "serve", do.run_serve, "serve an embedded model, OpenAI-compatible"
+    )
+    command.add_argument("model", type=Path, nargs="?", help="model folder; empty: the packaged")
+    command.add_argument("--host", default="127.0.0.1")
+    command.add_argument("--port", type=int, default=8399, help="0: one that is free")
+    command.add_argument("--threads", type=_natural, default=2)
+
+    command = _command(commands, "warm-start", do.run_warm_start, "make the embedded model anew")
+    command.add_argument("--out", type=Path, required=True, help="folder of the new model")
+    command.add_argument("--seed", type=int, default=0)
+    return top
+
+
+def _dataset_commands(commands: Any) -> None:
+    """What is done with versions that are there."""
+    command = _command(
+        commands, "publish", do.run_publish, "bring a version to the Hugging Face Hub"
+    )
+    _settings(command)
+    command.add_argument("version", help="folder of a dataset version")
+    command.add_argument("--repo", help="owner/name, instead of the config's hub.repo")
+    command.add_argument("--public", action="store_true", help="a repository that all can read")
+    command.add_argument(
+        "--accept-licence", action="store_true", help="though a world's licence may not allow it"
+    )
+
+    command = _command(commands, "view", run_view, "a page to look at trees, judgements and rows")
+    command.add_argument(
+        "path", type=Path, help="a version, a dataset's folder, a work folder, or a tree's file"
+    )
+    command.add_argument("--task", default="", help="the trees of this task alone")
+    command.add_argument("--out", type=Path, help="the page's file; it is not opened then")
+    command.add_argument("--no-open", action="store_true", help="write it, and open no browser")
+
+    command = _command(commands, "pull", do.run_pull, "fetch a version from the Hub, and check it")
+    command.add_argument("address", help=f"owner/name@v{SCHEMA_VERSION}.3; owner/name: the newest")
+    command.add_argument("--out", type=Path, help="instead of the config's dataset.out")
+    _settings(command)
+
+    command = _command(commands, "diff", do.run_diff, "what changed from one version to another")
+    command.add_argument("before", type=Path, help="folder of a dataset version")
+    command.add_argument("after", type=Path, help="folder of another")
+
+    command = _command(commands, "merge", do.run_merge, "several versions as one, in given shares")
+    command.add_argument("versions", type=Path, nargs="+", help="folders of dataset versions")
+    command.add_argument("--into", type=Path, required=True, help="folder of the merged dataset")
+    command.add_argument("--weights", type=float, nargs="+", default=[], help="shares of the rows")
+    command.add_argument("--seed", type=int, default=0, help="of the choice of trees")
+    command.add_argument("--repo", help="owner/name: number on from what the Hub has there")
+
+    command = _command(commands, "export", do.run_export, "a version in another trainer's format")
+    command.add_argument("version", type=Path, help="folder of a dataset version")
+    command.add_argument("--format", choices=["openai", "llamafactory"], required=True)
+    command.add_argument("--out", type=Path, required=True, help="folder of the files")
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str
+) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
+    made.set_defaults(run=run)
+    return made
+
+
+def _settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, help="TOML file; all settings have defaults")
+    command.add_argument("--preset", default="default", help=f"one of: {', '.join(PRESETS)}")
+    command.add_argument("--seed", type=int, help="instead of the config's")
+    command.add_argument("--name", help="name of the dataset, instead of the config's")
+
+
+def _trees(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--iteration", type=_natural, default=1, help="from 1; it picks the tasks")
+    command.add_argument("--model", default="", help="folder of an embedded model to use")
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _natural(text)
+
+
+def show_progress() -> None:
+    """Progress on standard error: one line that is rewritten on a terminal, else line by line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("agent_r")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

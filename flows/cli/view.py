@@ -1,0 +1,44 @@
+"""`agent-r view`: write the page of a run's trees, and open it where there is a browser."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import webbrowser
+from pathlib import Path
+
+
+def run_view(arguments: argparse.Namespace) -> int:
+    """Write the page, print where it is, open it."""
+    from agent_r.view.page import write_page
+    from agent_r.view.path import collection
+
+    shown = collection(arguments.path, task=arguments.task)
+    page = write_page(shown, arguments.out or shown.beside / f"{shown.name}.html")
+    some = "" if page.drawn == page.trees else f" ({page.drawn:,} of them with their picture)"
+    trees = "1 tree" if page.trees == 1 else f"{page.trees:,} trees"
+    print(f"{page.path}: {trees}{some}, {page.bytes / 1e6:.1f} MB")
+    if arguments.out is None and not arguments.no_open:
+        open_page(page.path)
+    return 0
+
+
+def open_page(path: Path) -> None:
+    """Open a page in a browser with windows; one that would take over this terminal is left."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return
+    in_terminal = type(browser) is webbrowser.GenericBrowser or browser.name == "elinks"
+    if not in_terminal:
+        browser.open(path.resolve().as_uri())
+
+
+def command(path: str | Path) -> str:
+    """What shows the trees at a path, as a shell takes it."""
+    return f"agent-r view {shlex.quote(str(path))}"
+
+
+def hint(path: str | Path) -> str:
+    """The line that tells of it at the end of a run."""
+    return f"look at it: {command(path)}"

@@ -1,0 +1,86 @@
+"""From settings to a repository on the Hub that we may write to; what must never go there."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from huggingface_hub import get_token
+from pydantic import SecretStr
+
+from agent_r.config import read_key, read_token, secrets
+from agent_r.errors import ConfigError, HubRejected
+from agent_r.hub.repository import Hub, spoken
+from agent_r.hub.secret_scan import Private
+from agent_r.settings import Config, HubConfig, OpenAIEndpoint
+
+
+async def hub_of(settings: HubConfig, repo: str = "") -> Hub:
+    """The repository of the settings, or another on the same Hub, with the token that there is.
+
+    Raises:
+        ConfigError: no repository is named.
+    """
+    name = repo or settings.repo
+    if not name:
+        raise ConfigError("no repository is named: set hub.repo = 'owner/name'")
+    token = await _token(settings)
+    return Hub(repo=name, endpoint=settings.endpoint, token=SecretStr(token))
+
+
+async def _token(settings: HubConfig) -> str:
+    """From a Prefect Secret block if one is named, else the environment, else `hf auth login`."""
+    token = (await _held_token(settings)).strip()  # a file or a block often ends with a newline
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError("the Hub's token has characters that no HTTP header can carry")
+    return token
+
+
+async def _held_token(settings: HubConfig) -> str:
+    if not settings.token_block:
+        token = read_token(settings)
+        if not token and settings.token_env != "HF_TOKEN":  # never somebody else's by accident
+            raise ConfigError(f"hub.token_env names ${settings.token_env}, which is not set")
+        return token or get_token() or ""
+    from prefect.blocks.system import Secret
+
+    try:
+        block: Any = await Secret.aload(settings.token_block)
+    except ValueError as error:
+        raise ConfigError(f"no Prefect Secret block '{settings.token_block}'") from error
+    return str(block.get())
+
+
+def private_here(config: Config, hub: Hub) -> Private:
+    """What is known of this machine and this run, and is nobody else's business."""
+    held = [hub.token.get_secret_value(), *secrets()]
+    hosts = [socket.gethostname(), socket.getfqdn()]
+    if isinstance(config.endpoint, OpenAIEndpoint):
+        held.append(read_key(config.endpoint))
+        hosts.append(urlsplit(config.endpoint.base_url).hostname or "")
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = ""
+    return Private(
+        secrets=tuple(dict.fromkeys(s for s in held if len(s) >= 8)),
+        hosts=tuple(dict.fromkeys(h for h in hosts if len(h) >= 4 and h != "localhost")),
+        # Whoever publishes under the name of their own account has made it public.
+        users=(user,) if user and user != hub.repo.partition("/")[0] else (),
+        paths=tuple(str(p) for p in (Path.home(), Path.cwd()) if len(p.parts) > 1),
+    )
+
+
+def ask_hub(hub: Hub) -> None:
+    """Find out before hours of work whether the token is one that may write.
+
+    Raises:
+        HubError: it is not, or the Hub does not answer.
+    """
+    with spoken(hub):
+        who = hub.api.whoami()
+    if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise HubRejected("the Hub's token may only read: publishing needs one that may write")
