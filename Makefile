@@ -49,7 +49,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 smoke: $(READY)
-	$(BIN)/python -m pytest tests/test_real_hub.py
+	$(BIN)/python -m pytest tests/hub/test_real_hub.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/serving.py

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from agent_r.reading.grammar import DEFAULT, Grammar
+from agent_r.grammar import DEFAULT, Grammar
 
 Split: TypeAlias = Literal["warm_start", "train", "test"]
 

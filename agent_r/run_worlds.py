@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
+from agent_r.algorithm.episode import broken
 from agent_r.closing import close
 from agent_r.environment import EnvInfo, Environment, Split, TaskSpec, World
-from agent_r.algorithm.episode import broken
 from agent_r.errors import AgentRError, ConfigError
 from agent_r.loading import one_line
 from agent_r.settings import EnvSpec, SingleEnv, singles

@@ -18,14 +18,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from agent_r.config import load
 from agent_r.algorithm.revision import Part, Revision, verify
-from agent_r.endpoint.budget import Budget
-from agent_r.collection.tree_store import Forest
 from agent_r.collection.plan import shards, tasks_of_iteration
 from agent_r.collection.progress import Progress
-from agent_r.endpoint.limiter import at_once
 from agent_r.collection.scheduler import Stage
+from agent_r.collection.tree_store import Forest
+from agent_r.config import load
+from agent_r.endpoint.budget import Budget
+from agent_r.endpoint.limiter import at_once
 from agent_r.settings import Config
 from flows.actor_factory import acting, first_model
 from flows.world_factory import worlds_of

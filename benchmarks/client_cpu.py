@@ -28,10 +28,10 @@ import openai
 
 from agent_r.actor import Message, SamplingParams
 from agent_r.algorithm.prompts import conversation
-from agent_r.reading.reply import parse_action
-from agent_r.endpoint.client import EndpointActor
-from agent_r.settings import OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
 from agent_r.algorithm.trajectory import Step
+from agent_r.endpoint.client import EndpointActor
+from agent_r.reading.reply import parse_action
+from agent_r.settings import OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
 from env_adapters.textcraft.environment import TextCraft
 from env_adapters.textcraft.scripted import ScriptedCrafter
 

@@ -25,14 +25,14 @@ from typing import Any
 import yaml
 
 from agent_r.dataset.formats import export_format
-from agent_r.local_model.server_process import PACKAGED
 from agent_r.dataset.shards import read_rows
+from agent_r.local_model.model_folder import PACKAGED
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
-from hub_server import LoopbackHub  # noqa: E402
-from test_consumers import PUBLISH, REPO, snippets  # noqa: E402
+from tests.dataset.test_consumers import PUBLISH, REPO, snippets  # noqa: E402
+from tests.support.hub_server import LoopbackHub  # noqa: E402
 
 TORCH = "torch==2.13.0"  # first, so that its CPU build stays: see the README
 AXOLOTL = "axolotl==0.19.0"

@@ -13,12 +13,12 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from agent_r import metrics
+from agent_r.algorithm import metrics
 from agent_r.evaluation.evaluate import Measurement, measure_actor
 from agent_r.evaluation.report import RunReport
-from agent_r.collection.files import write_jsonl
-from agent_r.training.backends import Source, TrainJob, make_trainer
+from agent_r.files import write_jsonl
 from agent_r.settings import Config, EmbeddedEndpoint
+from agent_r.training.backends import Source, TrainJob, make_trainer
 from flows.actor_factory import acting, first_model
 from flows.general_rows import general_rows
 from flows.world_factory import worlds_of

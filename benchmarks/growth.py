@@ -86,11 +86,11 @@ def one(trees: int, seed: int, url: str, *, prefect: bool) -> dict[str, float]:
     quiet_prefect(Path(".prefect"))
     from prefect import flow
 
-    from agent_r.endpoint.budget import Budget
     from agent_r.collection.plan import shards
     from agent_r.collection.progress import Progress
-    from agent_r.endpoint.limiter import at_once
     from agent_r.collection.scheduler import Stage
+    from agent_r.endpoint.budget import Budget
+    from agent_r.endpoint.limiter import at_once
     from flows.grow import growing, planned, ready
 
     scripted = {"kind": "scripted", "concurrency": SLOTS}

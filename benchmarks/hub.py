@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-TESTS = HERE.parent / "tests"
-sys.path.insert(0, str(TESTS))
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
 
-from hub_web import WRITE  # noqa: E402
+from tests.support.hub_web import WRITE  # noqa: E402
 
 Numbers = dict[str, Any]
 MB = 1e6
@@ -88,7 +88,13 @@ class HubProcess:
 def hub_at(folder: Path, *, xet: bool) -> Iterator[HubProcess]:
     folder.mkdir()
     port = folder / "port"
-    command = [sys.executable, str(TESTS / "hub_server.py"), "--folder", str(folder / "content")]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.hub_server",
+        "--folder",
+        str(folder / "content"),
+    ]
     command += ["--port-file", str(port), *(["--xet"] if xet else [])]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:

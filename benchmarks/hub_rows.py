@@ -19,9 +19,9 @@ from typing import Any
 
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import SCHEMAS
-from agent_r.dataset.build import build
-from agent_r.collection.tree_store import Forest
 from agent_r.collection.plan import tasks_of_iteration
+from agent_r.collection.tree_store import Forest
+from agent_r.dataset.build import build
 from agent_r.dataset.shards import read_rows
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, ScriptedEndpoint

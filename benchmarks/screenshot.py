@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from agent_r.config import parse
-from agent_r.local_model.server_process import PACKAGED, model_name, serving
+from agent_r.local_model.model_folder import PACKAGED, model_name
+from agent_r.local_model.server_process import serving
 from agent_r.settings import Config
 from flows.cli.try_actor import show, tried
 from flows.cli.try_screen import Screen

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent_r import metrics
+from agent_r.algorithm import metrics
 from agent_r.config import load
 from agent_r.evaluation.report import RunReport
 
@@ -31,7 +31,7 @@ def main() -> None:
         command = ["self-train", "--config", str(given.config), "--seed", str(seed)]
         if not report.exists():  # a finished run is read, not made again
             subprocess.run(
-                [sys.executable, "-m", "flows.cli.main", *command, "--name", name], check=True
+                [sys.executable, "-m", "flows.cli", *command, "--name", name], check=True
             )
         reports.append(RunReport.model_validate_json(report.read_bytes()))
     for line in summary(reports):

@@ -32,7 +32,7 @@ from agent_r.algorithm.prompts import JUDGE
 from agent_r.dataset.manifest import read_manifest
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
 LAKE = """
 import gymnasium
@@ -174,14 +174,14 @@ async def chance() -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def servers() -> AsyncIterator[dict[str, str]]:
     """AgentGym's wire format and a real OpenEnv server, on loopback."""
-    from agentgym_servers import LoopbackAgentGym
+    from tests.support.agentgym_servers import LoopbackAgentGym
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     packages = Path(sys.prefix) / "openenv"
     counting = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "openenv_world.py"), str(port), "8"],
+        [sys.executable, str(ROOT / "tests" / "support" / "openenv_world.py"), str(port), "8"],
         env={**os.environ, "PYTHONPATH": str(packages)},
     )
     try:

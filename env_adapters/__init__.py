@@ -1,4 +1,4 @@
-"""Worlds: one file each, translation only. `world_of` is the only registry."""
+"""Worlds: a folder or a file each, translation only. `world_of` is the only registry."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from agent_r.settings import SingleEnv
 
 # kind: module and function that makes its world; loaded when needed, for extras may be missing.
 WORLDS = {
-    "textcraft": "textcraft_world:textcraft",
-    "shop": "shop:shop",
-    "scienceworld": "scienceworld:scienceworld",
-    "textworld-express": "textworld:textworld_express",
-    "agentgym": "agentgym:agentgym",
-    "openenv": "openenv:openenv",
-    "gymnasium": "gym:gymnasium",
-    "python": "python:python",
+    "textcraft": "textcraft.world:textcraft",
+    "shop": "shop.environment:shop",
+    "scienceworld": "scienceworld.environment:scienceworld",
+    "textworld-express": "textworld_express:textworld_express",
+    "agentgym": "agentgym.environment:agentgym",
+    "openenv": "openenv.environment:openenv",
+    "gymnasium": "gymnasium.environment:gymnasium",
+    "python": "python_factory:python",
 }
 _SPEC: TypeAdapter[SingleEnv] = TypeAdapter(SingleEnv)
 

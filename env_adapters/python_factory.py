@@ -18,7 +18,7 @@ from agent_r.environment import (
     TaskSpec,
     World,
 )
-from agent_r.reading.grammar import Grammar
+from agent_r.grammar import Grammar
 from agent_r.loading import call, require
 from agent_r.settings import PythonEnv
 

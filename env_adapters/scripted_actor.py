@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage
-from agent_r.environment import Expert
 from agent_r.algorithm.prompts import JUDGE, REVISE
+from agent_r.environment import Expert
 from agent_r.reading.reply import parse_action
 from agent_r.settings import ScriptedEndpoint
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, UnknownTask
+from agent_r.settings import TextWorldExpressEnv
 from env_adapters.jvm.machine import Program, packaged, require_java
 from env_adapters.jvm.simulators import Seat, Simulator, Simulators, said
-from agent_r.settings import TextWorldExpressEnv
 
 VERSION = 1  # raised when the same actions could give other observations
 PACKAGE = ("TextWorldExpress", "textworld-express")  # as a person calls it, and in the index

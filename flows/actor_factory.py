@@ -9,9 +9,10 @@ from typing import Any
 
 from agent_r.actor import Actor
 from agent_r.config import read_key
-from agent_r.errors import ConfigError
 from agent_r.endpoint.client import EndpointActor
-from agent_r.local_model.server_process import PACKAGED, model_name, serving
+from agent_r.errors import ConfigError
+from agent_r.local_model.model_folder import PACKAGED, model_name
+from agent_r.local_model.server_process import serving
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
 from flows.world_factory import scripted

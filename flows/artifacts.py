@@ -12,11 +12,11 @@ from typing import Any
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from prefect.events import emit_event
 
-from agent_r.diagnostics.account import Account
 from agent_r.dataset.build import Built
-from agent_r.hub.publish import Published
+from agent_r.dataset.view.command import command
+from agent_r.diagnostics.account import Account
 from agent_r.evaluation.report import HEADINGS, RunReport, notes, table
-from flows.cli.view import command
+from agent_r.hub.publish import Published
 
 WRITTEN = "agent_r.dataset.written"
 PUBLISHED = "agent_r.dataset.published"

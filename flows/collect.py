@@ -6,13 +6,13 @@ import asyncio
 
 from prefect import flow
 
-from agent_r.errors import ConfigError
-from agent_r.dataset.build import Built
-from agent_r.dataset.writer import versions
-from agent_r.hub.pull import newest_published
-from agent_r.dataset.manifest import Manifest
 from agent_r.collection.nights import Ground
 from agent_r.collection.plan import dataset_folder
+from agent_r.dataset.build import Built
+from agent_r.dataset.manifest import Manifest
+from agent_r.dataset.writer import versions
+from agent_r.errors import ConfigError
+from agent_r.hub.pull import newest_published
 from agent_r.settings import Config
 from flows.actor_factory import fine_tunings
 from flows.artifacts import announce_folder, announce_written, show_version

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from agent_r.algorithm.rows import Row
 from agent_r.errors import ConfigError
-from agent_r.training.mixture import read_general
 from agent_r.settings import Config, TextCraftEnv, singles
+from agent_r.training.mixture import read_general
 from env_adapters.textcraft.demonstrations import demonstrations
 
 ROWS_PER_EPISODE = 3  # one of acting, two of judging

@@ -17,25 +17,25 @@ from pydantic import BaseModel
 
 from agent_r import closing
 from agent_r.actor import Actor
-from agent_r.config import digest
-from agent_r.environment import TaskSpec
-from agent_r.errors import BudgetSpent, EndpointUnavailable
-from agent_r.services import ledger
-from agent_r.diagnostics.account import Accounting
-from agent_r.endpoint.budget import Budget, Budgeted
-from agent_r.collection.early_stop import EarlyStop
-from agent_r.collection.tree_store import Forest
-from agent_r.collection.provenance import enter
+from agent_r.collection import usage_log
+from agent_r.collection.object_store import Shelf
 from agent_r.collection.plan import part_of, shards, tasks_of_iteration, work_folder
 from agent_r.collection.progress import Progress
-from agent_r.collection.object_store import Shelf
-from agent_r.endpoint.limiter import Slots, at_once
+from agent_r.collection.provenance import enter
 from agent_r.collection.scheduler import Stage
-from agent_r.diagnostics.symptoms import form_of
+from agent_r.collection.tree_store import Forest
 from agent_r.collection.tree_stores import Woods
+from agent_r.concurrency import each
+from agent_r.config import digest
+from agent_r.diagnostics.account import Accounting
+from agent_r.diagnostics.early_stop import EarlyStop
+from agent_r.diagnostics.symptoms import form_of
+from agent_r.endpoint.budget import Budget, Budgeted
+from agent_r.endpoint.limiter import Slots, at_once
+from agent_r.environment import TaskSpec
+from agent_r.errors import BudgetSpent, EndpointUnavailable
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
-from agent_r.concurrency import each
 from flows.actor_factory import acting, as_trained, fine_tunings, first_model
 from flows.preflight import Needs, preflight
 from flows.states import fails_in_one_line
@@ -180,7 +180,7 @@ async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: 
     which = digest(*(f"{task.world}/{task.id}/{task.again}" for task in tasks))
     account = work_folder(config) / f"spent-{woods.key}-{which}.json"
     seconds = time.monotonic() - began
-    spent = ledger.add(account, actor.usage, seconds)
+    spent = usage_log.add(account, actor.usage, seconds)
     prompt, completion = budget.tokens
     return Grown(
         actor=actor.name,

@@ -8,12 +8,12 @@ from pathlib import Path
 from prefect import flow
 from pydantic import TypeAdapter
 
-from agent_r.config import digest
+from agent_r import files
 from agent_r.algorithm.prompts import prompt_digest
-from agent_r.services import store
-from agent_r.evaluation.evaluate import Measurement, Opened
 from agent_r.collection.identity import of_world, unnamed
 from agent_r.collection.plan import work_folder
+from agent_r.config import digest
+from agent_r.evaluation.evaluate import Measurement, Opened
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 from flows.actor_factory import acting, actor_name, as_trained, first_model
@@ -52,12 +52,12 @@ async def measure(
     name = actor_name(config, model=folder, trained=trained)
     key = measurement_key(now, worlds, openings, actor=name)
     path = work_folder(config) / f"measure-{trained}-{key}.json"
-    if (found := store.load(path, MEASUREMENT)) is not None and not found.can_go_on:
+    if (found := files.load(path, MEASUREMENT)) is not None and not found.can_go_on:
         return found
     episodes = work_folder(config) / f"episodes-{trained}-{key}"
     async with worlds, acting(now, model=folder, trained=trained, worlds=worlds) as actor:
         measured = await score(actor, worlds, config, openings, episodes)
-    store.save(path, MEASUREMENT, measured)
+    files.save(path, MEASUREMENT, measured)
     return measured
 
 

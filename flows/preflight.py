@@ -10,12 +10,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_r.errors import ConfigError, ExtraMissing
-from agent_r.local_model.server_process import model_name
-from agent_r.dataset.manifest import read_manifest
 from agent_r.collection.nights import Ground
 from agent_r.collection.plan import tasks_of_iteration, work_folder
-from agent_r.collection.files import require_writable
+from agent_r.dataset.manifest import read_manifest
+from agent_r.errors import ConfigError, ExtraMissing
+from agent_r.files import require_writable
+from agent_r.local_model.model_folder import model_name
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
 from flows.actor_factory import acting, first_model

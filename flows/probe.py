@@ -6,20 +6,20 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
+from agent_r import files
 from agent_r.actor import Actor, Completion, Message, SamplingParams
-from agent_r.closing import lent
-from agent_r.config import digest
-from agent_r.environment import EnvInfo
 from agent_r.algorithm.episode import begin
-from agent_r.errors import AgentRError, EndpointRejected
 from agent_r.algorithm.prompts import conversation
-from agent_r.reading.reply import Reading, read
-from agent_r.services import store
-from agent_r.endpoint.client import EndpointActor
+from agent_r.closing import lent
 from agent_r.collection.plan import tasks_of_iteration, work_folder
+from agent_r.config import digest
 from agent_r.diagnostics.remedies import remedy, surely_refused
 from agent_r.diagnostics.symptoms import Symptoms, advice
 from agent_r.diagnostics.trial import only_reasons
+from agent_r.endpoint.client import EndpointActor
+from agent_r.environment import EnvInfo
+from agent_r.errors import AgentRError, EndpointRejected
+from agent_r.reading.reply import Reading, read
 from agent_r.settings import Config, OpenAIEndpoint
 from flows.world_factory import worlds_of
 
@@ -46,7 +46,7 @@ async def probe(actor: Actor, config: Config) -> None:
     if bad:
         _log.warning("`agent-r try` with the same config shows what is asked and answered")
     else:
-        store.write_json(healthy, {"actor": actor.name})
+        files.write_json(healthy, {"actor": actor.name})
 
 
 async def _doubts(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from prefect import flow
 
-from agent_r.errors import BudgetSpent, NothingMade
-from agent_r.endpoint.budget import prices
-from agent_r.evaluation.evaluate import Opened
 from agent_r.collection.nights import Ground
 from agent_r.collection.plan import dataset_folder
+from agent_r.endpoint.budget import prices
+from agent_r.errors import BudgetSpent, NothingMade
+from agent_r.evaluation.evaluate import Opened
 from agent_r.evaluation.report import IterationReport, RunReport, draw_curve, newest_model
-from agent_r.collection.files import write_json
+from agent_r.files import write_json
 from agent_r.settings import Config
 from flows.artifacts import show_report
 from flows.collect import Collected, collect

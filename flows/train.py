@@ -7,14 +7,14 @@ from pathlib import Path
 from prefect import flow
 from pydantic import BaseModel
 
-from agent_r.config import digest
 from agent_r.collection.identity import unnamed
-from agent_r.training.mixture import mixture_key, training_rows
 from agent_r.collection.plan import work_folder
-from agent_r.collection.progress import spoken_line, training_line
-from agent_r.collection.files import write_jsonl
-from agent_r.training.backends import Source, TrainJob, finished, make_trainer
+from agent_r.config import digest
+from agent_r.files import write_jsonl
 from agent_r.settings import Config
+from agent_r.training.backends import Source, TrainJob, finished, make_trainer
+from agent_r.training.mixture import mixture_key, training_rows
+from agent_r.training.progress_lines import spoken_line, training_line
 from flows.actor_factory import actor_name, as_trained, first_model, served_name
 from flows.general_rows import general_rows
 from flows.preflight import Needs, preflight

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from agent_r.collection.plan import work_folder
 from agent_r.config import digest
 from agent_r.errors import ConfigError
 from agent_r.hub.pull import Address, pull
-from agent_r.collection.plan import work_folder
 from agent_r.settings import Config
 from flows.hub_client import hub_of
 

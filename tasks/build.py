@@ -9,11 +9,11 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from agent_r.environment import TaskSpec
+from agent_r.collection.tree_stores import Trees
 from agent_r.dataset.build import Built
 from agent_r.dataset.build import build as build_version
 from agent_r.dataset.manifest import Manifest
-from agent_r.collection.tree_stores import Trees
+from agent_r.environment import TaskSpec
 
 
 @task(name="build", cache_policy=NO_CACHE, persist_result=False)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from agent_r.environment import TaskSpec
 from agent_r.collection.scheduler import Stage
+from agent_r.environment import TaskSpec
 
 
 # Our own files say what is finished; a second truth in Prefect's cache could only disagree.

@@ -9,8 +9,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.actor import Actor
-from agent_r.evaluation.evaluate import Measurement, Opened, measure_actor
 from agent_r.endpoint.limiter import at_once
+from agent_r.evaluation.evaluate import Measurement, Opened, measure_actor
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 

@@ -5,27 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from browser import browser as browser  # fixtures, for every test
-from browser import page as page
-from hub_server import LoopbackHub
-from nightly import night, stage
 
-from agent_r.dataset.build import Built, build
-from agent_r.dataset.writer import export
-from agent_r.collection.tree_store import Forest
-from agent_r.collection.provenance import enter
-from agent_r.dataset.manifest import read_manifest
-from agent_r.collection.plan import tasks_of_iteration
-from agent_r.dataset.shards import read_rows
 from agent_r.collection.object_store import Shelf
+from agent_r.collection.plan import tasks_of_iteration
+from agent_r.collection.provenance import enter
+from agent_r.collection.tree_store import Forest
+from agent_r.dataset.build import build
+from agent_r.dataset.manifest import read_manifest
+from agent_r.dataset.writer import export
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, ScriptedEndpoint
 from env_adapters import world_of
 from env_adapters.textcraft.scripted import ScriptedCrafter
+from tests.support.browser import browser as browser  # fixtures, for every test
+from tests.support.browser import page as page
+from tests.support.hub_server import LoopbackHub
+from tests.support.made import Made
+from tests.support.nightly import night, stage
 
 __all__ = ["night", "stage"]  # one server for all modules
 
@@ -34,29 +33,13 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 # A program of its own, which runs where its package is: in another environment.
-collect_ignore = ["openenv_world.py"]
+collect_ignore = ["support/openenv_world.py"]
 
 SCRIPTED = {
     "trees": 6,
     "endpoint": {"kind": "scripted"},
     "search": {"simulations": 6, "candidates": 3, "max_depth": 12},
 }
-
-
-@dataclass(frozen=True)
-class Made:
-    """A dataset version and what made it."""
-
-    config: Config
-    forest: Forest
-    built: Built
-
-    @property
-    def version(self) -> Path:
-        return Path(self.built.dataset.path)
-
-    def rows(self, name: str) -> list[dict[str, object]]:
-        return list(read_rows(self.version, name))
 
 
 @pytest.fixture(scope="session")

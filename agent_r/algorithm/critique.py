@@ -16,14 +16,14 @@ from enum import StrEnum
 from typing import Literal
 
 from agent_r.actor import Actor, Completion, SamplingParams
-from agent_r.errors import ConversationRefused
 from agent_r.algorithm.prompts import judge_request
-from agent_r.reading.reply import DEFAULT, Grammar, answer
 from agent_r.algorithm.sampling import USABLE
-from agent_r.settings import CritiqueConfig
-from agent_r.reading.spellings import invented
-from agent_r.concurrency import each
 from agent_r.algorithm.tree import SearchTree
+from agent_r.concurrency import each
+from agent_r.errors import ConversationRefused
+from agent_r.reading.reply import DEFAULT, Grammar, answer
+from agent_r.reading.spellings import invented
+from agent_r.settings import CritiqueConfig
 
 # The underscores of Markdown count as no letters, unlike in \b; "misjudgement. Bad…" is no verdict.
 _JUDGEMENT = re.compile(

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent_r.actor import Actor, SamplingParams, encodable
+from agent_r.algorithm.prompts import NO_ACTION, REVISE, REVISE_REPLY, conversation
+from agent_r.algorithm.sampling import sample
+from agent_r.algorithm.trajectory import Step, StopReason, Trajectory
 from agent_r.environment import EnvInfo, Environment, StepResult
 from agent_r.errors import AgentRError, EnvironmentFault
 from agent_r.loading import one_line
-from agent_r.algorithm.prompts import NO_ACTION, REVISE, REVISE_REPLY, conversation
 from agent_r.reading.reply import Reading, parse_action
-from agent_r.algorithm.sampling import sample
-from agent_r.algorithm.trajectory import Step, StopReason, Trajectory
 
 _ROUNDED = 1e-6  # by which a reward may miss the interval it belongs to
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent_r.environment import Environment
 from agent_r.algorithm.replay import replay
 from agent_r.algorithm.trajectory import Step
+from agent_r.environment import Environment
 
 
 async def prune(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_r.environment import Environment
 from agent_r.algorithm.episode import act, begin
 from agent_r.algorithm.trajectory import Step
+from agent_r.environment import Environment
 
 
 async def replay(env: Environment, task: str, responses: Sequence[str]) -> tuple[list[Step], float]:

@@ -14,16 +14,16 @@ from enum import StrEnum
 
 from agent_r.actor import Actor, SamplingParams
 from agent_r.algorithm.critique import Critique, FirstError
-from agent_r.environment import Environment
 from agent_r.algorithm.episode import Opening, act, begin, play
 from agent_r.algorithm.prompts import REVISE, REVISE_REPLY, SIGNALS
 from agent_r.algorithm.pruning import prune
-from agent_r.reading.reply import Reading
 from agent_r.algorithm.revision_signal import spoken
-from agent_r.settings import RevisionConfig
 from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Step
 from agent_r.algorithm.tree import SearchTree
 from agent_r.algorithm.turns import with_action, with_thought
+from agent_r.environment import Environment
+from agent_r.reading.reply import Reading
+from agent_r.settings import RevisionConfig
 
 
 class Part(StrEnum):

@@ -1,7 +1,8 @@
 """Rows: what a dataset holds, and the views of the same trees that different trainers eat.
 
-A row is a plain dict whose keys and types are the schema of its config (`agent_r.algorithm.schema`); the
-functions here are pure, and the same trees give the same rows in the same order.
+A row is a plain dict whose keys and types are the schema of its config
+(`agent_r.algorithm.schema`); the functions here are pure, and the same trees give the same rows
+in the same order.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Any
 
 from agent_r.actor import Message
 from agent_r.algorithm.critique import Critique, Critiques, largest_fall
-from agent_r.environment import EnvInfo, TaskSpec
 from agent_r.algorithm.prompts import conversation, judge_request, prompt_digest
-from agent_r.reading.reasoning import split_reasoning, with_reasoning
 from agent_r.algorithm.revision import Part, Revision
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.algorithm.trajectory import Step, Trajectory
 from agent_r.algorithm.tree import Node, SearchTree
+from agent_r.environment import EnvInfo, TaskSpec
+from agent_r.reading.reasoning import split_reasoning, with_reasoning
 
 Row = dict[str, Any]
 TRAINED = (Part.SIGNAL, Part.GOOD)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agent_r.actor import Actor, Message, SamplingParams
-from agent_r.errors import ContextOverflow, ConversationRefused
-from agent_r.reading.reply import Grammar, Outcome, Reading, read
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
+from agent_r.errors import ContextOverflow, ConversationRefused
+from agent_r.reading.reply import Grammar, Outcome, Reading, read
 
 USABLE = frozenset({Outcome.ACTION, Outcome.NO_ACTION})  # what the actor itself has said
 MAX_SAMPLE_CHARS = 400  # of an odd reply that is kept for a person to look at

@@ -15,15 +15,15 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, SamplingParams
-from agent_r.environment import Environment, Forkable, Snapshot, StepResult
 from agent_r.algorithm.episode import act, begin, broken, silent
 from agent_r.algorithm.prompts import conversation
-from agent_r.reading.reply import Reading
 from agent_r.algorithm.sampling import count, sample
-from agent_r.settings import SearchConfig
-from agent_r.concurrency import each
 from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Step, StopReason
 from agent_r.algorithm.tree import ROOT, Node, SearchTree
+from agent_r.concurrency import each
+from agent_r.environment import Environment, Forkable, Snapshot, StepResult
+from agent_r.reading.reply import Reading
+from agent_r.settings import SearchConfig
 
 
 def uct(node: Node, parent_visits: int, *, c: float, walking: int = 0) -> float:

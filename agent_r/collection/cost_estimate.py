@@ -7,9 +7,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent_r.environment import TaskSpec
 from agent_r.collection.tree_stores import Trees
 from agent_r.concurrency import each
+from agent_r.environment import TaskSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent_r.config import digest
 from agent_r.environment import EnvInfo
-from agent_r.local_model.server_process import PACKAGED, model_digest
+from agent_r.local_model.model_folder import PACKAGED, model_digest
 from agent_r.settings import (
     Config,
     EmbeddedEndpoint,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
-from agent_r.services import store
+from agent_r import files
 from agent_r.collection.plan import dataset_folder, work_folder
 from agent_r.settings import Config
 
@@ -84,12 +84,12 @@ class Nights:
 
     def _known(self) -> Iterator[Night]:
         number = 0
-        while (night := store.load(self._path(number), NIGHT)) is not None:
+        while (night := files.load(self._path(number), NIGHT)) is not None:
             yield night
             number += 1
 
     def _save(self, number: int, night: Night) -> None:
-        store.save(self._path(number), NIGHT, night)
+        files.save(self._path(number), NIGHT, night)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"night-{self._flow}-{number + 1}.json"

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from fsspec.asyn import get_loop
 from fsspec.implementations.memory import MemoryFileSystem
 
+from agent_r import files
 from agent_r.errors import ConfigError, ExtraMissing, StoreError
-from agent_r.services import store
 
 PROBE = ".writable"
 PROBE_S = 30.0  # a dead server is said by then
@@ -51,7 +51,7 @@ _CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 class Shelf:
     """Named files in one place, a folder or a bucket; each is there whole or not at all.
 
-    A name is one part of a path, as `store.slug` makes them: a ValueError where it is not.
+    A name is one part of a path, as `files.slug` makes them: a ValueError where it is not.
     """
 
     path: str
@@ -91,7 +91,7 @@ class Shelf:
         """
         path = self._of(name)
         if self.remote is None:  # done at once: a hop to a thread costs more than the write
-            store.write_bytes(Path(path), content)
+            files.write_bytes(Path(path), content)
         else:
             await self.remote.write(path, content, within_s=PATIENCE_S + len(content) / SLOWEST)
 
@@ -111,7 +111,7 @@ class Shelf:
             StoreError: nothing can be written there.
         """
         if self.remote is None:
-            return store.require_writable(Path(self.path))
+            return files.require_writable(Path(self.path))
         probe = _joined(self.path, PROBE)
         await self.remote.write(probe, b"", within_s=PROBE_S)
         with contextlib.suppress(StoreError):  # the work itself needs no right to delete

@@ -6,12 +6,12 @@ import json
 import logging
 from typing import Any
 
-from agent_r.config import dotted
-from agent_r.errors import StoreError
 from agent_r.algorithm.schema import SCHEMA_VERSION
-from agent_r.collection.tree_store import Forest
 from agent_r.collection.identity import unnamed
 from agent_r.collection.object_store import Shelf
+from agent_r.collection.tree_store import Forest
+from agent_r.config import dotted
+from agent_r.errors import StoreError
 
 FORMAT = 2  # of trees and harvests on a shelf; SCHEMA_VERSION is that of a dataset's rows
 MOST_SAID = 4  # settings that differ

@@ -12,9 +12,7 @@ from pydantic import TypeAdapter
 
 from agent_r.actor import Actor, SamplingParams
 from agent_r.algorithm.critique import Critique, find_first_error, judge_paths
-from agent_r.environment import Environment
 from agent_r.algorithm.pruning import prune
-from agent_r.reading.reply import Reading
 from agent_r.algorithm.revision import (
     Drop,
     Revision,
@@ -27,9 +25,11 @@ from agent_r.algorithm.revision import (
     tighten,
     verify,
 )
-from agent_r.settings import Config, RevisionConfig
 from agent_r.algorithm.trajectory import Trajectory
 from agent_r.algorithm.tree import SearchTree
+from agent_r.environment import Environment
+from agent_r.reading.reply import Reading
+from agent_r.settings import Config, RevisionConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,15 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from agent_r.actor import Actor
+from agent_r.algorithm.tree import SearchTree
+from agent_r.collection.progress import Progress
+from agent_r.collection.revise_tree import Harvest
+from agent_r.collection.tree_stores import Trees
+from agent_r.concurrency import each, first_of
+from agent_r.endpoint.budget import Budget
 from agent_r.environment import TaskSpec
 from agent_r.errors import (
     AgentRError,
@@ -21,11 +28,6 @@ from agent_r.errors import (
     EnvironmentFault,
     UnknownTask,
 )
-from agent_r.endpoint.budget import Budget
-from agent_r.collection.early_stop import EarlyStop
-from agent_r.collection.progress import Progress
-from agent_r.collection.tree_stores import Trees
-from agent_r.concurrency import each, first_of
 
 TRIES = 3  # of one tree in one run; its replies are kept from try to try
 HOPELESS = 8  # trees that fail before any comes to its end: then the next would fail as well
@@ -33,6 +35,23 @@ LOOKED_UP = 64  # trees at once, and before one of them is begun: a stored answe
 FOR_ALL = (401, 402, 403, 404, 429)  # a refusal of these is not one tree's matter
 
 _log = logging.getLogger(__name__)
+
+
+class EarlyStopping(Protocol):
+    """Ends a run in which nothing can come (`agent_r.diagnostics.early_stop`)."""
+
+    @property
+    def looking(self) -> bool:
+        """Whether it still wants to see trees."""
+        ...
+
+    def see(self, tree: SearchTree, revisions: Harvest) -> None:
+        """Take one more tree into account.
+
+        Raises:
+            NothingMade: the other trees would give nothing either.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -44,7 +63,7 @@ class Stage:
     budget: Budget
     places: asyncio.Semaphore
     progress: Progress
-    early_stop: EarlyStop | None = None
+    early_stop: EarlyStopping | None = None
     finished: int = 0  # trees with a harvest, those of earlier runs among them
     in_flight: int = 0
     failed: Counter[str] = field(default_factory=Counter)  # trees given up, by kind

@@ -18,26 +18,26 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from agent_r import files
 from agent_r.actor import Actor, Metered
-from agent_r.closing import lent
-from agent_r.config import digest
-from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.algorithm.prompts import prompt_digest
 from agent_r.algorithm.revision import pair_trajectories
 from agent_r.algorithm.schema import SCHEMA_VERSION
 from agent_r.algorithm.search import search
-from agent_r.services import store
-from agent_r.collection.revise_tree import HARVEST, Harvest, most_tried, reap
+from agent_r.algorithm.tree import ROOT, SearchTree
+from agent_r.closing import lent
 from agent_r.collection.identity import of_world, unnamed
 from agent_r.collection.journal import Journal
 from agent_r.collection.object_store import Shelf
+from agent_r.collection.revise_tree import HARVEST, Harvest, most_tried, reap
+from agent_r.config import digest
+from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.settings import (
     Config,
     RevisionConfig,
     singles,
     told,
 )
-from agent_r.algorithm.tree import ROOT, SearchTree
 
 MakeEnv = Callable[[], Environment]
 T = TypeVar("T")
@@ -211,7 +211,7 @@ def _digest(content: bytes) -> str:
 
 
 def _name(task: TaskSpec) -> str:
-    return store.slug(task.id) + (f"-{task.again}" if task.again else "")
+    return files.slug(task.id) + (f"-{task.again}" if task.again else "")
 
 
 def _file(task: TaskSpec) -> str:

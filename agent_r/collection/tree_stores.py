@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent_r.actor import Actor
+from agent_r.algorithm.tree import SearchTree
+from agent_r.collection.revise_tree import Harvest
+from agent_r.collection.tree_store import Forest
 from agent_r.config import digest
 from agent_r.environment import EnvInfo, TaskSpec
-from agent_r.collection.tree_store import Forest
-from agent_r.collection.revise_tree import Harvest
 from agent_r.settings import Config
-from agent_r.algorithm.tree import SearchTree
 
 
 class Trees(Protocol):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
+from agent_r import files
 from agent_r.actor import Usage
-from agent_r.services import store
 
 
 class Spent(BaseModel):
@@ -27,10 +27,10 @@ def add(path: Path, usage: Usage, seconds: float) -> Spent:
     Raises:
         StoreError: the file cannot be written.
     """
-    before = store.load(path, SPENT) or Spent()
+    before = files.load(path, SPENT) or Spent()
     if usage.requests == 0:
         return before
     total = {name: before.usage.get(name, 0) + count for name, count in asdict(usage).items()}
     spent = Spent(usage=total, seconds=before.seconds + seconds)
-    store.save(path, SPENT, spent)
+    files.save(path, SPENT, spent)
     return spent

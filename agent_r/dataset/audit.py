@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent_r.closing import close
-from agent_r.algorithm.rows import Row, name_row
-from agent_r.environment import Environment, World
 from agent_r.algorithm.episode import act, begin
-from agent_r.errors import EnvironmentFault, UnknownTask
 from agent_r.algorithm.replay import normalised
+from agent_r.algorithm.rows import Row, name_row
+from agent_r.closing import close
 from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
+from agent_r.environment import Environment, World
+from agent_r.errors import EnvironmentFault, UnknownTask
 
 
 @dataclass(slots=True)

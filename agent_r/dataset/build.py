@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from agent_r.algorithm.critique import Critique
+from agent_r.algorithm.prompts import prompt_digest
+from agent_r.algorithm.revision import Part
 from agent_r.algorithm.rows import (
     Origin,
     Row,
@@ -22,21 +24,19 @@ from agent_r.algorithm.rows import (
     revision_row,
     tree_row,
 )
-from agent_r.environment import TaskSpec
-from agent_r.errors import NothingMade
-from agent_r.algorithm.prompts import prompt_digest
-from agent_r.algorithm.revision import Part
-from agent_r.diagnostics.account import Account, Accounting
-from agent_r.endpoint.budget import prices
-from agent_r.dataset.writer import DatasetRef, export
-from agent_r.collection.revise_tree import Harvest
-from agent_r.dataset.manifest import Manifest
-from agent_r.diagnostics.symptoms import advice, form_of
-from agent_r.collection.tree_stores import Trees
-from agent_r.settings import Endpoint, singles, told
-from agent_r.concurrency import each
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
+from agent_r.collection.revise_tree import Harvest
+from agent_r.collection.tree_stores import Trees
+from agent_r.concurrency import each
+from agent_r.dataset.manifest import Manifest
+from agent_r.dataset.writer import DatasetRef, export
+from agent_r.diagnostics.account import Account, Accounting
+from agent_r.diagnostics.symptoms import advice, form_of
+from agent_r.endpoint.budget import prices
+from agent_r.environment import TaskSpec
+from agent_r.errors import NothingMade
+from agent_r.settings import Endpoint, singles, told
 
 READ_AHEAD = 32  # trees, each with its harvest: as many requests as a store's client makes at once
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from agent_r.config import dotted
-from agent_r.dataset.fingerprint import canonical
 from agent_r.algorithm.schema import SCHEMAS
+from agent_r.config import dotted
 from agent_r.dataset.card.markup import line
+from agent_r.dataset.fingerprint import canonical
 from agent_r.dataset.manifest import Manifest, read_manifest
 from agent_r.dataset.shards import read_footer
 from agent_r.dataset.statistics import Drift, drift

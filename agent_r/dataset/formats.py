@@ -10,10 +10,10 @@ from typing import Any, Literal
 import jsonlines
 
 from agent_r.algorithm.rows import Row
-from agent_r.errors import DatasetError
 from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
-from agent_r.collection.files import beside, keep, write_json
+from agent_r.errors import DatasetError
+from agent_r.files import beside, keep, write_json
 
 Format = Literal["openai", "llamafactory"]
 Messages = list[dict[str, Any]]

@@ -9,10 +9,10 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent_r.errors import DatasetError, StoreError
 from agent_r.algorithm.schema import SCHEMA_VERSION, SCHEMAS
 from agent_r.dataset.shards import is_schema, read_footer, shard_files
-from agent_r.collection.files import read_json
+from agent_r.errors import DatasetError, StoreError
+from agent_r.files import read_json
 from agent_r.settings import first_problem
 
 Manifest: TypeAlias = dict[str, Any]

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from agent_r.algorithm.rows import Row
-from agent_r.errors import ConfigError, DatasetError
 from agent_r.algorithm.schema import SCHEMAS
-from agent_r.dataset.writer import DatasetRef, export
-from agent_r.dataset.manifest import Manifest, read_manifest
 from agent_r.dataset.dedup import Seen
+from agent_r.dataset.manifest import Manifest, read_manifest
 from agent_r.dataset.shards import SHARD_BYTES, read_columns, read_rows
+from agent_r.dataset.writer import DatasetRef, export
+from agent_r.errors import ConfigError, DatasetError
 
 
 def merge(

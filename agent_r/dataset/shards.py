@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agent_r.algorithm.rows import Row
-from agent_r.errors import DatasetError
 from agent_r.algorithm.schema import LATER, SCHEMAS, Type
+from agent_r.errors import DatasetError
 
 BATCH_BYTES = 2 << 20  # of JSON text, until rows become Arrow's
 GROUP_BYTES = 8 << 20  # of JSON text in a row group, on average; twice that at most

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from agent_r.algorithm.rows import Row
-from agent_r.errors import DatasetError, NothingMade
-from agent_r.dataset.fingerprint import Fingerprint, canonical, near_duplicate_key
 from agent_r.algorithm.schema import SCHEMA_VERSION, SCHEMAS
-from agent_r.dataset.card.page import render_card
 from agent_r.dataset.card.figures import draw
+from agent_r.dataset.card.page import render_card
 from agent_r.dataset.card.tree_figure import draw_tree
-from agent_r.dataset.manifest import Manifest, number_of, peek, place, sha256
 from agent_r.dataset.dedup import Seen
+from agent_r.dataset.fingerprint import Fingerprint, canonical, near_duplicate_key
+from agent_r.dataset.manifest import Manifest, number_of, peek, place, sha256
 from agent_r.dataset.shards import SHARD_BYTES, ShardWriter
-from agent_r.collection.files import beside, keep, write_bytes, write_json
 from agent_r.dataset.statistics import Statistics
+from agent_r.errors import DatasetError, NothingMade
+from agent_r.files import beside, keep, write_bytes, write_json
 
 
 @dataclass(frozen=True, slots=True)

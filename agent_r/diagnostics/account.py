@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from agent_r.algorithm.critique import VERDICT
-from agent_r.reading.reply import Outcome
 from agent_r.algorithm.revision import why_no_pair
-from agent_r.collection.revise_tree import Harvest
-from agent_r.diagnostics.symptoms import Symptoms, advice
-from agent_r.settings import Config, RevisionConfig
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
+from agent_r.collection.revise_tree import Harvest
+from agent_r.diagnostics.symptoms import Symptoms, advice
+from agent_r.reading.reply import Outcome
+from agent_r.settings import Config, RevisionConfig
 
 WITH_A_PAIR = "with a pair"
 REVISIONS = "revisions"

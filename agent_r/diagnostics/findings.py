@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from agent_r.loading import one_line
-from agent_r.diagnostics.listening import Played, Turn
-from agent_r.diagnostics.server_behaviour import Manners
+from agent_r.diagnostics.live_episode import Played, Turn
 from agent_r.diagnostics.remedies import remedy
+from agent_r.diagnostics.server_behaviour import Manners
 from agent_r.diagnostics.symptoms import Symptoms, advice
 from agent_r.diagnostics.trial import Trial, symptoms
+from agent_r.loading import one_line
 from agent_r.settings import Config, OpenAIEndpoint
 
 Mark = Literal["ok", "failed", "warned", "skipped"]

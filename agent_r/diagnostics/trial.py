@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams
-from agent_r.closing import lent
 from agent_r.algorithm.critique import Critique, judge_step
-from agent_r.environment import Forkable, TaskSpec
-from agent_r.errors import EndpointError
 from agent_r.algorithm.prompts import conversation
-from agent_r.reading.reply import DEFAULT, Outcome, Reading, read
-from agent_r.endpoint.client import EndpointActor
-from agent_r.diagnostics.listening import Audience, Played, Turn, hear
-from agent_r.diagnostics.server_behaviour import Manners, observe
-from agent_r.diagnostics.symptoms import Symptoms, form_of
-from agent_r.endpoint.transport import Sent
-from agent_r.run_worlds import Worlds
-from agent_r.settings import Config
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import Node, SearchTree
+from agent_r.closing import lent
+from agent_r.diagnostics.live_episode import Audience, Played, Turn, hear
+from agent_r.diagnostics.server_behaviour import Manners, observe
+from agent_r.diagnostics.symptoms import Symptoms, form_of
+from agent_r.endpoint.client import EndpointActor
+from agent_r.endpoint.transport import Sent
+from agent_r.environment import Forkable, TaskSpec
+from agent_r.errors import EndpointError
+from agent_r.reading.reply import DEFAULT, Outcome, Reading, read
+from agent_r.run_worlds import Worlds
+from agent_r.settings import Config
 
 
 @dataclass(slots=True)

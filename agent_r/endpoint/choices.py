@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, model_validator
 
 from agent_r.actor import Completion, encodable
-from agent_r.reading.grammar import REASONING
-from agent_r.reading.reply import CUT, FAILED, MAX_TEXT_CHARS
+from agent_r.grammar import REASONING
 from agent_r.reading.reasoning import split_of
+from agent_r.reading.reply import CUT, FAILED, MAX_TEXT_CHARS
 
 # vLLM, DeepSeek, SGLang, llama.cpp; OpenRouter, Ollama, newer vLLM; some proxies.
 _REASONING = ("reasoning_content", "reasoning", "thinking")

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any, Self
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
-from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
-from agent_r.endpoint.retry import Asking, Question
+from agent_r.concurrency import each
+from agent_r.endpoint.limiter import Slots
+from agent_r.endpoint.payload import body_of, client_of, seed_of, wire_of, without
 from agent_r.endpoint.responses import (
     FEWER,
     NO_KEY,
@@ -24,11 +25,10 @@ from agent_r.endpoint.responses import (
     read_names,
     read_reply,
 )
-from agent_r.endpoint.payload import body_of, client_of, seed_of, wire_of, without
-from agent_r.endpoint.limiter import Slots
+from agent_r.endpoint.retry import Asking, Question
 from agent_r.endpoint.transport import Sent
+from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
 from agent_r.settings import OpenAIEndpoint
-from agent_r.concurrency import each
 
 OF_ONE = (400, 403, 413, 422, 451)  # refusals that may be one conversation's matter
 STUBBORN = 3  # requests in a row that stay odd in the same way: then it is the model's way

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import openai
 
 from agent_r.actor import Message, SamplingParams, encodable
-from agent_r.errors import ConfigError
-from agent_r.loopback import is_loopback
 from agent_r.endpoint.responses import Server
 from agent_r.endpoint.transport import Wire
+from agent_r.errors import ConfigError
+from agent_r.loopback import is_loopback
 from agent_r.settings import OpenAIEndpoint
 
 CONNECT_S = 10.0  # a host that drops packets is found out long before a slow reply is

@@ -15,8 +15,8 @@ import httpx2
 import openai
 from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr
 
-from agent_r.errors import ContextOverflow, EndpointRejected
 from agent_r.endpoint.choices import Choice
+from agent_r.errors import ContextOverflow, EndpointRejected
 from agent_r.settings import OpenAIEndpoint
 
 MAX_SAID_CHARS = 400  # of a server's own words in an error message

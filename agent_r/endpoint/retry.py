@@ -18,8 +18,8 @@ import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agent_r.actor import Usage
-from agent_r.errors import EndpointUnavailable
 from agent_r.endpoint.circuit_breaker import NOBODY, Breaker
+from agent_r.endpoint.limiter import Slots
 from agent_r.endpoint.responses import (
     MAX_SAID_CHARS,
     Doubtful,
@@ -29,7 +29,7 @@ from agent_r.endpoint.responses import (
     deepest_cause,
     never_reached,
 )
-from agent_r.endpoint.limiter import Slots
+from agent_r.errors import EndpointUnavailable
 from agent_r.settings import OpenAIEndpoint
 
 DOUBTS = 4  # tries until an odd reply is taken as it is

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent_r.env_check import checks, leaks, state, words
+from agent_r.env_check import checks, resource_leaks, state, words
 from agent_r.env_check.harness import SPLITS, Bench, Limits, Outcome, Verdict
+from agent_r.env_check.loop_watch import Held, Watch
 from agent_r.env_check.resources import Resources
 from agent_r.env_check.texts import in_a_line, over
-from agent_r.env_check.loop_watch import Held, Watch
 from agent_r.environment import Forkable, Split, World
 
 __all__ = ["CHECKS", "Facts", "Finding", "Limits", "Report", "check"]
@@ -77,8 +77,8 @@ _ALIVE: tuple[Check, ...] = (
     checks.a_task_has_a_name_of_its_own,
     checks.tasks_stay_the_same,
     checks.info_says_what_a_stranger_needs,
-    leaks.an_environment_costs_nothing_at_first,
-    leaks.a_first_reset_can_be_cancelled,
+    resource_leaks.an_environment_costs_nothing_at_first,
+    resource_leaks.a_first_reset_can_be_cancelled,
     checks.an_episode_begins,
     checks.an_unknown_task_is_refused,
     checks.a_step_needs_an_episode,
@@ -97,11 +97,11 @@ _ALIVE: tuple[Check, ...] = (
     state.a_snapshot_restores_exactly,
     state.a_strange_snapshot_is_refused,
     state.the_event_loop_stays_free,
-    leaks.a_cancelled_call_spoils_nothing,
+    resource_leaks.a_cancelled_call_spoils_nothing,
 )
 _CLOSING: tuple[Check, ...] = (
-    leaks.nothing_is_left_of_what_was_cancelled,
-    leaks.a_world_closes_twice,
+    resource_leaks.nothing_is_left_of_what_was_cancelled,
+    resource_leaks.a_world_closes_twice,
 )
 
 

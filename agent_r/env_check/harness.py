@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from agent_r.env_check.loop_watch import Watch
 from agent_r.env_check.resources import Resources
 from agent_r.env_check.texts import answer, brief, over, picked, shown
-from agent_r.env_check.loop_watch import Watch
 from agent_r.environment import Environment, Split, TaskSpec, World
 
 T = TypeVar("T")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from agent_r.concurrency import each
 from agent_r.env_check.harness import Bench, Failed, Play, Skipped, Warned
 from agent_r.env_check.texts import brief
 from agent_r.environment import Environment, Forkable
 from agent_r.errors import AgentRError
-from agent_r.concurrency import each
 
 STRANGE: tuple[object, ...] = (None, "a text", 17, (), {}, object())
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agent_r.env_check.harness import Bench, Failed, Hung, Skipped, Warned
-from agent_r.env_check.texts import brief, over
 from agent_r.algorithm.episode import silent
 from agent_r.algorithm.prompts import REVISE
+from agent_r.env_check.harness import Bench, Failed, Hung, Skipped, Warned
+from agent_r.env_check.texts import brief, over
 from agent_r.reading.reply import parse_action
 
 _NONSENSE = "zyxgo plonk"  # what no world knows: its answer is that to any unknown action

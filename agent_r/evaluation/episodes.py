@@ -11,10 +11,15 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from agent_r import files
 from agent_r.actor import Actor, SamplingParams
-from agent_r.closing import lent
-from agent_r.config import digest
 from agent_r.algorithm.episode import Opening, play
+from agent_r.algorithm.trajectory import StopReason, Trajectory
+from agent_r.closing import lent
+from agent_r.collection.progress import Progress
+from agent_r.collection.scheduler import HOPELESS, TRIES, is_for_all
+from agent_r.concurrency import each
+from agent_r.config import digest
 from agent_r.errors import (
     AgentRError,
     EndpointDown,
@@ -23,12 +28,7 @@ from agent_r.errors import (
     EnvironmentFault,
     UnknownTask,
 )
-from agent_r.services import store
-from agent_r.collection.progress import Progress
-from agent_r.collection.scheduler import HOPELESS, TRIES, is_for_all
 from agent_r.run_worlds import Worlds
-from agent_r.concurrency import each
-from agent_r.algorithm.trajectory import StopReason, Trajectory
 
 REFUSED = StopReason.REFUSED.value
 
@@ -47,7 +47,7 @@ class Told:
     @property
     def file(self) -> str:
         key = digest(self.world, self.max_steps, *self.opening.responses)
-        return f"{store.slug(self.opening.task)}-{key}.json"
+        return f"{files.slug(self.opening.task)}-{key}.json"
 
 
 @dataclass(slots=True)
@@ -79,11 +79,11 @@ class Player:
 
     async def _one(self, told: Told) -> Trajectory | None:
         path = self.folder / told.file if self.folder else None
-        episode = store.load(path, _TRAJECTORY) if path else None
+        episode = files.load(path, _TRAJECTORY) if path else None
         if episode is None:
             episode = await self._patiently(told)
             if episode is not None and path:
-                store.save(path, _TRAJECTORY, episode)
+                files.save(path, _TRAJECTORY, episode)
         if episode is not None and episode.stop is StopReason.REFUSED:
             self.unplayed[REFUSED] += 1
             _log.warning("the server refuses the episode of '%s'", told.opening.task[:80])

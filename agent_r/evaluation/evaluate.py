@@ -10,15 +10,15 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from agent_r import metrics
 from agent_r.actor import Actor, SamplingParams
-from agent_r.environment import TaskSpec
+from agent_r.algorithm import metrics
 from agent_r.algorithm.episode import Opening
+from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Trajectory
+from agent_r.environment import TaskSpec
 from agent_r.errors import EndpointUnavailable
 from agent_r.evaluation.episodes import REFUSED, Player, Told
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
-from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Trajectory
 
 
 class Opened(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from agent_r import metrics
+from agent_r.algorithm import metrics
 from agent_r.dataset.build import Built
 from agent_r.evaluation.evaluate import Measurement
 from agent_r.hub.publish import Published

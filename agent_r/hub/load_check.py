@@ -12,9 +12,9 @@ import sys
 import tempfile
 from typing import Any
 
+from agent_r.algorithm.schema import SCHEMAS
 from agent_r.config import process_environment
 from agent_r.errors import HubError, HubUnavailable
-from agent_r.algorithm.schema import SCHEMAS
 from agent_r.hub.repository import Hub, clean
 
 LOAD_TIMEOUT_S = 600.0

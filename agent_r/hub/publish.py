@@ -18,13 +18,13 @@ from typing import TypeAlias
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
 from pydantic import BaseModel, ConfigDict
 
+from agent_r.dataset.manifest import Manifest, place
 from agent_r.errors import HubError, HubRejected, HubUnavailable, NotOnHub, VersionConflict
-from agent_r.hub.load_check import load_back
-from agent_r.hub.upload import Parcel, pack
 from agent_r.hub.backoff import ATTEMPTS, patiently
+from agent_r.hub.load_check import load_back
 from agent_r.hub.repository import KIND, Hub, Refs, spoken
 from agent_r.hub.secret_scan import Private
-from agent_r.dataset.manifest import Manifest, place
+from agent_r.hub.upload import Parcel, pack
 
 Load: TypeAlias = Callable[[Hub, str, dict[str, int]], None]
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-from agent_r.errors import DatasetError, HubRejected, StoreError, VersionConflict
 from agent_r.dataset.card.page import render_card
+from agent_r.dataset.manifest import Manifest, number_of, place, read_manifest
 from agent_r.dataset.writer import DatasetRef
+from agent_r.errors import DatasetError, HubRejected, StoreError, VersionConflict
+from agent_r.files import keep, write_bytes
 from agent_r.hub.backoff import ATTEMPTS, patiently
 from agent_r.hub.repository import KIND, Hub, Refs, spoken
-from agent_r.dataset.manifest import Manifest, number_of, place, read_manifest
-from agent_r.collection.files import keep, write_bytes
 
 
 @dataclass(frozen=True, slots=True)

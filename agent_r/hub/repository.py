@@ -25,10 +25,10 @@ from huggingface_hub.utils._http import parse_ratelimit_headers
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from pydantic import SecretStr
 
-from agent_r.errors import DatasetError, HubRejected, HubUnavailable, NotOnHub, StoreError
 from agent_r.dataset.manifest import Manifest, as_manifest
 from agent_r.endpoint.responses import deepest_cause, retry_after
-from agent_r.collection.files import read_json
+from agent_r.errors import DatasetError, HubRejected, HubUnavailable, NotOnHub, StoreError
+from agent_r.files import read_json
 
 KIND = "dataset"
 MAX_SAID_CHARS = 300  # of a server's own words

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_r.errors import DatasetError
-from agent_r.licences import hub_id
 from agent_r.dataset.card.page import render_card
-from agent_r.hub.secret_scan import Private, refuse, scan, scan_text
 from agent_r.dataset.manifest import Manifest, number_of, read_manifest
+from agent_r.errors import DatasetError
+from agent_r.hub.secret_scan import Private, refuse, scan, scan_text
+from agent_r.licences import hub_id
 
 
 @dataclass(frozen=True, slots=True)

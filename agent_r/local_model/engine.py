@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_r.local_model import llama, sampling
+from agent_r.local_model import llama, token_sampling
 from agent_r.local_model.batch import Batch
 from agent_r.local_model.generation import (
     Generation,
@@ -107,7 +107,10 @@ class Engine:
         seed = next(self._seeds) if request.seed is None else request.seed
         job.sequences = [
             Sequence(
-                job, index, sampling.sample_key(seed, index), Continuation(self.text, request.stop)
+                job,
+                index,
+                token_sampling.sample_key(seed, index),
+                Continuation(self.text, request.stop),
             )
             for index in range(request.n)
         ]
@@ -185,11 +188,11 @@ class Engine:
         requests = [sequence.job.request for sequence in sequences]
         keys = np.array([sequence.key for sequence in sequences], dtype=np.uint64)
         written = np.array([len(sequence.tokens) for sequence in sequences], dtype=np.uint64)
-        tokens = sampling.draw(
+        tokens = token_sampling.draw(
             scores,
             np.array([request.temperature for request in requests]),
             np.array([request.top_p for request in requests]),
-            sampling.uniforms(keys, written),
+            token_sampling.uniforms(keys, written),
         )
         self._log(sequences, scores, tokens)
         for sequence, token in zip(sequences, tokens, strict=True):
@@ -228,7 +231,9 @@ class Engine:
         if not asked:
             return
         chosen = [tokens[number] for number in asked]
-        for number, entry in zip(asked, sampling.logprobs(scores[asked], chosen), strict=True):
+        for number, entry in zip(
+            asked, token_sampling.logprobs(scores[asked], chosen), strict=True
+        ):
             count = sequences[number].job.request.top_logprobs or 0
             logprob, best = entry
             sequences[number].logprobs.append(TokenLogprob(tokens[number], logprob, best[:count]))

@@ -13,8 +13,8 @@ from agent_r.local_model.generation import (
     GenerationRequest,
     Sample,
 )
-from agent_r.local_model.token_sampling import TOP_LOGPROBS
 from agent_r.local_model.text import ChatTokenizer
+from agent_r.local_model.token_sampling import TOP_LOGPROBS
 
 Json = dict[str, Any]
 

@@ -3,61 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib.util
-import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from pathlib import Path
 
-from agent_r.config import digest
-from agent_r.errors import EndpointUnavailable, ExtraMissing, StoreError
-from agent_r.collection.files import read_json
+from agent_r.errors import EndpointUnavailable, ExtraMissing
+from agent_r.files import read_json
+from agent_r.local_model.model_folder import model_name
 
-PACKAGED = (
-    Path(__file__).parent / "checkpoint"
-)  # made by `agent-r warm-start`; its log is beside it
-_PARTS = (".safetensors", ".json", ".jinja", ".model", ".txt")
-_REPORT = "done.json"  # of its training: it says how long that took
 _STARTUP_S = 120.0  # importing torch on a busy machine is most of it
-
-
-def model_name(folder: Path) -> str:
-    """A name that is the weights' own: two models never share one, in a dataset or a cache.
-
-    Raises:
-        StoreError: there is no model in the folder.
-    """
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise StoreError(f"{folder} holds no model: model.safetensors is missing")
-    return f"agent-r-{_content(weights, weights.stat())[:8]}"
-
-
-def model_digest(folder: Path) -> str:
-    """All that a model's replies depend on: its weights, configuration, tokenizer and template.
-
-    Raises:
-        StoreError: there is no model in the folder.
-    """
-    model_name(folder)
-    parts = sorted(
-        path for path in folder.iterdir() if path.suffix in _PARTS and path.name != _REPORT
-    )
-    return digest(*(f"{path.name}:{_content(path, path.stat())}" for path in parts))
-
-
-@lru_cache(maxsize=256)
-def _content(path: Path, state: os.stat_result) -> str:
-    """A file's digest; `state` is what changes with the file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from agent_r.reading.grammar import REASONING
+from agent_r.grammar import REASONING
 
 # gpt-oss's own marks, where a server hands them through; and what is left of them without marks.
 _CHANNEL = re.compile(

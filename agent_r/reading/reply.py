@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from agent_r.actor import Completion
-from agent_r.reading.grammar import DEFAULT, Grammar
+from agent_r.grammar import DEFAULT, Grammar
 from agent_r.reading.reasoning import split_of, split_reasoning
 from agent_r.reading.spellings import invented
 from agent_r.reading.values import MAX_ACTION_CHARS, find, whole

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from agent_r.reading.grammar import Grammar
+from agent_r.grammar import Grammar
 
 BLANK = r"(?:[^\S\n]|[\u200b-\u200f\u2060\ufeff])"  # white space within a line, of any script
 COLON = r"(?::|：|﹕|∶|︰|꞉|->|=>|→)"

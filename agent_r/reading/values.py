@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 
-from agent_r.reading.grammar import DEFAULT, Grammar
+from agent_r.grammar import DEFAULT, Grammar
 from agent_r.reading.objects import action_of, after_object, read_input, read_value
 from agent_r.reading.spellings import BLANK, COLON, DECORATION, INPUTS, Start, names_another, starts
 

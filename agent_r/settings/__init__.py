@@ -18,9 +18,9 @@ from agent_r.settings.endpoints import (
     ScriptedEndpoint,
 )
 from agent_r.settings.grammars import GrammarConfig
-from agent_r.settings.search import BudgetConfig, CritiqueConfig, RevisionConfig, SearchConfig
-from agent_r.settings.problems import first_problem
 from agent_r.settings.outputs import DatasetConfig, HubConfig, MeasureConfig, TrainConfig
+from agent_r.settings.problems import first_problem
+from agent_r.settings.search import BudgetConfig, CritiqueConfig, RevisionConfig, SearchConfig
 from agent_r.settings.worlds import (
     AgentGymEnv,
     EnvSpec,

@@ -6,7 +6,7 @@ import re
 
 from pydantic import Field, field_validator, model_validator
 
-from agent_r.reading.grammar import DEFAULT, Grammar
+from agent_r.grammar import DEFAULT, Grammar
 from agent_r.settings.base import Positive, Settings
 
 

@@ -25,8 +25,8 @@ from pydantic import Field, ValidationError
 
 from agent_r.config import digest, process_environment
 from agent_r.errors import ExtraMissing, TrainerError
-from agent_r.training.process import run
 from agent_r.settings import Positive, Settings, TrainConfig
+from agent_r.training.process import run
 
 # Threads that spin while they wait would starve whatever else runs.
 _CHILD = {

@@ -28,10 +28,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from agent_r.errors import AgentRError, TrainerError
-from agent_r.services import trainer
+from agent_r.training import backends
 from agent_r.training.averaging import average_with
-from agent_r.training.encoding import IGNORED, Encoded, encode_rows, plan_batches
 from agent_r.training.backends import Progress, TrainJob, TrainReport
+from agent_r.training.encoding import IGNORED, Encoded, encode_rows, plan_batches
 
 _ADAM_SHARE = 0.8  # AdamW's rate beside Muon's, for what is no hidden matrix
 _CHECKPOINT_COST = 0.03  # of the time, at most, is spent on checkpoints
@@ -74,14 +74,14 @@ class Run:
 
 def run(job: TrainJob) -> TrainReport:
     """Train, and put the model in its place; two jobs in one folder wait for each other."""
-    with (trainer.partial(job) / "lock").open("w") as lock:
+    with (backends.partial(job) / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = trainer.finished(job)
+        done = backends.finished(job)
         return _run(job) if done is None else done
 
 
 def _run(job: TrainJob) -> TrainReport:
-    name, lines = trainer.job_digest(job), trainer.draw(job)
+    name, lines = backends.job_digest(job), backends.draw(job)
     torch.manual_seed(job.seed)
     model, tokenizer = load_model(job.model)
     encoded = encode_rows(tokenizer, _conversations(lines), job.config.max_length)
@@ -91,18 +91,18 @@ def _run(job: TrainJob) -> TrainReport:
             f"{encoded.too_long} are longer than {job.config.max_length} tokens"
         )
     here = Run(model, make_optimizers(model, job.config.optimizer, job.config.learning_rate))
-    checkpoint = trainer.partial(job) / "checkpoint.pt"
+    checkpoint = backends.partial(job) / "checkpoint.pt"
     if checkpoint.exists():
         here.load(checkpoint)
     resumed_at = here.step
     train(here, encoded.rows, job, checkpoint)
     average_with(model, job.model, share=job.config.average)
-    save_model(model, tokenizer, trainer.new_model(job))
+    save_model(model, tokenizer, backends.new_model(job))
     tenth = math.ceil(here.step / 10)
     losses = "".join(
         json.dumps({"step": i, "loss": x}) + "\n" for i, x in enumerate(here.losses, 1)
     )
-    (trainer.new_model(job) / "loss.jsonl").write_text(losses, encoding="utf-8")
+    (backends.new_model(job) / "loss.jsonl").write_text(losses, encoding="utf-8")
     report = TrainReport(
         digest=name,
         rows=len(lines),
@@ -117,7 +117,7 @@ def _run(job: TrainJob) -> TrainReport:
         last_loss=sum(here.losses[-tenth:]) / tenth,
         resumed_at=resumed_at,
     )
-    return trainer.finish(job, report)
+    return backends.finish(job, report)
 
 
 def _conversations(lines: list[str]) -> list[list[dict[str, Any]]]:

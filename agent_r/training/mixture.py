@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent_r.config import digest
 from agent_r.algorithm.rows import Row, mix
-from agent_r.errors import ConfigError
+from agent_r.config import digest
 from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
+from agent_r.errors import ConfigError
 from agent_r.settings import Config
 
 

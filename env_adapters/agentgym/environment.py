@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, TypeVar
 
+from agent_r.algorithm.replay import normalised
 from agent_r.environment import EnvInfo, Environment, Split, StepResult, TaskSpec
 from agent_r.errors import UnknownTask
-from env_adapters.pool import Leases
-from agent_r.algorithm.replay import normalised
 from agent_r.settings import AgentGymEnv
 from env_adapters.agentgym.profiles import PROFILES
 from env_adapters.agentgym.wire import Answer, Fault, Wire
+from env_adapters.pool import Leases
 
 VERSION = 1  # of this client: raised when the same actions could give other observations
 PAUSES = (0.2, 1.0)  # seconds before another environment is tried, each time

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent_r.reading.grammar import DEFAULT, Grammar
+from agent_r.grammar import DEFAULT, Grammar
 
 LONGEST_ACTION = 1000  # characters; more digits than Python reads as a number would be an error
 _FORMAT = "Each turn, answer with a thought and one action:\nThought: ...\nAction: "

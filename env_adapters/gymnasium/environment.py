@@ -21,12 +21,12 @@ from typing import Any
 
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
-from agent_r.reading.grammar import DEFAULT
-from env_adapters.pool import Leases
+from agent_r.grammar import DEFAULT
 from agent_r.loading import call, one_line, require
 from agent_r.settings import GymnasiumEnv
 from env_adapters.gymnasium.player import Job, Player
 from env_adapters.gymnasium.texts import Actions, Refused, number, text
+from env_adapters.pool import Leases
 
 VERSION = 1  # raised when the same actions could give other observations
 _SHARES: tuple[tuple[Split, int], ...] = (("warm_start", 20), ("train", 75), ("test", 100))

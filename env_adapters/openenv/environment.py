@@ -12,12 +12,11 @@ from typing import Any, TypeAlias
 
 import aiohttp
 
+from agent_r.algorithm.replay import normalised
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
-from agent_r.reading.grammar import DEFAULT
-from env_adapters.pool import Leases
+from agent_r.grammar import DEFAULT
 from agent_r.loopback import is_loopback
-from agent_r.algorithm.replay import normalised
 from agent_r.settings import OpenEnvEnv
 from env_adapters.openenv.texts import (
     NotANumber,
@@ -31,6 +30,7 @@ from env_adapters.openenv.texts import (
     told,
 )
 from env_adapters.openenv.wire import Full, Lost, Refused, Session, addresses
+from env_adapters.pool import Leases
 
 VERSION = 1  # raised when the same actions could give other observations
 TRIES = 3  # sessions in which one step is tried

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, UnknownTask
+from agent_r.settings import ScienceWorldEnv
 from env_adapters.jvm.machine import Program, packaged, require_java
 from env_adapters.jvm.simulators import Seat, Simulator, Simulators, said
-from agent_r.settings import ScienceWorldEnv
 from env_adapters.scienceworld.expert import Gold
 from env_adapters.scienceworld.tasks import (
     INSTRUCTION,

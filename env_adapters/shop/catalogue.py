@@ -14,7 +14,6 @@ from functools import cached_property, lru_cache
 from typing import TypeVar
 
 from agent_r.environment import Split, TaskSpec
-from env_adapters.splits import split_by_depth
 from env_adapters.shop.goods import SHELVES, Shelf
 from env_adapters.shop.texts import (
     BENEFITS,
@@ -25,6 +24,7 @@ from env_adapters.shop.texts import (
     REQUESTS,
     REVEALS,
 )
+from env_adapters.splits import split_by_depth
 
 Pair = tuple[str, str]  # an option's name and value
 T = TypeVar("T")

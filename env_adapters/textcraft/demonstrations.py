@@ -16,8 +16,8 @@ from typing import Any
 
 from agent_r.actor import Message
 from agent_r.algorithm.prompts import conversation, judge_request
-from agent_r.settings import TextCraftEnv
 from agent_r.algorithm.trajectory import Step
+from agent_r.settings import TextCraftEnv
 from env_adapters.textcraft.environment import TextCraft, shown_recipes
 from env_adapters.textcraft.expert import plan
 from env_adapters.textcraft.recipes import RecipeBook

@@ -15,8 +15,8 @@ from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.algorithm.prompts import JUDGE
 from agent_r.reading.reply import parse_action
 from agent_r.settings import ScriptedEndpoint, TextCraftEnv
-from env_adapters.textcraft.environment import TextCraft, TextCraftState
 from env_adapters.textcraft.demonstrations import mistake, say, verdict
+from env_adapters.textcraft.environment import TextCraft, TextCraftState
 from env_adapters.textcraft.expert import plan
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from agent_r.environment import Embedded, World
 from agent_r.settings import TextCraftEnv
-from env_adapters.textcraft.environment import TextCraft
 from env_adapters.textcraft.demonstrations import mistake
+from env_adapters.textcraft.environment import TextCraft
 from env_adapters.textcraft.expert import plan
 
 MISTAKES = 4

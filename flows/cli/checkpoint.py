@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from agent_r.local_model.warm_start import warm_start
-from agent_r.collection.progress import training_line
-from agent_r.collection.files import write_jsonl
+from agent_r.files import write_jsonl
 from agent_r.settings import TextCraftEnv
+from agent_r.training.progress_lines import training_line
+from agent_r.training.warm_start import warm_start
 from env_adapters.textcraft.demonstrations import demonstrations
 
 EPISODES = 5500  # new ones teach more than the same ones again

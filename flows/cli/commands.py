@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from agent_r import closing
+from agent_r.collection.plan import part_of
 from agent_r.config import load, parse, quiet_prefect
 from agent_r.config import merge as merge_settings
+from agent_r.dataset.view.command import hint
 from agent_r.errors import ConfigError
-from agent_r.collection.plan import part_of
 from agent_r.settings import Config, singles
 from flows.cli.prefect_faults import check_server
 from flows.cli.runner import run
-from flows.cli.view import hint
 
 
 def settings(arguments: argparse.Namespace) -> Config:
@@ -35,8 +35,8 @@ def run_self_train(arguments: argparse.Namespace) -> int:
     """Measure, collect, train, again: then a table."""
     config = settings(arguments)
     flow_ready(config, loops=True)
-    from flows.self_train import self_train
     from flows.cli.report_table import show_report
+    from flows.self_train import self_train
 
     show_report(run(self_train(config)), config)
     return 0
@@ -228,7 +228,7 @@ def run_try(arguments: argparse.Namespace) -> int:
 
 def run_serve(arguments: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    from agent_r.local_model.server_process import PACKAGED, model_name
+    from agent_r.local_model.model_folder import PACKAGED, model_name
 
     folder = arguments.model or PACKAGED
     name = model_name(folder)

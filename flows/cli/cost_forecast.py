@@ -7,8 +7,8 @@ import time
 from prefect import flow
 
 from agent_r.actor import Actor
-from agent_r.endpoint.budget import prices
 from agent_r.collection.cost_estimate import Cost, Estimate, costs, extrapolate, sample
+from agent_r.endpoint.budget import prices
 from agent_r.endpoint.limiter import at_once
 from agent_r.settings import Config
 from flows.grow import growing, planned, ready

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from agent_r import __version__
+from agent_r.algorithm.schema import SCHEMA_VERSION
 from agent_r.config import PRESETS, spare_loopback
 from agent_r.errors import AgentRError, NothingMade
-from agent_r.algorithm.schema import SCHEMA_VERSION
-from flows import commands as do
+from flows.cli import commands as do
 from flows.cli.prefect_faults import prefect_fault
 from flows.cli.runner import give_up, leave
 from flows.cli.view import run_view

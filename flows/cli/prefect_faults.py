@@ -7,8 +7,8 @@ import re
 import sys
 from types import TracebackType
 
-from agent_r.errors import PrefectFault
 from agent_r.concurrency import first_of
+from agent_r.errors import PrefectFault
 
 PATIENCE_S = 30.0  # for a first answer; Prefect's own client would try for minutes
 _OURS = {"agent_r", "env_adapters", "flows", "tasks"}

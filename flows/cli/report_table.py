@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from agent_r.diagnostics.account import account_lines
 from agent_r.collection.plan import dataset_folder
+from agent_r.dataset.view.command import hint
+from agent_r.diagnostics.account import account_lines
 from agent_r.evaluation.report import HEADINGS, RunReport, notes, table
 from agent_r.settings import Config, singles
 from flows.cli.finding_rows import console_of
 from flows.states import nothing_new_line
-from flows.cli.view import hint
 
 
 def show_report(report: RunReport, config: Config) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 from agent_r.errors import PrefectFault
-from flows import tether
+from flows.cli import server_guard as tether
 from flows.cli.prefect_faults import prefect_fault
 
 MISTAKE, INTERRUPTED = 2, 130

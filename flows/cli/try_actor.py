@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from agent_r.algorithm.critique import Critique
+from agent_r.diagnostics.findings import document, facts, lines
+from agent_r.diagnostics.live_episode import Audience, Played, Turn
+from agent_r.diagnostics.trial import Trial, try_out
 from agent_r.environment import Split, TaskSpec
 from agent_r.errors import UnknownTask
-from agent_r.diagnostics.findings import document, facts, lines
-from agent_r.diagnostics.listening import Audience, Played, Turn
-from agent_r.diagnostics.trial import Trial, try_out
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint
 from flows.actor_factory import acting, first_model

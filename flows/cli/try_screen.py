@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from agent_r.algorithm.critique import Critique
-from agent_r.reading.reply import Outcome
-from agent_r.diagnostics.listening import Played, Turn
+from agent_r.diagnostics.live_episode import Played, Turn
 from agent_r.endpoint.transport import Sent
+from agent_r.reading.reply import Outcome
 
 LONGEST = 1_500  # characters of one text on the screen
 LONGEST_SENT = 100  # of one message of a request

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import webbrowser
 from pathlib import Path
 
 
 def run_view(arguments: argparse.Namespace) -> int:
     """Write the page, print where it is, open it."""
-    from agent_r.view.page import write_page
-    from agent_r.view.path import collection
+    from agent_r.dataset.view.page import write_page
+    from agent_r.dataset.view.path import collection
 
     shown = collection(arguments.path, task=arguments.task)
     page = write_page(shown, arguments.out or shown.beside / f"{shown.name}.html")
@@ -32,13 +31,3 @@ def open_page(path: Path) -> None:
     in_terminal = type(browser) is webbrowser.GenericBrowser or browser.name == "elinks"
     if not in_terminal:
         browser.open(path.resolve().as_uri())
-
-
-def command(path: str | Path) -> str:
-    """What shows the trees at a path, as a shell takes it."""
-    return f"agent-r view {shlex.quote(str(path))}"
-
-
-def hint(path: str | Path) -> str:
-    """The line that tells of it at the end of a run."""
-    return f"look at it: {command(path)}"

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from agent_r.licences import hub_id
 from agent_r.algorithm.schema import SCHEMAS, Type
 from agent_r.dataset.card.facts import Facts
 from agent_r.dataset.card.markup import line
+from agent_r.licences import hub_id
 
 _TAGS = "agent-r agents self-critique self-correction trajectories synthetic"
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")

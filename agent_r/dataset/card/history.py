@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent_r.config import dotted
 from agent_r.algorithm.schema import SCHEMAS
+from agent_r.config import dotted
 from agent_r.dataset.card.facts import Facts, whole
 from agent_r.dataset.card.markup import code, details, inline, number, table
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from agent_r.licences import hub_id
 from agent_r.dataset.card.facts import Facts
 from agent_r.dataset.card.markup import code, details, fence, inline, line, number, table, toml
 from agent_r.dataset.card.numbers import percent
+from agent_r.licences import hub_id
 
 _SAFE = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,120}"  # what a shell takes as one word
 _PAPER = """@article{yuan2025agentr,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agent_r.algorithm.metrics import Rate
 from agent_r.dataset.card.facts import Facts
-from agent_r.dataset.card.markup import code, details, inline, number, table
 from agent_r.dataset.card.figures import FIGURES
+from agent_r.dataset.card.markup import code, details, inline, number, table
 from agent_r.dataset.statistics import mean
 
 _SPENT = (

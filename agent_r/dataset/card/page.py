@@ -12,11 +12,11 @@ from typing import Any
 from agent_r.algorithm.schema import SCHEMAS, Type
 from agent_r.dataset.card.facts import Facts
 from agent_r.dataset.card.front_matter import front_matter, licence
-from agent_r.dataset.card.method import citation, licences, limits, making, reproduction
+from agent_r.dataset.card.history import changes, sources
 from agent_r.dataset.card.markup import code, details, fence, inline, line, lines, number, table
+from agent_r.dataset.card.method import citation, licences, limits, making, reproduction
 from agent_r.dataset.card.numbers import composition, critic, spending
 from agent_r.dataset.card.tree_figure import ALT, TREE
-from agent_r.dataset.card.history import changes, sources
 
 PAPER = "https://arxiv.org/abs/2501.11425"
 _TURNS = 16  # of the example: earlier ones are left out

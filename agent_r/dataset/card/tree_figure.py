@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from agent_r.algorithm.rows import Row
+from agent_r.algorithm.tree import ROOT, SearchTree
 from agent_r.dataset.card.facts import Facts
 from agent_r.dataset.card.figures import BAD, GOOD, REVISION, label, save
 from agent_r.dataset.shards import read_row
-from agent_r.view.exhibit import Tried, tree_of, tried_in
-from agent_r.algorithm.tree import ROOT, SearchTree
+from agent_r.dataset.view.exhibit import Tried, tree_of, tried_in
 
 TREE = "figures/tree.png"
 ALT = (

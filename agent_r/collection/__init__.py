@@ -1,0 +1,1 @@
+"""Many trees at once: scheduled, stored, resumed, accounted for."""

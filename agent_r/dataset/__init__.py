@@ -1,0 +1,1 @@
+"""Dataset versions: written, read, compared, merged, converted, executed again."""

@@ -1,0 +1,16 @@
+"""How to look at what a run made: the command, for its last lines and for Prefect."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+
+def command(path: str | Path) -> str:
+    """What shows the trees at a path, as a shell takes it."""
+    return f"agent-r view {shlex.quote(str(path))}"
+
+
+def hint(path: str | Path) -> str:
+    """The line that tells of it at the end of a run."""
+    return f"look at it: {command(path)}"

@@ -1,0 +1,109 @@
+"""The trees of a work folder, also while a run fills it: what is finished so far."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent_r import files
+from agent_r.algorithm.rows import Origin, Row
+from agent_r.algorithm.tree import SearchTree
+from agent_r.collection.revise_tree import HARVEST, Harvest
+from agent_r.collection.tree_store import TREE
+from agent_r.dataset.build import rows_of_tree
+from agent_r.dataset.shards import read_rows
+from agent_r.dataset.view.exhibit import ROWS, Exhibit, tried_of
+from agent_r.dataset.writer import versions
+from agent_r.environment import EnvInfo, TaskSpec
+
+_AGAIN = re.compile(r"(?<=-[0-9a-f]{12})-\d+$")  # of a task's second tree and later ones
+_UNKNOWN: dict[str, Any] = {"actor": "unknown", "iteration": 0, "world": "unknown 0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A run's folder: trees, harvests, and for each harvest what made it."""
+
+    folder: Path
+    made: dict[str, dict[str, Any]]  # by the key of a forest
+    trees: dict[str, list[Path]]  # finished ones, by the task's slug
+
+    @classmethod
+    def of(cls, folder: Path) -> Work:
+        """What lies there; nothing where there is no such folder."""
+        made = {}
+        for path in sorted(folder.glob("forest-*.json")):
+            told = files.read_json(path)
+            made[path.stem.removeprefix("forest-")] = told if isinstance(told, dict) else {}
+        trees: dict[str, list[Path]] = {}
+        for path in sorted(folder.glob("trees-*/*.json")):
+            trees.setdefault(_AGAIN.sub("", path.stem), []).append(path)
+        return cls(folder, made, trees)
+
+    @property
+    def growing(self) -> int:
+        """Trees that have a journal: they are being searched or judged, or wait for another run."""
+        journals = self.folder.glob("journal-*/*.jsonl")
+        return len({path.name.removesuffix(".jsonl").rpartition(".")[0] for path in journals})
+
+    def exhibit(self, path: Path) -> Exhibit | None:
+        """A tree with its rows, as a dataset would hold them; None: it is not readable (yet)."""
+        tree = files.load(path, TREE)
+        if tree is None:
+            return None
+        key, harvest = self._harvest(path)
+        origin = self._origin(tree, key)
+        rows: dict[str, list[Row]] = {config: [] for config in ("trees", *ROWS)}
+        for config, row in rows_of_tree(origin, harvest or Harvest()):
+            if config in rows:
+                rows[config].append(row)
+        [row] = rows.pop("trees")
+        if harvest is None:
+            return Exhibit(row, tree, rows, judged=False)
+        tried = tried_of(harvest, rows["sft"])
+        return Exhibit(row, tree, rows, dict(harvest.critiques), tried, harvest.drops)
+
+    def find(self, name: str, task: str) -> tuple[SearchTree, Harvest] | None:
+        """The tree that a dataset's row is of, and its harvest."""
+        for path in self.trees.get(files.slug(task), []):
+            tree = files.load(path, TREE)
+            key, harvest = self._harvest(path)
+            if tree and harvest and self._origin(tree, key).columns["tree"] == name:
+                return tree, harvest
+        return None
+
+    def _harvest(self, path: Path) -> tuple[str, Harvest | None]:
+        """The newest harvest of a tree, and the key of its forest."""
+        content = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        found = self.folder.glob(f"harvest-*/{path.name}")
+        for at in sorted(found, key=lambda p: (p.stat().st_mtime, p), reverse=True):
+            harvest = files.load(at, HARVEST)
+            if harvest is not None and harvest.tree == content:
+                return at.parent.name.removeprefix("harvest-"), harvest
+        return next(iter(self.made), ""), None
+
+    def _origin(self, tree: SearchTree, key: str) -> Origin:
+        made = _UNKNOWN | self.made.get(key, {})
+        name, _, version = str(made["world"]).partition(" ")
+        instruction = made.get("instruction") or instruction_beside(self.folder, name)
+        return Origin.of(
+            EnvInfo(name, version, str(instruction), "", ""),
+            TaskSpec(tree.task, "train"),
+            tree,
+            actor=str(made["actor"]),
+            iteration=int(made["iteration"]),
+        )
+
+
+@functools.lru_cache
+def instruction_beside(work: Path, world: str) -> str:
+    """A world's instruction as the versions beside a work folder have it; "" where none does."""
+    for version in reversed(versions(work.parent)):
+        for row in read_rows(version, "sft"):
+            if row["env"] == world and row["messages"][0]["role"] == "system":
+                return str(row["messages"][0]["content"])
+    return ""

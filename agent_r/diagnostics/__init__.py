@@ -1,0 +1,1 @@
+"""What is wrong with an actor or its server, and the setting to change."""

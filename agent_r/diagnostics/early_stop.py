@@ -1,0 +1,47 @@
+"""Stop a run in which nothing can come, after its first trees and not after its budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent_r.algorithm.tree import SearchTree
+from agent_r.collection.revise_tree import Harvest
+from agent_r.diagnostics.account import Accounting
+from agent_r.errors import NothingMade
+from agent_r.settings import Config, RevisionConfig
+
+SPEECHLESS_TREES = 4  # without one action in any reply: then the next will hold none either
+
+
+@dataclass(slots=True)
+class EarlyStop:
+    """Looks at trees as they are finished, until the first with a pair; `total` will be grown."""
+
+    config: Config
+    revision: RevisionConfig  # with the iteration's alpha
+    total: int
+    accounting: Accounting = field(default_factory=Accounting)  # of the trees seen
+    looking: bool = True
+
+    def see(self, tree: SearchTree, revisions: Harvest) -> None:
+        """Take one more tree into account.
+
+        Raises:
+            NothingMade: so far no reply held an action, or no tree of many a pair.
+        """
+        if not self.looking:
+            return
+        self.accounting.add(tree, revisions, self.revision)
+        self.looking = self.accounting.fruitless
+        trees, patience = self.accounting.trees, self.config.budget.fruitless_trees
+        if self.accounting.speechless and trees >= min(SPEECHLESS_TREES, self.total):
+            self._stop(f"no reply of the first {trees} trees holds an action")
+        if self.looking and patience and trees >= patience:
+            self._stop(
+                f"none of the first {trees} trees has a good and a bad episode to pair "
+                "(budget.fruitless_trees)"
+            )
+
+    def _stop(self, why: str) -> None:
+        lines = self.accounting.lines(self.config)
+        raise NothingMade(f"stopped, for nothing can come of this run: {why}", lines)

@@ -1,0 +1,1 @@
+"""The held-out measurement, and the report of a run."""

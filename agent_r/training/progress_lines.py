@@ -1,0 +1,47 @@
+"""How a fine-tuning job comes on, in lines of the log; never printed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from agent_r.collection.progress import LOG
+from agent_r.training.backends import Progress
+
+MOST_SAID = 200  # characters of a line of a job's
+
+
+def training_line(
+    stage: str, *, every: float = 2.0, clock: Callable[[], float] = time.monotonic
+) -> Callable[[Progress], None]:
+    """A callback that logs a running job: step of how many, loss, tokens a second, time left."""
+    said = began = clock()
+
+    def on_progress(at: Progress) -> None:
+        nonlocal said
+        now = clock()
+        if at.step < at.of and now - said < every:
+            return
+        said = now
+        left = (now - began) / max(at.step, 1) * (at.of - at.step)
+        LOG.info(
+            "%s: %d/%d steps · loss %.3f · %.0f tokens/s · %.0f s left",
+            *(stage, at.step, at.of, at.loss, at.tokens_per_s, left),
+        )
+
+    return on_progress
+
+
+def spoken_line(
+    stage: str, *, every: float = 5.0, clock: Callable[[], float] = time.monotonic
+) -> Callable[[str], None]:
+    """A callback that logs what a job of the user's says, now and then, a line of it."""
+    said = clock() - every
+
+    def on_line(line: str) -> None:
+        nonlocal said
+        if (now := clock()) - said >= every:
+            said = now
+            LOG.info("%s: %s", stage, line[:MOST_SAID])
+
+    return on_line

@@ -1,0 +1,1 @@
+"""AgentGym's servers, over HTTP."""

@@ -1,0 +1,1 @@
+"""Gymnasium-style environments whose observations are text."""

@@ -1,0 +1,1 @@
+"""A generated shop in WebShop's format."""

@@ -1,0 +1,1 @@
+"""TextCraft in pure Python."""

@@ -1,0 +1,90 @@
+"""A run in which nothing can come ends after its first trees, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_r.actor import Actor, Completion, Message, SamplingParams
+from agent_r.algorithm.prompts import JUDGE
+from agent_r.collection.plan import tasks_of_iteration
+from agent_r.collection.scheduler import Stage
+from agent_r.diagnostics.early_stop import SPEECHLESS_TREES, EarlyStop
+from agent_r.errors import NothingMade
+from agent_r.settings import Config
+from agent_r.testing import ForkableCorridor, ScriptedActor
+from tests.collection.test_scheduler import Known, config, stage_of
+from tests.support.planting import only
+
+
+class Cutting(ScriptedActor):
+    """Every reply ends at the token limit."""
+
+    async def complete(
+        self, messages: Sequence[Message], *, n: int, params: SamplingParams
+    ) -> list[Completion]:
+        replies = await super().complete(messages, n=n, params=params)
+        return [Completion(reply.text, "length") for reply in replies]
+
+
+def always(text: str) -> Callable[[Sequence[Message], int], str]:
+    def script(messages: Sequence[Message], k: int) -> str:
+        return "Judgement: Good" if messages[-1].content.endswith(JUDGE) else text
+
+    return script
+
+
+def watched(folder: Path, actor: Actor, settings: Config) -> Stage:
+    stage = stage_of(folder, actor, settings, at_once=1)
+    stage.early_stop = EarlyStop(settings, settings.revision, settings.trees)
+    return stage
+
+
+def many(**over: Any) -> Config:
+    return config(trees=40, budget={"fruitless_trees": 10}, **over)
+
+
+@pytest.mark.parametrize(
+    ("actor", "trees", "said"),
+    [
+        (ScriptedActor(always("<|im_start|>user")), SPEECHLESS_TREES, "serve an instruct"),
+        (Cutting(always("I think that")), SPEECHLESS_TREES, "raise search.max_tokens"),
+        (ScriptedActor(always("Action: jump")), 10, "no episode earned anything"),
+    ],
+    ids=["marks", "cut", "nothing earned"],
+)
+async def test_a_run_in_which_nothing_can_come_says_so_after_its_first_trees(
+    actor: Actor, trees: int, said: str, tmp_path: Path
+) -> None:
+    settings = many()
+    tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
+    stage = watched(tmp_path, actor, settings)
+    with pytest.raises(NothingMade) as nothing:
+        await stage.grow(tasks)
+    assert f"first {trees} trees" in str(nothing.value)
+    assert said in " ".join(nothing.value.lines)
+    assert stage.early_stop is not None and stage.early_stop.accounting.trees == trees
+
+
+async def test_what_an_earlier_run_has_made_counts(tmp_path: Path) -> None:
+    settings = many()
+    tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
+    idle = ScriptedActor(always("Action: jump"))
+    with pytest.raises(NothingMade):
+        await watched(tmp_path, idle, settings).grow(tasks)
+    calls = idle.calls
+    with pytest.raises(NothingMade):
+        await watched(tmp_path, idle, settings).grow(tasks)
+    assert idle.calls == calls
+
+
+async def test_a_run_with_a_pair_goes_on_and_so_does_one_that_is_told_to(tmp_path: Path) -> None:
+    settings = config(trees=40, budget={"fruitless_trees": 2}, revision={"alpha": 0.3, "beta": 0.1})
+    tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
+    assert await watched(tmp_path / "pairs", Known(), settings).grow(tasks) == 40
+    patient = config(trees=40, budget={"fruitless_trees": 0})
+    idle = ScriptedActor(always("Action: jump"))
+    assert await watched(tmp_path / "told", idle, patient).grow(tasks) == 40

@@ -1,0 +1,53 @@
+"""What a run of trees tells a person beside its numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent_r.endpoint.limiter import Slots
+from agent_r.testing import ScriptedActor
+from flows.grow import Grown, slots_used
+
+WELL: dict[str, Any] = {
+    "actor": "tiny",
+    "iteration": 1,
+    "trees": 10,
+    "finished": 10,
+    "failed": {},
+    "faults": {},
+    "unclosed": {},
+    "stopped": "",
+    "slots_used": 0.9,
+    "spent": {"prompt_tokens": 0.0, "completion_tokens": 0.0, "seconds": 600.0},
+    "usage": {},
+    "seconds": 600.0,
+}
+
+
+def notes(**other: Any) -> list[str]:
+    return Grown.model_validate(WELL | other).notes()
+
+
+def test_a_run_that_went_well_says_nothing() -> None:
+    assert notes() == []
+
+
+def test_what_failed_what_was_tried_again_and_what_stopped_the_run_is_said() -> None:
+    said = notes(failed={"EndpointUnavailable": 2}, faults={"HTTP 429": 7}, stopped="budget.x = 1")
+    assert len(said) == 3
+    for words in ("2 trees failed (2 EndpointUnavailable)", "7 × HTTP 429", "budget.x = 1"):
+        assert any(words in note for note in said)
+
+
+def test_idle_slots_are_said_unless_the_run_was_short() -> None:
+    assert "31% of the endpoint's slots" in notes(slots_used=0.31)[0]
+    assert notes(slots_used=0.31, spent=WELL["spent"] | {"seconds": 3.0}) == []
+
+
+def test_slots_are_used_by_requests_in_flight() -> None:
+    class Endpoint(ScriptedActor):
+        slots = Slots(8)
+        busy_s = 20.0
+
+    assert slots_used(Endpoint(lambda messages, k: ""), 10.0) == 0.25
+    assert slots_used(ScriptedActor(lambda messages, k: ""), 10.0) == 1.0

@@ -1,0 +1,50 @@
+"""A run that is killed with -9 leaves no server of Prefect's behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = 'trees = 4000\n[endpoint]\nkind = "scripted"\n'
+
+
+def children(pid: int) -> dict[int, str]:
+    """Its processes, whichever thread began them, and what they run."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    pids = [int(child) for listed in lists for child in listed.read_text().split()]
+    return {child: Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ") for child in pids}
+
+
+def wait_for(what: object, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not what() and time.monotonic() < until:  # type: ignore[operator]
+        time.sleep(0.1)
+    assert what()  # type: ignore[operator]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_kill_9_leaves_no_process_behind(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(SETTINGS)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "-m", "flows.cli", "collect", "--config", "my.toml"]
+    with (tmp_path / "said").open("w") as said:
+        run = subprocess.Popen(
+            command, cwd=tmp_path, env=env | {"PYTHONPATH": str(ROOT)}, stdout=said, stderr=said
+        )
+    left: dict[int, str] = {}
+    try:
+        wait_for(lambda: "trees to do" in (tmp_path / "said").read_text())
+        wait_for(lambda: any("read -r" in ran for ran in children(run.pid).values()))
+        left = children(run.pid)
+        assert any("uvicorn" in ran for ran in left.values())
+    finally:
+        run.kill()
+        run.wait()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), seconds=15)

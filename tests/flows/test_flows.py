@@ -1,0 +1,259 @@
+"""The flows on a real Prefect server: a run repeats to the byte, and nothing is done twice."""
+
+from __future__ import annotations
+
+import gc
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from prefect import Flow
+from prefect.client.schemas.objects import State, StateType
+from prefect.testing.utilities import prefect_test_harness
+
+from agent_r.dataset.audit import audit
+from agent_r.dataset.manifest import read_manifest
+from agent_r.errors import AgentRError, EndpointError
+from agent_r.settings import Config
+from env_adapters import world_of_manifest
+from flows.collect import Collected, collect
+from flows.grow import grow
+from flows.measure import measure
+from flows.preflight import Needs, looking_once, preflight
+from flows.publish import publish
+from flows.self_train import self_train
+from flows.states import NOTHING_NEW
+from flows.train import train
+from tests.support.faulty_endpoint import FaultyEndpoint
+from tests.support.hub_server import WRITE, LoopbackHub
+
+# One event loop for all: Prefect keeps clients per loop, and leaves their sockets to the collector.
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+    gc.collect()  # while its warnings are still expected
+
+
+def config(out: Path, **over: Any) -> Config:
+    values = {
+        "trees": 10,  # two shards
+        "endpoint": {"kind": "scripted", "error_rate": 0.5},
+        "search": {"simulations": 4, "candidates": 2, "max_depth": 8},
+        "measure": {"tasks": 6, "recovery_tasks": 3, "max_steps": 4},
+        "dataset": {"out": str(out), "name": "demo"},
+    }
+    return Config.model_validate(values | over)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Collected]:
+    out = tmp_path_factory.mktemp("first")
+    return out, await collect(config(out))
+
+
+async def test_collecting_writes_a_version_that_verifies(first: tuple[Path, Collected]) -> None:
+    out, collected = first
+    version = Path(collected.built.dataset.path)
+    assert version == out / "demo" / "v1.1"
+    result = await audit(version, world_of_manifest)
+    assert (result.rows > 0, result.problems) == (True, [])
+    assert read_manifest(version)["counts"]["trees"] == 10
+    assert collected.built.counts["revisions"] > 0
+
+
+async def test_machines_that_share_a_shelf_make_the_dataset_of_one(
+    first: tuple[Path, Collected], tmp_path: Path
+) -> None:
+    """Each has its own work folder, and the trees lie on the shelf; the last writes the version."""
+
+    def machine(name: str) -> Config:
+        shared = {"out": str(tmp_path / name), "name": "demo", "store": str(tmp_path / "shelf")}
+        return config(tmp_path, dataset=shared)
+
+    parts = [await grow(machine(f"m{n}"), part=f"{n}/3") for n in (1, 2, 3)]
+    assert [(part.finished, part.trees) for part in parts] == [(4, 4), (3, 3), (3, 3)]
+    collected = await collect(machine("m1"))
+    assert collected.built.dataset.digest == first[1].built.dataset.digest
+    idle = await grow(machine("m4"), part="11/11")
+    assert (idle.finished, idle.trees) == (0, 0)
+
+
+async def test_collecting_again_searches_nothing_and_finds_the_version(
+    first: tuple[Path, Collected],
+) -> None:
+    out, collected = first
+    again = await collect(config(out))
+    assert again.built == collected.built
+    assert (again.usage, again.seconds) == (collected.usage, collected.seconds)  # none was asked
+    assert sorted(p.name for p in (out / "demo").iterdir()) == ["v1.1", "work"]
+
+
+async def test_a_run_that_made_nothing_new_says_so_in_its_state(
+    first: tuple[Path, Collected],
+) -> None:
+    state: State[Collected] = await collect(config(first[0]), return_state=True)
+    assert (state.type, state.name) == (StateType.COMPLETED, NOTHING_NEW)
+    assert state.message == "nothing new: v1.1 holds the same rows"
+    result = await state.aresult()
+    assert (result.built, result.new) == (first[1].built, False)
+    assert first[1].new
+
+
+NOWHERE = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "tiny", "attempts": 1}
+COMMAND = {"train": {"backend": "command", "command": "no-such-command {out}"}}
+REFUSED: dict[str, tuple[Flow[..., Any], dict[str, Any], dict[str, Any], str]] = {
+    "a trainer that cannot serve": (self_train, {}, {}, "set train.backend = 'command'"),
+    "no server": (collect, {}, {"endpoint": NOWHERE}, "Connection refused"),
+    "no server to measure": (measure, {}, {"endpoint": NOWHERE}, "Connection refused"),
+    "no recipes": (grow, {}, {"env": {"recipes": "none"}}, "no crafting recipe"),
+    "no part": (grow, {"part": "4/3"}, {}, "write it as 3/16"),
+    "an iteration of one's own": (collect, {"iteration": 2}, {"continual": True}, "it takes no"),
+    "no dataset": (train, {"versions": ["none/v1.1"]}, COMMAND, "is no folder"),
+    "no general rows": (
+        train,
+        {"versions": []},
+        {"train": COMMAND["train"] | {"general": "none.jsonl"}},
+        "cannot read train.general",
+    ),
+    "nothing to publish": (publish, {"version": "none/v1.1"}, {}, "is not a dataset version"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
+async def test_a_flow_refuses_before_any_work_in_one_line_without_a_traceback(
+    case: tuple[Flow[..., Any], dict[str, Any], dict[str, Any], str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    flow, given, over, said = case
+    state = await flow(config=config(tmp_path, **over), **given, return_state=True)
+    assert (state.name, state.message.count("\n")) == ("Failed", 0)
+    assert said in state.message
+    assert "--" not in state.message
+    assert "Traceback" not in caplog.text
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(AgentRError, match=re.escape(state.message)):
+        await flow(config=config(tmp_path, **over), **given)
+
+
+async def test_a_subflow_does_not_look_again(tmp_path: Path) -> None:
+    with FaultyEndpoint(models=["tiny"]) as server:
+        endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny"}
+        settings = config(tmp_path, endpoint=endpoint)
+        with looking_once():
+            await preflight(settings, Needs(acts=True))
+            one_look = len(server.received)
+            await preflight(settings, Needs(acts=True))
+        assert len(server.received) == one_look > 0
+        with looking_once():
+            await preflight(settings, Needs(acts=True))
+        assert len(server.received) == 2 * one_look
+
+
+async def test_another_place_gives_the_same_digest_and_another_seed_another(
+    first: tuple[Path, Collected], tmp_path: Path
+) -> None:
+    _, collected = first
+    same = await collect(config(tmp_path / "same"))
+    other = await collect(config(tmp_path / "other", seed=1))
+    assert same.built.dataset.digest == collected.built.dataset.digest
+    assert other.built.dataset.digest != collected.built.dataset.digest
+
+
+async def test_the_second_iteration_explores_other_tasks(
+    first: tuple[Path, Collected],
+) -> None:
+    out, collected = first
+    second = await collect(config(out), 2, "", 1)
+    assert second.built.dataset.version == "v1.2"
+    assert second.built.dataset.digest != collected.built.dataset.digest
+
+
+async def test_a_measurement_is_made_once_and_continues_the_failures_given(tmp_path: Path) -> None:
+    measured = await measure(config(tmp_path))
+    [path] = (tmp_path / "demo" / "work").glob("measure-*.json")
+    written = path.stat().st_mtime_ns
+    assert await measure(config(tmp_path)) == measured
+    assert path.stat().st_mtime_ns == written
+    assert measured.success.n == len(measured.rewards) == 6
+    assert measured.recovery.n == len(measured.openings) > 0
+    given = await measure(config(tmp_path), "", 0, measured.openings[:1])
+    assert given.recovery.n == 1
+
+
+FINE_TUNED = (
+    "import pathlib, sys; out = pathlib.Path(sys.argv[1]); out.mkdir(exist_ok=True); "
+    "rows = pathlib.Path(sys.argv[2]).read_text().splitlines(); "
+    "(out / 'config.json').write_text(str(len(rows)))"
+)
+
+
+async def test_the_loop_publishes_each_version_and_trains_on_what_the_hub_gives_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    command = shlex.join([sys.executable, "-c", FINE_TUNED]) + " {out} {dataset}"
+    with LoopbackHub(tmp_path / "hub") as hub:
+        settings = config(
+            tmp_path,
+            iterations=2,
+            hub={"repo": "tester/recovery", "endpoint": hub.url},
+            train={"backend": "command", "command": command},
+        )
+        report = await self_train(settings)
+        repo = hub.store.repos["tester/recovery"]
+        published = [it.published for it in report.iterations]
+        assert [p.address for p in published if p] == [
+            "tester/recovery@v1.1",
+            "tester/recovery@v1.2",
+        ]
+        assert [p.commit for p in published if p] == [repo.tags["v1.1"], repo.tags["v1.2"]]
+        assert len(repo.history(repo.head)) == 3  # the Hub's own first one, and ours
+        for it in report.iterations:
+            [fetched] = (tmp_path / "demo/work/hub").glob(f"tester--*/{it.built.dataset.version}")
+            assert read_manifest(fetched)["content_digest"] == it.built.dataset.digest
+            assert (Path(it.model) / "config.json").read_text() == str(
+                sum(it.training_rows.values())
+            )
+        done = len(hub.requests)
+        again = await self_train(settings)
+        assert [it.published for it in again.iterations] == published
+        assert {method for method, _ in hub.requests[done:]} <= {"GET", "HEAD"}
+
+
+async def test_equal_parts_of_one_iteration_have_an_account_each(tmp_path: Path) -> None:
+    parts = [await grow(config(tmp_path), part=f"{n}/2") for n in (1, 2)]
+    assert [part.trees for part in parts] == [5, 5]
+    assert len(list((tmp_path / "demo/work").glob("spent-*.json"))) == 2
+    assert [part.usage["requests"] for part in parts] == [
+        (await grow(config(tmp_path / name), part=part)).usage["requests"]
+        for name, part in (("a", "1/2"), ("b", "2/2"))
+    ]
+
+
+async def test_the_second_iteration_asks_for_the_model_of_the_first_training(
+    tmp_path: Path,
+) -> None:
+    def says(body: dict[str, Any], k: int) -> str:
+        return "Judgement: Good" if "Judgement" in str(body["messages"][-1]) else "Action: look"
+
+    with FaultyEndpoint(models=("tiny-1", "tiny-7"), says=says) as server:
+        endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny-{iteration}"}
+        settings = config(tmp_path, endpoint=endpoint, trees=1)
+        assert (await grow(settings, iteration=2)).actor == "tiny-1"
+        assert (await grow(settings, iteration=2, trained=7)).actor == "tiny-7"
+        assert {received.body["model"] for received in server.completions} == {"tiny-1", "tiny-7"}
+        with pytest.raises(EndpointError, match="does not serve the model 'tiny-0'"):
+            await grow(settings)

@@ -1,0 +1,110 @@
+"""Prefect's form, in a real browser: each tab submits the world that it shows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page
+
+from agent_r.config import parse
+from tests.support.browser import page  # noqa: F401
+from tests.support.nightly import Stage
+
+pytestmark = pytest.mark.slow
+
+ADDRESS = "http://127.0.0.1:9"
+# What a person must fill in, by its label; the rest has its default.
+FILLED: dict[str, tuple[str, dict[str, str]]] = {
+    "TextCraftEnv": ("textcraft", {}),
+    "ShopEnv": ("shop", {}),
+    "ScienceWorldEnv": ("scienceworld", {}),
+    "TextWorldExpressEnv": ("textworld-express", {}),
+    "AgentGymEnv": ("agentgym", {"Server": "webshop", "Base Url": ADDRESS}),
+    "OpenEnvEnv": (
+        "openenv",
+        {
+            "Name": "mine",
+            "Base Url": ADDRESS,
+            "Instruction": "Play.",
+            "Action": '{"message": "{action}"}',
+            "Observation": "text",
+        },
+    ),
+    "PythonEnv": ("python", {"Factory": "mine:world"}),
+    "GymnasiumEnv": ("gymnasium", {"Factory": "mine:world", "Instruction": "Play."}),
+    "MixtureEnv": ("mixture", {"Worlds": '{"kind": "shop", "weight": 2}'}),
+}
+
+
+def field(page: Page, label: str) -> Locator:  # noqa: F811
+    """A field of the form, with its label and input."""
+    named = "contains(@class, 'schema-form-property__label') and normalize-space() = "
+    around = "ancestor::*[contains(concat(' ', @class, ' '), ' schema-form-property ')][1]"
+    return page.locator(f"xpath=//span[{named}'{label}']/{around}")
+
+
+async def fill(page: Page, label: str, text: str) -> None:  # noqa: F811
+    here = field(page, label)
+    if label == "Worlds":
+        await here.get_by_text("Add item").click()
+    if await here.locator(".p-select").count():
+        await here.locator("button.p-select-button__control").press("Space")
+        await page.get_by_role("option", name=text, exact=True).click()
+    else:
+        await here.locator("textarea, input").last.fill(text)
+
+
+async def open_form(page: Page, stage: Stage, tab: str) -> None:  # noqa: F811
+    page.set_default_timeout(60_000)
+    form = stage.server.deployment("collect/form")
+    await page.goto(f"{stage.server.url}/deployments/deployment/{form}/run")
+    await page.get_by_text(tab, exact=True).click()
+
+
+async def submit(page: Page) -> None:  # noqa: F811
+    await page.get_by_role("button", name="Submit", exact=True).click()
+
+
+async def submitted(page: Page) -> dict[str, Any]:  # noqa: F811
+    """The run that was made; a busy SQLite may answer 503, and a person presses again."""
+    for _ in range(5):
+        async with page.expect_response(lambda r: "create_flow_run" in r.url) as answered:
+            await submit(page)
+        answer = await answered.value
+        if answer.status < 500:
+            break
+        await page.wait_for_timeout(2000)
+    assert answer.ok, f"{answer.status} {await answer.text()}"
+    return dict(await answer.json())
+
+
+@pytest.mark.parametrize("tab", FILLED)
+async def test_a_world_s_tab_submits_what_it_shows(stage: Stage, page: Page, tab: str) -> None:  # noqa: F811
+    kind, filled = FILLED[tab]
+    await open_form(page, stage, tab)
+    shown = page.locator("textarea:disabled").first
+    await shown.wait_for()
+    assert await shown.input_value() == kind
+    for label, text in filled.items():
+        await fill(page, label, text)
+    run = await submitted(page)
+    env: dict[str, Any] = run["parameters"]["config"]["env"]
+    assert env["kind"] == kind
+    parsed = parse({"env": env}, source="form").env.model_dump(mode="json")
+    given = {name.lower().replace(" ", "_"): text for name, text in filled.items()}
+    for name, text in given.items():
+        value = env[name]
+        assert (value if isinstance(value, str) else json.dumps(value).strip("[]")) == text
+    assert env.keys() <= parsed.keys()
+
+
+async def test_a_mixture_left_empty_is_refused_and_no_run_begins(stage: Stage, page: Page) -> None:  # noqa: F811
+    await open_form(page, stage, "MixtureEnv")
+    before = len(stage.server.runs("collect/form"))
+    async with page.expect_response(lambda answer: "schemas/validate" in answer.url) as answered:
+        await submit(page)
+    assert not (await (await answered.value).json())["valid"]
+    await page.get_by_text("is not valid under any of the given schemas").first.wait_for()
+    assert len(stage.server.runs("collect/form")) == before

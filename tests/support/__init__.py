@@ -1,0 +1,1 @@
+"""Loopback servers, worlds and builders that tests and benchmarks share."""

@@ -1,0 +1,221 @@
+"""A real Prefect server and real workers, each with a home of its own, set up as the docs say."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs/prefect.md").read_text(encoding="utf-8")
+SLOW_MACHINE_S = 400.0  # for what takes seconds
+
+T = TypeVar("T")
+
+
+def commands(heading: str) -> list[str]:
+    """The lines after a prompt in a section of docs/prefect.md, as they stand there."""
+    section = DOCS.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\$ ([^#\n]*[^#\s])", section, flags=re.MULTILINE)
+
+
+def deployment_of_the_docs() -> str:
+    """The one that waits for an event, as it stands there."""
+    section = DOCS.split("\n## A dataset starts a training\n")[1]
+    return section.split("```yaml\n")[1].split("```")[0]
+
+
+def until(what: Callable[[], T | None], *, within_s: float = SLOW_MACHINE_S) -> T:
+    """Wait for something that is not None or false."""
+    deadline = time.monotonic() + within_s
+    while True:
+        if found := what():
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come")
+        time.sleep(1)
+
+
+@dataclass
+class Server:
+    """A server, the folder in which it was deployed, and all processes that were started for it."""
+
+    folder: Path
+    url: str
+    environment: dict[str, str]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.api = httpx.Client(base_url=f"{self.url}/api", timeout=60)
+
+    def start(self, command: str, *, home: str) -> subprocess.Popen[bytes]:
+        """A process that stays, in a session of its own, with a Prefect home of its own."""
+        log = (self.folder.parent / f"{home}-{len(self.started)}.log").open("wb")
+        words = [sys.executable, "-m", *shlex.split(command)]
+        environment = self.environment | {"PREFECT_HOME": str(self.folder.parent / home)}
+        with log:
+            process = subprocess.Popen(
+                words, cwd=self.folder, env=environment, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def do(self, command: str, **more: str) -> str:
+        """A command of the docs, in the project's folder; what it printed."""
+        words = shlex.split(command)
+        words = [sys.executable, "-m", *words] if words[0] == "prefect" else words
+        words[0] = sys.executable if words[0] == "python" else words[0]
+        environment = self.environment | {"PREFECT_HOME": str(self.folder.parent / "person")} | more
+        done = subprocess.run(
+            words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr}"
+        return done.stdout
+
+    def post(self, path: str, body: Any) -> Any:
+        return self.ask("POST", path, body)
+
+    def get(self, path: str) -> Any:
+        return self.ask("GET", path, None)
+
+    def ask(self, method: str, path: str, body: Any) -> Any:
+        """As Prefect's own client: a busy SQLite answers 503, or late."""
+        for last in (*[False] * 5, True):
+            try:
+                answer = self.api.request(method, path, json=body)
+            except httpx.TransportError:
+                if last:
+                    raise
+                continue
+            if answer.status_code < 500 or last:
+                break
+            time.sleep(2)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    def deployment(self, name: str) -> str:
+        """Its id; the name is `flow/deployment`."""
+        return str(self.get(f"/deployments/name/{name}")["id"])
+
+    def run(self, deployment: str, **parameters: Any) -> str:
+        """Submit a run, as the form does; its id."""
+        path = f"/deployments/{self.deployment(deployment)}/create_flow_run"
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        body |= {"idempotency_key": uuid.uuid4().hex}
+        return str(self.post(path, body)["id"])
+
+    def runs(self, deployment: str) -> list[dict[str, Any]]:
+        """All runs of a deployment, the earliest first."""
+        wanted = {"deployments": {"id": {"any_": [self.deployment(deployment)]}}}
+        return list(self.post("/flow_runs/filter", wanted | {"sort": "EXPECTED_START_TIME_ASC"}))
+
+    def children(self, run: str) -> list[dict[str, Any]]:
+        """The subflow runs of a run, the earliest first."""
+        wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [run]}}, "sort": "START_TIME_ASC"}
+        return list(self.post("/flow_runs/filter", wanted))
+
+    def wait(self, run: str, *states: str, within_s: float = SLOW_MACHINE_S) -> dict[str, Any]:
+        """The run once it is in one of these states (by name)."""
+
+        def there() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.get(f"/flow_runs/{run}")
+            return found if found["state"]["name"] in states else None
+
+        try:
+            return until(there, within_s=within_s)
+        except TimeoutError:
+            state = self.get(f"/flow_runs/{run}")["state"]
+            raise AssertionError(f"not {states} but {state['name']}: {state['message']}") from None
+
+    def logs(self, run: str) -> str:
+        found = self.post("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
+        return "\n".join(line["message"] for line in found)
+
+    def pid(self, run: str) -> int:
+        """Of the process in which a run is."""
+        return int(until(lambda: self.get(f"/flow_runs/{run}")["infrastructure_pid"]))
+
+    def close(self) -> None:
+        """End all that was started, and all that these have started."""
+        for process in self.started:
+            kill(process.pid)
+        for process in self.started:
+            process.wait(timeout=30)
+        self.api.close()
+
+
+def kill(pid: int) -> None:
+    """-9 for a process and its children."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> Iterator[Server]:
+    """A server set up as docs/prefect.md says, with deployments of a test's own beside ours."""
+    project = folder / "project"
+    project.mkdir()
+    shutil.copytree(ROOT / "automations", project / "automations")
+    ours = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
+    own = yaml.safe_dump(deployments, sort_keys=False)
+    text = ours + deployment_of_the_docs() + own
+    (project / "prefect.yaml").write_text(text, encoding="utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("PREFECT_", "HF_", "PYTEST"))}
+    ours_alone = {
+        "PYTHONPATH": str(ROOT),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_UI_API_URL": f"{url}/api",  # where it is not on its usual port
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    server = Server(project, url, kept | ours_alone | secrets)
+    # In memory where there is such a folder: while a busy disk syncs, SQLite has all writers wait.
+    memory = Path("/dev/shm")
+    database = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else folder)) / "prefect.db"
+    server.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{database}"
+    try:
+        start, *others, worker = commands("Set up")
+        server.start(start.replace("4200", str(port)), home="server")
+        until(lambda: healthy(server))
+        for pool in ("elsewhere", "nobody"):
+            server.do(f"prefect work-pool create {pool} --type process")
+        for command in [*others, *commands("Cancelled, crashed, retried")]:
+            if not command.startswith("export "):
+                server.do(command)
+        server.start(worker, home="worker")
+        yield server
+    finally:
+        server.close()
+        shutil.rmtree(database.parent)
+
+
+def healthy(server: Server) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return server.api.get("/health").status_code == 200
+    return False
