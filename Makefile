@@ -30,7 +30,7 @@ $(OPENENV): $(READY)
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/agent-r self-train --config demo.toml
+	$(BIN)/agent-r self-train --config configs/demo.toml
 
 test: $(READY) $(OPENENV)
 	$(BIN)/python -m pytest

@@ -1,6 +1,6 @@
 """Does the loop teach? The demo's run under several seeds.
 
-    python benchmarks/seeds.py --config demo.toml --seeds 0 1 2
+    python benchmarks/seeds.py --config configs/demo.toml --seeds 0 1 2
 
 For every seed the whole `self-train`, then one table: success and recovery of the first and the
 last actor on the same held-out tasks, and the gain with its 95 % interval, by seed and together.
@@ -20,7 +20,7 @@ from agent_r.evaluation.report import RunReport
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--config", type=Path, default=Path("demo.toml"))
+    arguments.add_argument("--config", type=Path, default=Path("configs/demo.toml"))
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = arguments.parse_args()
     config = load(given.config)

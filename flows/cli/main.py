@@ -26,7 +26,8 @@ from flows.cli.view import run_view
 DESCRIPTION = """\
 Turn an agent's own failures into training data that teaches it to recover (Agent-R).
 
-A newcomer runs `agent-r self-train --config demo.toml`: the whole loop with the embedded model.
+A newcomer runs `agent-r self-train --config configs/demo.toml`: the whole loop with the embedded
+model, in minutes.
 With an endpoint of your own, put this into my.toml and run `agent-r try --config my.toml`:
 
     [endpoint]
