@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import tomllib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ def load(
         raise ConfigError(f"cannot read the config {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    return parse(merge(merge(base, given), over or {}), source=str(path))
+    source = f"{path} and the command line" if over else str(path)
+    return parse(merge(merge(base, given), over or {}), source=source)
 
 
 def parse(values: dict[str, Any], *, source: str) -> Config:
@@ -76,6 +77,39 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(below, dict) and isinstance(value, dict)
         merged[key] = merge(below, value) if both and below is not None else value
     return merged
+
+
+def overrides(assignments: Sequence[str]) -> dict[str, Any]:
+    """Settings from words like `search.simulations=4`; of two for one setting the last counts.
+
+    A value is read as TOML, and is plain text where it is none.
+
+    Raises:
+        ConfigError: a word has no `=`, or no name before it.
+
+    >>> overrides(["search.simulations=4", "dataset.name=try-2", "alphas=[0.5, 1.0]"])
+    {'search': {'simulations': 4}, 'dataset': {'name': 'try-2'}, 'alphas': [0.5, 1.0]}
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        parts = [part.strip() for part in name.split(".")]
+        if not equals or not all(parts):
+            raise ConfigError("--set: write key=value, as in `--set search.simulations=4`")
+        value = _toml_value(text)
+        for part in reversed(parts):
+            value = {part: value}
+        settings = merge(settings, value)
+    return settings
+
+
+def _toml_value(text: str) -> Any:
+    """One value as TOML reads it, else the text itself."""
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # also a number or a nesting that is too long
+        return text
+    return table["value"] if table.keys() == {"value"} else text
 
 
 def dotted(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

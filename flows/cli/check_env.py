@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent_r.config import load, parse
+from agent_r.config import load, merge, parse
 from agent_r.env_check import CHECKS, Facts, Finding, Limits, Report, check
 from agent_r.settings import EnvSpec, SingleEnv, singles
 from env_adapters import world_of
@@ -18,16 +19,19 @@ from flows.cli.runner import run
 _NAME = max(map(len, CHECKS))
 
 
-def spec_of(text: str) -> EnvSpec:
+def spec_of(text: str, over: dict[str, Any] | None = None) -> EnvSpec:
     """The world that is meant: a TOML file with an [env], a kind, or `module:factory`.
+
+    The settings of `over` are laid on it.
 
     Raises:
         ConfigError: it is none of these, or its settings are wrong.
     """
     if text.endswith(".toml") or Path(text).is_file():
-        return load(Path(text)).env
+        return load(Path(text), over=over).env
     python = {"kind": "python", "factory": text}
-    return parse({"env": python if ":" in text else {"kind": text}}, source="check-env").env
+    named = {"env": python if ":" in text else {"kind": text}}
+    return parse(merge(named, over or {}), source="check-env").env
 
 
 def check_env(spec: EnvSpec, *, seed: int = 0, limits: Limits = Limits()) -> list[Report]:

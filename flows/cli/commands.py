@@ -12,7 +12,7 @@ from typing import Any
 
 from agent_r import closing
 from agent_r.collection.plan import part_of
-from agent_r.config import load, parse, quiet_prefect
+from agent_r.config import load, overrides, parse, quiet_prefect
 from agent_r.config import merge as merge_settings
 from agent_r.dataset.view.command import hint
 from agent_r.errors import ConfigError
@@ -23,11 +23,11 @@ from flows.cli.runner import run
 
 def settings(arguments: argparse.Namespace) -> Config:
     """The config that a command's arguments ask for."""
-    over: dict[str, Any] = {}
+    over = overrides(arguments.set)
     if arguments.seed is not None:
         over["seed"] = arguments.seed
     if arguments.name is not None:
-        over["dataset"] = {"name": arguments.name}
+        over = merge_settings(over, {"dataset": {"name": arguments.name}})
     return load(arguments.config, preset=arguments.preset, over=over)
 
 
@@ -195,7 +195,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
     from agent_r.dataset.audit import audit
     from env_adapters import world_of_manifest
 
-    given = singles(load(arguments.config).env) if arguments.config else ()
+    over = overrides(arguments.set)
+    given = singles(load(arguments.config, over=over).env) if arguments.config or over else ()
     world_of = functools.partial(world_of_manifest, given=given)
     result = asyncio.run(audit(arguments.path, world_of))
     say(closing.notes(result.unclosed))
@@ -213,8 +214,9 @@ def run_check_env(arguments: argparse.Namespace) -> int:
     from agent_r.env_check import Limits
     from flows.cli.check_env import check_env, spec_of
 
+    spec = spec_of(arguments.world, overrides(arguments.set))
     limits = Limits(episodes=arguments.episodes, timeout_s=arguments.timeout)
-    reports = check_env(spec_of(arguments.world), seed=arguments.seed, limits=limits)
+    reports = check_env(spec, seed=arguments.seed, limits=limits)
     return 0 if all(report.kept for report in reports) else 1
 
 

@@ -125,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--config", type=Path, help="TOML whose [env] knows the world's address, folder, arguments"
     )
+    _set(command)
 
     command = _command(
         commands, "check-env", do.run_check_env, "whether a world keeps what every world must keep"
@@ -132,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "world", metavar="SPEC", help="TOML with an [env], a kind (`textcraft`), or module:factory"
     )
+    _set(command)
     command.add_argument("--seed", type=int, default=0, help="of the tasks and actions tried")
     command.add_argument("--episodes", type=_natural, default=3, help="how many are tried")
     command.add_argument("--timeout", type=_natural, default=60, help="seconds for one answer")
@@ -206,6 +208,17 @@ def _settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--preset", default="default", help=f"one of: {', '.join(PRESETS)}")
     command.add_argument("--seed", type=int, help="instead of the config's")
     command.add_argument("--name", help="name of the dataset, instead of the config's")
+    _set(command)
+
+
+def _set(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, instead of the config's: search.simulations=4; any number of times",
+    )
 
 
 def _trees(command: argparse.ArgumentParser) -> None:

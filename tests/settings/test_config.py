@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent_r.config import PRESETS, digest, load, merge, parse, read_key
+from agent_r.config import PRESETS, digest, load, merge, overrides, parse, read_key
 from agent_r.errors import ConfigError
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, TextCraftEnv
 
@@ -196,3 +196,39 @@ def test_every_kind_of_world_and_endpoint_is_filled_in_where_a_form_is_made() ->
 def test_a_world_without_a_kind_is_textcraft() -> None:
     assert parse({"env": {"distractors": 2}}, source="t").env == TextCraftEnv(distractors=2)
     assert "env.factory: Extra inputs" in refusal({"env": {"factory": "a:b"}})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4", 4),
+        ("0.5", 0.5),
+        ("true", True),
+        ("[0.5, 1.0]", [0.5, 1.0]),
+        ('{goal = "x=1"}', {"goal": "x=1"}),
+        ('"4"', "4"),
+        ("my-data", "my-data"),
+        ("http://localhost:8000/v1?a=b", "http://localhost:8000/v1?a=b"),
+        ("", ""),
+        ("1\nother = 2", "1\nother = 2"),
+        ("9" * 5000, "9" * 5000),
+        ("[" * 5000, "[" * 5000),
+    ],
+)
+def test_a_value_on_the_command_line_is_toml_or_else_text(text: str, value: Any) -> None:
+    assert overrides([f"a.b={text}"]) == {"a": {"b": value}}
+
+
+def test_of_two_values_for_one_setting_the_last_counts_and_others_stay() -> None:
+    words = ["search.simulations=4", "search.candidates=2", "search.simulations=5"]
+    assert overrides(words) == {"search": {"simulations": 5, "candidates": 2}}
+
+
+def test_the_command_line_goes_before_the_file_and_the_file_before_the_preset(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("[search]\nsimulations = 3\ncandidates = 2\nstop_early = true")
+    config = load(path, preset="paper", over=overrides(["search.simulations=7"]))
+    assert (config.search.simulations, config.search.candidates) == (7, 2)
+    assert config.search.stop_early and not config.revision.verify

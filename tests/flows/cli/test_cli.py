@@ -58,6 +58,17 @@ MISTAKES = {
     "malformed TOML": Mistake("my.toml is not valid TOML", toml="[endpoint"),
     "a misspelt key": Mistake("search.simulation: ", toml="[search]\nsimulation = 3"),
     "an unknown world": Mistake("env.kind: ", toml="[env]\nkind = 'chess'"),
+    "a key that is set and is none": Mistake(
+        "my.toml and the command line: search.simulation: ",
+        "collect --config my.toml --set search.simulation=3",
+        toml=SCRIPTED,
+    ),
+    "a value that cannot be": Mistake("seed: ", "self-train --set seed=many"),
+    "a setting below one that is no table": Mistake("seed: ", "try --set seed.low=1"),
+    "a set without a value": Mistake("write key=value", "measure --set search.simulations"),
+    "a set without a name": Mistake("write key=value", "grow --set =3"),
+    "a world's key that is none": Mistake("env.depht: ", "check-env textcraft --set env.depht=3"),
+    "another world to verify in": Mistake("env.kind: ", "verify {version} --set env.kind=chess"),
     "an alpha above one": Mistake("revision.alpha: ", toml="[revision]\nalpha = 2"),
     "a beta above alpha": Mistake(
         "good and bad at once",
