@@ -1,13 +1,18 @@
-"""What is said in several places of a release is the same in all of them."""
+"""What is said in several places of a release is the same in all of them; the door is open."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+from hatchling.builders.wheel import WheelBuilder
 
+import agent_r
 from agent_r import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -26,3 +31,33 @@ def test_a_commit_is_checked_as_ci_checks_it() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     entries = [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]]
     assert entries == [f"make {target}" for target in check.split()]
+
+
+def test_the_wheel_holds_types_the_view_and_the_model_but_not_how_it_was_made() -> None:
+    files = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
+    assert {"agent_r/py.typed", "env_adapters/py.typed"} <= files
+    assert "agent_r/local_model/checkpoint/model.safetensors" in files
+    for asset in (ROOT / "agent_r/dataset/view/assets").iterdir():
+        assert f"agent_r/dataset/view/assets/{asset.name}" in files
+    assert not [name for name in files if name.endswith((".log", "loss.jsonl", ".pyc"))]
+    assert {name.split("/")[0] for name in files} == {"agent_r", "env_adapters", "tasks", "flows"}
+
+
+@pytest.mark.parametrize("name", agent_r.__all__)
+def test_what_the_front_door_names_is_there(name: str) -> None:
+    assert getattr(agent_r, name).__doc__
+
+
+def test_the_example_searches_one_task_and_prints_the_tree(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs/example.py")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    task, first, *rest = done.stdout.splitlines()
+    assert re.fullmatch(r"[a-z ]+: \d+ requests", task)
+    assert re.match(r"'\w+ .*': \d visits, value \d\.\d\d$", first)
+    assert any(line.startswith("  '") and "terminated with reward 1" in line for line in rest)

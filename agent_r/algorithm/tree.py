@@ -44,6 +44,18 @@ class SearchTree:
     reasoned_away: int = 0  # of the cut and empty replies, those that held reasoning alone
     samples: dict[str, str] = field(default_factory=dict)  # the first of each that held no action
 
+    def __str__(self) -> str:
+        """The tree as text: a line for each node, indented below its parent's."""
+        return "\n".join([f"{self.task}: {self.calls} requests", *self._lines(ROOT, "")])
+
+    def _lines(self, index: int, indent: str) -> Iterator[str]:
+        for child in self.nodes[index].children:
+            node = self.nodes[child]
+            ended = f", {node.stop} with reward {node.reward:g}" if node.stop else ""
+            action = node.step.action if node.step else ""
+            yield f"{indent}{action!r}: {node.visits} visits, value {node.value:.2f}{ended}"
+            yield from self._lines(child, indent + "  ")
+
     def path(self, index: int) -> list[int]:
         """Indices from the root's child down to `index`; empty for the root."""
         found: list[int] = []

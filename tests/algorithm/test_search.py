@@ -106,6 +106,14 @@ def test_only_the_leafs_reward_is_propagated_and_to_its_own_path_alone() -> None
     assert tree.nodes[leaf(tree, "a/b")].visits == 1
 
 
+def test_a_tree_prints_a_line_for_each_node_below_its_parent() -> None:
+    tree = plant(("a/b\x1b", 0.5), ("c", 0.0))
+    first, *lines = str(tree).splitlines()
+    assert first == f"{tree.task}: {tree.calls} requests"
+    assert [line.partition(":")[0] for line in lines] == ["'a'", r"  'b\x1b'", "'c'"]
+    assert lines[1].endswith(", terminated with reward 0.5")
+
+
 def test_paths_steps_and_trajectories_are_read_off_the_tree() -> None:
     tree = plant(("a/b", 0.3), ("a/c", 1.0))
     assert tree.path(0) == []

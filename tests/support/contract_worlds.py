@@ -135,7 +135,7 @@ WORLDS = [
             of(
                 GymnasiumEnv(
                     kind="gymnasium",
-                    factory=f"test_gym:{factory}",
+                    factory=f"tests.env_adapters.test_gymnasium:{factory}",
                     instruction="Answer. Action: any",
                 )
             ),
@@ -143,5 +143,13 @@ WORLDS = [
         )
         for factory in ("Doors", "Numbered", "Kept", "Threadbound", "a_lake")
     ),
-    Tried("python", of(PythonEnv(kind="python", factory="test_python_world:Factories.forkable"))),
+    Tried(
+        "python",
+        of(
+            PythonEnv(
+                kind="python",
+                factory="tests.env_adapters.test_python_factory:Factories.forkable",
+            )
+        ),
+    ),
 ]
