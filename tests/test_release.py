@@ -13,7 +13,8 @@ import yaml
 from hatchling.builders.wheel import WheelBuilder
 
 import agent_r
-from agent_r import __version__
+from agent_r import __version__, load
+from agent_r.config import parse
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,3 +62,29 @@ def test_the_example_searches_one_task_and_prints_the_tree(tmp_path: Path) -> No
     assert re.fullmatch(r"[a-z ]+: \d+ requests", task)
     assert re.match(r"'\w+ .*': \d visits, value \d\.\d\d$", first)
     assert any(line.startswith("  '") and "terminated with reward 1" in line for line in rest)
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "PAPER.md", *ROOT.glob("docs/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"", text)
+    for link in ("".join(found) for found in links):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+def test_the_front_page_is_short_and_its_settings_are_valid() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) < 1000
+    [toml] = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    shown = parse(tomllib.loads(toml), source="README.md")
+    own = load(ROOT / "configs/own_endpoint.toml")
+    assert (shown.dataset.name, shown.train.command) == (own.dataset.name, own.train.command)
+
+
+def test_the_newcomers_page_names_every_folder_of_the_house() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = {path.parent.name for path in (ROOT / "agent_r").glob("*/__init__.py")}
+    assert {name for name in folders if f"`agent_r/{name}/`" not in text} == set()
