@@ -12,7 +12,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def each(
+async def gather_bounded(
     items: Iterable[T],
     job: Callable[[T], Awaitable[R]],
     *,

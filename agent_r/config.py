@@ -25,7 +25,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
         "alphas": [0.5, 0.7, 1.0],
-        "search": {"walks": 1, "tried": "all", "stop_early": False, "give_up": 0},
+        "search": {
+            "parallel_simulations": 1,
+            "expansion": "all",
+            "stop_early": False,
+            "abandon_after": 0,
+        },
         "critique": {"localiser": "actor", "when_none": "direct", "lookahead": 1},
         "revision": {"signal": "template", "placement": "turn", "verify": False, "prune": False},
         "train": {"eta": 0.2, "learning_rate": 2e-5, "optimizer": "adamw", "max_length": 8192},

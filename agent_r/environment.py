@@ -22,7 +22,7 @@ class TaskSpec:
     id: str
     split: Split
     depth: int = 0  # how many crafts (or rooms, or subgoals) deep; 0 where the world cannot say
-    again: int = 0  # how often it was explored before: each of its trees has a seed of its own
+    repeat: int = 0  # how often it was explored before: each of its trees has a seed of its own
     world: str = ""  # in a run of several worlds: the name of its own
 
 
@@ -97,7 +97,7 @@ class Forkable(Protocol):
 class Expert(Protocol):
     """Knows a right way through a world: the scripted actor follows it, and strays from it."""
 
-    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+    async def plan(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         """The right actions that are left after these, in an episode that began with `prompt`.
 
         The same prompt and actions give the same way. Empty: there is none, or it is not known.

@@ -13,7 +13,7 @@ from agent_r.closing import close
 from agent_r.environment import EnvInfo, Environment, Split, TaskSpec, World
 from agent_r.errors import AgentRError, ConfigError
 from agent_r.loading import one_line
-from agent_r.settings import EnvSpec, SingleEnv, singles
+from agent_r.settings import EnvSpec, SingleEnv, env_specs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Worlds:
             ConfigError: two have the same name: rows would not tell them apart.
         """
         members: dict[str, Member] = {}
-        for one in singles(spec):
+        for one in env_specs(spec):
             world = world_of(one)
             info = _info(one, world)
             if info.name in members:
@@ -75,11 +75,11 @@ class Worlds:
         return self.members[name].world.environment()
 
     def tasks(
-        self, split: Split, count: int, *, turn: int = 0, again: bool = True
+        self, split: Split, count: int, *, turn: int = 0, repeats: bool = True
     ) -> list[TaskSpec]:
         """`count` tasks of a split, shared out by the worlds' weights; the next ones each `turn`.
 
-        A world gives its own in their order, and after the last from the first `again`: no turn
+        A world gives its own in their order, and after the last from the first again: no turn
         has the same tree as another.
 
         Raises:
@@ -91,7 +91,7 @@ class Worlds:
             for name in self.members
         }
         tasks = [next(waiting[name]) for name in shares]
-        return tasks if again else [task for task in tasks if not task.again]
+        return tasks if repeats else [task for task in tasks if not task.repeat]
 
     def _shares(self, count: int) -> list[str]:
         """Whose turn it is, tree by tree: always who is furthest behind its weight."""
@@ -148,4 +148,4 @@ def _taken(member: Member, split: Split, count: int, turn: int) -> list[TaskSpec
     if count and not tasks:
         raise ConfigError(f"the world '{member.info.name}' has no {split} tasks")
     places = range(turn * count, (turn + 1) * count)
-    return [replace(tasks[i % len(tasks)], again=i // len(tasks)) for i in places]
+    return [replace(tasks[i % len(tasks)], repeat=i // len(tasks)) for i in places]

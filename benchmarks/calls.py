@@ -21,8 +21,8 @@ from typing import Any
 from agent_r.algorithm.revision import Part, Revision, verify
 from agent_r.collection.plan import shards, tasks_of_iteration
 from agent_r.collection.progress import Progress
-from agent_r.collection.scheduler import Stage
-from agent_r.collection.tree_store import Forest
+from agent_r.collection.scheduler import TreeScheduler
+from agent_r.collection.tree_store import TreeStore
 from agent_r.config import load
 from agent_r.endpoint.budget import Budget
 from agent_r.endpoint.limiter import at_once
@@ -33,8 +33,8 @@ from flows.world_factory import worlds_of
 UP_TO_ERROR = (Part.INITIAL, Part.BAD)
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "paper": ("paper", {"alphas": []}),
-    "ours, never giving up": ("default", {"search": {"give_up": 0}}),
-    "ours, 4 walks at once": ("default", {"search": {"walks": 4}}),
+    "ours, never giving up": ("default", {"search": {"abandon_after": 0}}),
+    "ours, 4 walks at once": ("default", {"search": {"parallel_simulations": 4}}),
     "ours, judging in order": ("default", {"critique": {"lookahead": 1}}),
     "ours": ("default", {}),
 }
@@ -81,27 +81,29 @@ async def measure(config: Config) -> dict[str, int]:
     )
     with tempfile.TemporaryDirectory() as folder:
         async with acting(config, model=first_model(config), worlds=worlds) as actor:
-            forest = Forest.of(
+            tree_store = TreeStore.of(
                 Path(folder), worlds.environment, config, actor=actor.name, iteration=1
             )
             budget = Budget(config.budget, config.endpoint, actor.usage)
             places = asyncio.Semaphore(at_once(config.endpoint.concurrency))
-            stage = Stage(forest, actor, budget, places, Progress("grow", len(tasks), "trees"))
-            await asyncio.gather(*(stage.grow(shard) for shard in shards(tasks)))
+            scheduler = TreeScheduler(
+                tree_store, actor, budget, places, Progress("grow", len(tasks), "trees")
+            )
+            await asyncio.gather(*(scheduler.grow(shard) for shard in shards(tasks)))
         env = worlds.environment()
         for task in tasks:
-            reaped = await forest.reaped(task)
-            if reaped is None:
+            with_revisions = await tree_store.with_revisions(task)
+            if with_revisions is None:
                 continue
-            tree, harvest = reaped
+            tree, tree_revisions = with_revisions
             counts["search"] += tree.calls
-            counts["judging"] += harvest.calls
+            counts["judging"] += tree_revisions.calls
             counts["samples"] += tree.calls * config.search.candidates
             counts["steps"] += tree.env_steps
-            counts["revisions"] += len(harvest.revisions)
-            counts["good"] += len(harvest.good)
+            counts["revisions"] += len(tree_revisions.revisions)
+            counts["good"] += len(tree_revisions.good)
             errors = set()
-            for revision in harvest.revisions:
+            for revision in tree_revisions.revisions:
                 alpha = config.revision.alpha
                 checked = await verify(env, tree, revision, alpha=alpha)
                 if isinstance(checked, Revision):

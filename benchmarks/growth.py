@@ -88,7 +88,7 @@ def one(trees: int, seed: int, url: str, *, prefect: bool) -> dict[str, float]:
 
     from agent_r.collection.plan import shards
     from agent_r.collection.progress import Progress
-    from agent_r.collection.scheduler import Stage
+    from agent_r.collection.scheduler import TreeScheduler
     from agent_r.endpoint.budget import Budget
     from agent_r.endpoint.limiter import at_once
     from flows.grow import growing, planned, ready
@@ -101,7 +101,7 @@ def one(trees: int, seed: int, url: str, *, prefect: bool) -> dict[str, float]:
             "seed": seed,
             "trees": trees,
             "endpoint": served if url else scripted,
-            "search": {"walks": 4} if url else small,
+            "search": {"parallel_simulations": 4} if url else small,
         }
     )
     spent = 0.0
@@ -109,16 +109,18 @@ def one(trees: int, seed: int, url: str, *, prefect: bool) -> dict[str, float]:
     async def grow() -> None:
         nonlocal spent
         tasks = planned(config, 1)
-        async with ready(config, 1, "", 0) as (woods, actor):
+        async with ready(config, 1, "", 0) as (stores, actor):
             began = time.monotonic()
             if prefect:
-                await growing(woods, tasks, actor, 1)
+                await growing(stores, tasks, actor, 1)
             else:
                 budget = Budget(config.budget, config.endpoint, actor.usage)
                 progress = Progress("grow", len(tasks), "trees")
                 places = at_once(config.endpoint.concurrency)
-                stage = Stage(woods, actor, budget, asyncio.Semaphore(places), progress)
-                await asyncio.gather(*(stage.grow(shard) for shard in shards(tasks)))
+                scheduler = TreeScheduler(
+                    stores, actor, budget, asyncio.Semaphore(places), progress
+                )
+                await asyncio.gather(*(scheduler.grow(shard) for shard in shards(tasks)))
             spent = time.monotonic() - began
 
     asyncio.run(flow(grow)() if prefect else grow())

@@ -20,7 +20,7 @@ from typing import Any
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.collection.plan import tasks_of_iteration
-from agent_r.collection.tree_store import Forest
+from agent_r.collection.tree_store import TreeStore
 from agent_r.dataset.build import build
 from agent_r.dataset.shards import read_rows
 from agent_r.run_worlds import Worlds
@@ -50,16 +50,20 @@ def make_trees(folder: Path) -> Path:
     assert isinstance(config.endpoint, ScriptedEndpoint)
     worlds = Worlds.of(config.env, world_of)
     actor = ScriptedCrafter(config.endpoint, config.env)
-    forest = Forest.of(folder / "work", worlds.environment, config, actor=actor.name, iteration=1)
+    tree_store = TreeStore.of(
+        folder / "work", worlds.environment, config, actor=actor.name, iteration=1
+    )
     tasks = tasks_of_iteration(worlds, config, 1)
 
-    async def harvest() -> None:
+    async def tree_revisions() -> None:
         for task in tasks:
-            await forest.explore(actor, task)
-            await forest.revise(actor, task)
+            await tree_store.explore(actor, task)
+            await tree_store.revise(actor, task)
 
-    asyncio.run(harvest())
-    return Path(build(forest, tasks, folder / "demo", actor=actor.name, iteration=1).dataset.path)
+    asyncio.run(tree_revisions())
+    return Path(
+        build(tree_store, tasks, folder / "demo", actor=actor.name, iteration=1).dataset.path
+    )
 
 
 def provenance(trees: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ async def against_the_package(world: ScienceWorlds) -> None:
         steps, seconds = 0, [0.0, 0.0]
         for task in TASKS:
             env = world.environment()
-            gold = (await world.expert.way(await env.reset(task), []))[:STEPS]
+            gold = (await world.expert.plan(await env.reset(task), []))[:STEPS]
             began = time.perf_counter()
             for action in gold:
                 if (await env.step(action)).terminated:

@@ -121,7 +121,7 @@ class Call:
     page: Any = None
 
 
-class Slots:
+class ConcurrencyLimiter:
     """The slots and their queue; `run` computes the replies, one after the other."""
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: ConcurrencyLimiter) -> None:
         self.slots = slots
         self.buffer = b""
         self.answering = self.last = False
@@ -309,7 +309,7 @@ def _error(message: str) -> dict[str, Any]:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    slots = Slots(options)
+    slots = ConcurrencyLimiter(options)
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(slots), "127.0.0.1", options.port, backlog=4096
     )

@@ -11,7 +11,7 @@ from agent_r.errors import EnvironmentFault
 T = TypeVar("T")
 
 
-class Leases(Generic[T]):
+class Pool(Generic[T]):
     """At most `limit` of something that an environment holds for an episode.
 
     Who asks for more waits; a search holds one and asks for no second, so that nobody waits for

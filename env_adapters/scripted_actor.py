@@ -49,7 +49,7 @@ class ScriptedPlayer:
         self, prompt: str, done: Sequence[str], seeded: Sequence[random.Random]
     ) -> list[str]:
         """One reply for each generator: the expert's next step, or a mistake."""
-        way = await self.expert.way(prompt, done)
+        way = await self.expert.plan(prompt, done)
         mistakes = await self.expert.mistakes(prompt, done)
         replies = []
         for rng in seeded:
@@ -60,8 +60,8 @@ class ScriptedPlayer:
 
     async def _judge(self, prompt: str, done: Sequence[str]) -> str:
         """A step is good when the way that is left became shorter."""
-        before = await self.expert.way(prompt, done[:-1])
-        after = await self.expert.way(prompt, done)
+        before = await self.expert.plan(prompt, done[:-1])
+        after = await self.expert.plan(prompt, done)
         if done and len(after) < len(before):
             return f"{done[-1]} is a step on the way.\nJudgement: Good"
         return "That does not bring the goal nearer.\nJudgement: Bad"

@@ -160,7 +160,7 @@ class TextWorlds:
         """An episode of the task began so."""
         self._tasks[prompt] = task
 
-    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+    async def plan(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         task = self._tasks.get(prompt)
         if task is None:
             return ()

@@ -12,7 +12,7 @@ from typing import Any
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from prefect.events import emit_event
 
-from agent_r.dataset.build import Built
+from agent_r.dataset.build import BuildResult
 from agent_r.dataset.view.command import command
 from agent_r.diagnostics.account import Account
 from agent_r.evaluation.report import HEADINGS, RunReport, notes, table
@@ -22,7 +22,7 @@ WRITTEN = "agent_r.dataset.written"
 PUBLISHED = "agent_r.dataset.published"
 
 
-async def show_version(built: Built, *, name: str, actor: str, iteration: int) -> None:
+async def show_version(built: BuildResult, *, name: str, actor: str, iteration: int) -> None:
     """A dataset version: where it is, what went into it, what was dropped and why."""
     ref = built.dataset
     counted = [[what, f"{n:,}"] for what, n in built.counts.items()]
@@ -60,7 +60,7 @@ async def show_published(published: Published) -> None:
     )
 
 
-def announce_written(built: Built, *, name: str, iteration: int) -> None:
+def announce_written(built: BuildResult, *, name: str, iteration: int) -> None:
     """A version lies in its folder: what a deployment of `publish` can wait for."""
     _emit(WRITTEN, name, asdict(built.dataset) | {"iteration": iteration})
 
@@ -70,7 +70,7 @@ def announce_published(published: Published) -> None:
     _emit(PUBLISHED, published.dataset, {"path": published.address} | published.model_dump())
 
 
-def announce_folder(built: Built, *, name: str, iteration: int) -> None:
+def announce_folder(built: BuildResult, *, name: str, iteration: int) -> None:
     """The same where no Hub is configured."""
     _emit(PUBLISHED, name, asdict(built.dataset) | {"iteration": iteration})
 

@@ -8,7 +8,7 @@ from prefect import flow
 
 from agent_r.collection.nights import Ground
 from agent_r.collection.plan import dataset_folder
-from agent_r.dataset.build import Built
+from agent_r.dataset.build import BuildResult
 from agent_r.dataset.manifest import Manifest
 from agent_r.dataset.writer import versions
 from agent_r.errors import ConfigError
@@ -16,17 +16,17 @@ from agent_r.hub.pull import newest_published
 from agent_r.settings import Config
 from flows.actor_factory import fine_tunings
 from flows.artifacts import announce_folder, announce_written, show_version
-from flows.grow import Grown, growing, planned, ready
+from flows.grow import GrowResult, growing, planned, ready
 from flows.hub_client import hub_of
 from flows.preflight import Needs, preflight
 from flows.states import fails_in_one_line, nothing_new, run_id
 from tasks.build import build
 
 
-class Collected(Grown):
+class CollectResult(GrowResult):
     """A dataset version, what went into it, and what it cost."""
 
-    built: Built
+    built: BuildResult
     new: bool  # no version had these rows before
 
     def notes(self) -> list[str]:
@@ -44,7 +44,7 @@ class Collected(Grown):
 @fails_in_one_line
 async def collect(
     config: Config = Config(), iteration: int = 1, model: str = "", trained: int | None = None
-) -> Collected:
+) -> CollectResult:
     """Explore tasks, find the actor's first errors, verify revisions, write a dataset version.
 
     Args:
@@ -60,11 +60,11 @@ async def collect(
     ground = _ground(config, iteration)
     iteration = ground.first if config.continual else iteration
     name, tasks = config.dataset.name, planned(config, iteration)
-    async with ready(config, iteration, model, trained) as (woods, actor):
-        grown = await growing(woods, tasks, actor, iteration)
+    async with ready(config, iteration, model, trained) as (stores, actor):
+        grown = await growing(stores, tasks, actor, iteration)
     on_hub = await _newest_on_hub(config)
     known = {path.name for path in versions(dataset_folder(config))}
-    built = await build(woods, tasks, dataset_folder(config), grown.actor, iteration, on_hub)
+    built = await build(stores, tasks, dataset_folder(config), grown.actor, iteration, on_hub)
     await show_version(built, name=name, actor=grown.actor, iteration=iteration)
     announce_written(built, name=name, iteration=iteration)
     if not config.hub.repo:
@@ -72,7 +72,7 @@ async def collect(
     if not grown.stopped:
         ground.finish(last=iteration, versions=[built.dataset.path])
     new = built.dataset.version not in known
-    collected = Collected(built=built, new=new, **grown.model_dump())
+    collected = CollectResult(built=built, new=new, **grown.model_dump())
     return collected if new else nothing_new(collected, [built.dataset.version])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent_r.algorithm.rows import Row
 from agent_r.errors import ConfigError
-from agent_r.settings import Config, TextCraftEnv, singles
+from agent_r.settings import Config, TextCraftEnv, env_specs
 from agent_r.training.mixture import read_general
 from env_adapters.textcraft.demonstrations import demonstrations
 
@@ -42,7 +42,7 @@ def check_general(config: Config) -> None:
 
 
 def _textcraft(config: Config) -> TextCraftEnv:
-    crafted = [world for world in singles(config.env) if isinstance(world, TextCraftEnv)]
+    crafted = [world for world in env_specs(config.env) if isinstance(world, TextCraftEnv)]
     if not crafted:
         raise ConfigError(
             "train.general = 'demonstrations' is TextCraft's own: name a JSONL file instead"

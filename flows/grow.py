@@ -18,20 +18,20 @@ from pydantic import BaseModel
 from agent_r import closing
 from agent_r.actor import Actor
 from agent_r.collection import usage_log
-from agent_r.collection.object_store import Shelf
+from agent_r.collection.object_store import ObjectStore
 from agent_r.collection.plan import part_of, shards, tasks_of_iteration, work_folder
 from agent_r.collection.progress import Progress
-from agent_r.collection.provenance import enter
-from agent_r.collection.scheduler import Stage
-from agent_r.collection.tree_store import Forest
-from agent_r.collection.tree_stores import Woods
-from agent_r.concurrency import each
+from agent_r.collection.provenance import record
+from agent_r.collection.scheduler import TreeScheduler
+from agent_r.collection.tree_store import TreeStore
+from agent_r.collection.tree_stores import TreeStores
+from agent_r.concurrency import gather_bounded
 from agent_r.config import digest
 from agent_r.diagnostics.account import Accounting
 from agent_r.diagnostics.early_stop import EarlyStop
 from agent_r.diagnostics.symptoms import form_of
 from agent_r.endpoint.budget import Budget, Budgeted
-from agent_r.endpoint.limiter import Slots, at_once
+from agent_r.endpoint.limiter import ConcurrencyLimiter, at_once
 from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
 from agent_r.run_worlds import Worlds
@@ -47,7 +47,7 @@ IDLE = 0.6  # share of the slots in use, below which a person should know
 WORTH_SAYING_S = 20.0  # that a run takes at least
 
 
-class Grown(BaseModel):
+class GrowResult(BaseModel):
     """How far an iteration has come, and what it cost."""
 
     actor: str
@@ -78,7 +78,8 @@ class Grown(BaseModel):
         said += closing.notes(Counter(self.unclosed))
         if self.slots_used < IDLE and self.spent["seconds"] > WORTH_SAYING_S:
             said.append(f"{self.slots_used:.0%} of the endpoint's slots were in use: more "
-                        "search.walks, or more trees in one run, would use the others")  # fmt: skip
+                        "search.parallel_simulations, or more trees in one run, would use the "
+                        "others")  # fmt: skip
         return said
 
 
@@ -90,7 +91,7 @@ async def grow(
     model: str = "",
     trained: int | None = None,
     part: str = "",
-) -> Grown:
+) -> GrowResult:
     """Explore and revise trees; `collect` makes a dataset of them.
 
     Args:
@@ -104,8 +105,8 @@ async def grow(
     trained = fine_tunings(trained, iteration)
     await preflight(config, Needs(acts=True, model=model, trained=trained))
     tasks = part_of(planned(config, iteration), part)
-    async with ready(config, iteration, model, trained) as (woods, actor):
-        return await growing(woods, tasks, actor, iteration)
+    async with ready(config, iteration, model, trained) as (stores, actor):
+        return await growing(stores, tasks, actor, iteration)
 
 
 def planned(config: Config, iteration: int) -> list[TaskSpec]:
@@ -116,81 +117,87 @@ def planned(config: Config, iteration: int) -> list[TaskSpec]:
 @contextlib.asynccontextmanager
 async def ready(
     config: Config, iteration: int, model: str, trained: int
-) -> AsyncIterator[tuple[Woods, Actor]]:
+) -> AsyncIterator[tuple[TreeStores, Actor]]:
     """Forests that can be written, and an actor that answers; the worlds are closed at the end."""
-    shelf = Shelf.at(config.dataset.store or work_folder(config))
-    await shelf.require_writable()
+    object_store = ObjectStore.at(config.dataset.store or work_folder(config))
+    await object_store.require_writable()
     folder = Path(model) if model else first_model(config)
     now = as_trained(config, model=folder, trained=trained)
     async with (
         worlds_of(config) as worlds,
         acting(now, model=folder, trained=trained, worlds=worlds) as actor,
     ):
-        woods = plant(now, worlds, shelf, actor=actor.name, iteration=iteration)
-        for forest in woods.forests.values():
-            await enter(shelf, forest, actor=actor.name, iteration=iteration)
-        yield woods, actor
+        stores = open_tree_stores(now, worlds, object_store, actor=actor.name, iteration=iteration)
+        for tree_store in stores.stores.values():
+            await record(object_store, tree_store, actor=actor.name, iteration=iteration)
+        yield stores, actor
 
 
-def plant(config: Config, worlds: Worlds, shelf: Shelf, *, actor: str, iteration: int) -> Woods:
+def open_tree_stores(
+    config: Config, worlds: Worlds, object_store: ObjectStore, *, actor: str, iteration: int
+) -> TreeStores:
     """A forest for each world of a run: its trees are the same in a run of that world alone."""
-    forests = {
-        name: Forest.of(
+    stores = {
+        name: TreeStore.of(
             work_folder(config),
             member.world.environment,
             config.model_copy(update={"env": member.spec}),
             actor=actor,
             iteration=iteration,
-            shelf=shelf,
+            object_store=object_store,
         )
         for name, member in worlds.members.items()
     }
-    return Woods(config, forests)
+    return TreeStores(config, stores)
 
 
-async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: int) -> Grown:
+async def growing(
+    stores: TreeStores, tasks: list[TaskSpec], actor: Actor, iteration: int
+) -> GrowResult:
     """Grow the trees of these tasks as a run of its own, with its budget and its account.
 
     Raises:
         BudgetSpent, EndpointUnavailable: not one tree was finished.
         NothingMade: the first trees have shown that nothing can come.
     """
-    began, config = time.monotonic(), woods.config
+    began, config = time.monotonic(), stores.config
     gc.freeze()  # what is loaded by now stays: looking through it takes a third of a second
     budget = Budget(config.budget, config.endpoint, actor.usage)
-    form = form_of(woods.info(tasks[0]).grammar) if tasks else ""
-    stage = Stage(
-        woods,
+    form = form_of(stores.info(tasks[0]).grammar) if tasks else ""
+    scheduler = TreeScheduler(
+        stores,
         Budgeted(actor, budget),
         budget,
         asyncio.Semaphore(at_once(config.endpoint.concurrency)),
         Progress(f"iteration {iteration}", len(tasks), "trees"),
         EarlyStop(config, config.revision_at(iteration), len(tasks), Accounting(form)),
     )
-    stage.progress.details = functools.partial(details, stage, actor)
-    await each(shards(tasks), functools.partial(grow_shard, stage=stage))
+    scheduler.progress.details = functools.partial(details, scheduler, actor)
+    await gather_bounded(shards(tasks), functools.partial(grow_shard, scheduler=scheduler))
     if not tasks:
         _log.info("this part has no trees: there are fewer than parts")
-    elif stage.finished == 0 and stage.stopped:
-        raise BudgetSpent(f"{stage.stopped} is spent before one tree was finished: give it more")
-    elif stage.finished == 0:
-        what = ", ".join(f"{n} {kind}" for kind, n in stage.failed.items())
+    elif scheduler.finished == 0 and scheduler.stopped:
+        raise BudgetSpent(
+            f"{scheduler.stopped} is spent before one tree was finished: give it more"
+        )
+    elif scheduler.finished == 0:
+        what = ", ".join(f"{n} {kind}" for kind, n in scheduler.failed.items())
         raise EndpointUnavailable(f"not one of {len(tasks)} trees was finished ({what})")
-    woods.leave()
-    which = digest(*(f"{task.world}/{task.id}/{task.again}" for task in tasks))
-    account = work_folder(config) / f"spent-{woods.key}-{which}.json"
+    stores.leave()
+    which = digest(*(f"{task.world}/{task.id}/{task.repeat}" for task in tasks))
+    account = work_folder(config) / f"spent-{stores.key}-{which}.json"
     seconds = time.monotonic() - began
     spent = usage_log.add(account, actor.usage, seconds)
     prompt, completion = budget.tokens
-    return Grown(
+    return GrowResult(
         actor=actor.name,
         iteration=iteration,
         trees=len(tasks),
-        finished=stage.finished,
-        failed=dict(stage.failed),
+        finished=scheduler.finished,
+        failed=dict(scheduler.failed),
         faults=dict(faults_of(actor)),
-        unclosed=dict(woods.unclosed),
-        stopped=stage.stopped,
+        unclosed=dict(stores.unclosed),
+        stopped=scheduler.stopped,
         slots_used=slots_used(actor, seconds),
         spent={"prompt_tokens": prompt, "completion_tokens": completion, "seconds": seconds},
         usage=spent.usage,
@@ -198,19 +205,19 @@ async def growing(woods: Woods, tasks: list[TaskSpec], actor: Actor, iteration: 
     )
 
 
-def details(stage: Stage, actor: Actor) -> list[str]:
+def details(scheduler: TreeScheduler, actor: Actor) -> list[str]:
     """The live account: what a person who pays looks at."""
-    prompt, completion = stage.budget.tokens
-    said = [f"{stage.in_flight} in flight", f"{actor.usage.requests:,} requests"]
+    prompt, completion = scheduler.budget.tokens
+    said = [f"{scheduler.in_flight} in flight", f"{actor.usage.requests:,} requests"]
     said.append(f"{prompt + completion:,} tokens")
-    if (money := stage.budget.money) is not None:
+    if (money := scheduler.budget.money) is not None:
         said.append(f"{money:,.2f} spent")
     if slots := getattr(actor, "slots", None):
         said.append(f"{slots.in_flight}/{slots.limit} slots")
     if faults := faults_of(actor):
         said.append(f"{sum(faults.values())} faults")
-    if stage.failed:
-        said.append(f"{stage.failed.total()} trees failed")
+    if scheduler.failed:
+        said.append(f"{scheduler.failed.total()} trees failed")
     return said
 
 
@@ -221,7 +228,7 @@ def faults_of(actor: Actor) -> dict[str, int]:
 
 def slots_used(actor: Actor, seconds: float) -> float:
     """Share of the slots that held a request, on average; 1 where there is no endpoint."""
-    slots: Slots | None = getattr(actor, "slots", None)
+    slots: ConcurrencyLimiter | None = getattr(actor, "slots", None)
     if slots is None:
         return 1.0
     return float(getattr(actor, "busy_s", 0.0)) / (slots.limit * seconds)

@@ -13,7 +13,7 @@ from agent_r.algorithm.prompts import prompt_digest
 from agent_r.collection.identity import of_world, unnamed
 from agent_r.collection.plan import work_folder
 from agent_r.config import digest
-from agent_r.evaluation.evaluate import Measurement, Opened
+from agent_r.evaluation.evaluate import EpisodePrefix, Measurement
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 from flows.actor_factory import acting, actor_name, as_trained, first_model
@@ -35,7 +35,7 @@ async def measure(
     config: Config = Config(),
     model: str = "",
     trained: int = 0,
-    openings: list[Opened] | None = None,
+    openings: list[EpisodePrefix] | None = None,
 ) -> Measurement:
     """Success with its 95 % interval on tasks never explored; recovery on failures continued.
 
@@ -62,7 +62,7 @@ async def measure(
 
 
 def measurement_key(
-    config: Config, worlds: Worlds, openings: Sequence[Opened] | None, *, actor: str
+    config: Config, worlds: Worlds, openings: Sequence[EpisodePrefix] | None, *, actor: str
 ) -> str:
     """Names all that a measurement depends on; the endpoint in `config` is the one that acts."""
     given = [o.model_dump_json() for o in openings] if openings is not None else ["own"]

@@ -12,12 +12,12 @@ from agent_r.collection.nights import Ground
 from agent_r.collection.plan import dataset_folder
 from agent_r.endpoint.budget import prices
 from agent_r.errors import BudgetSpent, NothingMade
-from agent_r.evaluation.evaluate import Opened
+from agent_r.evaluation.evaluate import EpisodePrefix
 from agent_r.evaluation.report import IterationReport, RunReport, draw_curve, newest_model
 from agent_r.files import write_json
 from agent_r.settings import Config
 from flows.artifacts import show_report
-from flows.collect import Collected, collect
+from flows.collect import CollectResult, collect
 from flows.measure import measure
 from flows.preflight import loops, preflight
 from flows.publish import publish
@@ -59,7 +59,7 @@ class Loop:
     def __init__(self, config: Config, ground: Ground) -> None:
         self.config, self.left = config, config  # the settings, and those with what is unspent
         self.model, self.versions = ground.model, list(ground.versions)
-        self.openings: list[Opened] = []
+        self.openings: list[EpisodePrefix] = []
         self.reports: list[IterationReport] = []
         self.made = False  # a version or a model that was not there before
         self.stopped = ""  # by which limit of the budget
@@ -124,7 +124,7 @@ async def _leave(report: RunReport, folder: Path) -> None:
     await show_report(report, picture)
 
 
-def after(collected: Collected, config: Config) -> Config:
+def after(collected: CollectResult, config: Config) -> Config:
     """The settings of the next iteration: one budget is for all of them."""
     spent = collected.spent
     prompt, completion = prices(config.endpoint)

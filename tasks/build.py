@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.collection.tree_stores import Trees
-from agent_r.dataset.build import Built
+from agent_r.dataset.build import BuildResult
 from agent_r.dataset.build import build as build_version
 from agent_r.dataset.manifest import Manifest
 from agent_r.environment import TaskSpec
@@ -24,7 +24,7 @@ async def build(
     actor: str,
     iteration: int,
     on_hub: Manifest | None,
-) -> Built:
+) -> BuildResult:
     """Turn harvests into the next dataset version; equal rows find the version that has them."""
     return await asyncio.to_thread(
         build_version, trees, tasks, folder, actor=actor, iteration=iteration, elsewhere=on_hub

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from agent_r.collection.scheduler import Stage
+from agent_r.collection.scheduler import TreeScheduler
 from agent_r.environment import TaskSpec
 
 
 # Our own files say what is finished; a second truth in Prefect's cache could only disagree.
 @task(name="grow", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])
-async def grow(shard: Sequence[TaskSpec], stage: Stage) -> int:
+async def grow(shard: Sequence[TaskSpec], scheduler: TreeScheduler) -> int:
     """Explore and revise the trees of one shard; what is on disk is not made again."""
-    return await stage.grow(shard)
+    return await scheduler.grow(shard)

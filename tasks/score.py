@@ -10,14 +10,18 @@ from prefect.cache_policies import NO_CACHE
 
 from agent_r.actor import Actor
 from agent_r.endpoint.limiter import at_once
-from agent_r.evaluation.evaluate import Measurement, Opened, measure_actor
+from agent_r.evaluation.evaluate import EpisodePrefix, Measurement, measure_actor
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 
 
 @task(name="score", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])
 async def score(
-    actor: Actor, worlds: Worlds, config: Config, openings: Sequence[Opened] | None, folder: Path
+    actor: Actor,
+    worlds: Worlds,
+    config: Config,
+    openings: Sequence[EpisodePrefix] | None,
+    folder: Path,
 ) -> Measurement:
     """Play the held-out tasks, and continue the failures given; finished episodes are kept."""
     return await measure_actor(

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_r.collection.object_store import Shelf
+from agent_r.collection.object_store import ObjectStore
 from agent_r.collection.plan import tasks_of_iteration
-from agent_r.collection.provenance import enter
-from agent_r.collection.tree_store import Forest
+from agent_r.collection.provenance import record
+from agent_r.collection.tree_store import TreeStore
 from agent_r.dataset.build import build
 from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.writer import export
@@ -49,18 +49,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     assert isinstance(config.endpoint, ScriptedEndpoint)
     worlds = Worlds.of(config.env, world_of)
     actor = ScriptedCrafter(config.endpoint, config.env)
-    forest = Forest.of(folder / "work", worlds.environment, config, actor=actor.name, iteration=1)
+    tree_store = TreeStore.of(
+        folder / "work", worlds.environment, config, actor=actor.name, iteration=1
+    )
     tasks = tasks_of_iteration(worlds, config, 1)
 
-    async def harvest() -> None:
-        await enter(Shelf.at(folder / "work"), forest, actor=actor.name, iteration=1)
+    async def tree_revisions() -> None:
+        await record(ObjectStore.at(folder / "work"), tree_store, actor=actor.name, iteration=1)
         for task in tasks:
-            await forest.explore(actor, task)
-            await forest.revise(actor, task)
+            await tree_store.explore(actor, task)
+            await tree_store.revise(actor, task)
 
-    asyncio.run(harvest())
-    built = build(forest, tasks, folder / "demo", actor=actor.name, iteration=1)
-    return Made(config, forest, built)
+    asyncio.run(tree_revisions())
+    built = build(tree_store, tasks, folder / "demo", actor=actor.name, iteration=1)
+    return Made(config, tree_store, built)
 
 
 @pytest.fixture

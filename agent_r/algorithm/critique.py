@@ -19,7 +19,7 @@ from agent_r.actor import Actor, Completion, SamplingParams
 from agent_r.algorithm.prompts import judge_request
 from agent_r.algorithm.sampling import USABLE
 from agent_r.algorithm.tree import SearchTree
-from agent_r.concurrency import each
+from agent_r.concurrency import gather_bounded
 from agent_r.errors import ConversationRefused
 from agent_r.reading.reply import DEFAULT, Grammar, answer
 from agent_r.reading.spellings import invented
@@ -168,7 +168,7 @@ async def judge_paths(
     for start, end in waves(max(map(len, paths), default=0), config.lookahead):
         undecided = (p for p in paths if first_bad(p, 0, critiques) is None)
         wave = {i for p in undecided for i in p[start:end]}
-        await each(sorted(wave - critiques.keys()), judge)
+        await gather_bounded(sorted(wave - critiques.keys()), judge)
 
 
 def waves(length: int, lookahead: int | Literal["doubling"]) -> Iterator[tuple[int, int]]:
@@ -202,7 +202,7 @@ def find_first_error(
     by_actor = first_bad(path, fork, critiques)
     agrees = None
     if by_actor is not None and by_value is not None:
-        agrees = abs(by_actor - by_value) <= config.within
+        agrees = abs(by_actor - by_value) <= config.agreement_tolerance
     if config.localiser == "direct":
         return FirstError(len(path) - 1, "direct", None)
     if config.localiser == "value":

@@ -20,7 +20,7 @@ from agent_r.algorithm.prompts import conversation
 from agent_r.algorithm.sampling import count, sample
 from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Step, StopReason
 from agent_r.algorithm.tree import ROOT, Node, SearchTree
-from agent_r.concurrency import each
+from agent_r.concurrency import gather_bounded
 from agent_r.environment import Environment, Forkable, Snapshot, StepResult
 from agent_r.reading.reply import Reading
 from agent_r.settings import SearchConfig
@@ -123,11 +123,16 @@ class _Growth:
     def __post_init__(self) -> None:
         self.forkable = self.env if isinstance(self.env, Forkable) else None
         forks = self.forkable is not None
-        self.tries_all = self.config.tried == "all" or (self.config.tried == "auto" and forks)
+        self.tries_all = self.config.expansion == "all" or (
+            self.config.expansion == "auto" and forks
+        )
 
     async def round(self) -> bool:
         """Expand every node where a walk stands, all at once, and walk on; False at the end."""
-        while len(self.walks) < self.config.walks and self.begun < self.config.simulations:
+        while (
+            len(self.walks) < self.config.parallel_simulations
+            and self.begun < self.config.simulations
+        ):
             if self.full:
                 break
             self.begun += 1
@@ -137,7 +142,7 @@ class _Growth:
             return False
         frontier = Counter(self.walks)
         unasked = [index for index in frontier if index not in self.waiting]
-        self.waiting.update(zip(unasked, await each(unasked, self.propose), strict=True))
+        self.waiting.update(zip(unasked, await gather_bounded(unasked, self.propose), strict=True))
         for index, walks in frontier.items():
             await self.expand(index, walks)
         standing, self.walks = self.walks, []

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent_r.collection.tree_stores import Trees
-from agent_r.concurrency import each
+from agent_r.concurrency import gather_bounded
 from agent_r.environment import TaskSpec
 
 
@@ -43,15 +43,15 @@ def sample(tasks: Sequence[TaskSpec], count: int, *, seed: int) -> list[TaskSpec
 
 async def costs(trees: Trees, tasks: Sequence[TaskSpec]) -> list[Cost]:
     """What those of the trees that are finished took."""
-    found = [reaped for reaped in await each(tasks, trees.reaped) if reaped]
+    found = [one for one in await gather_bounded(tasks, trees.with_revisions) if one]
     return [
         Cost(
-            tree.calls + harvest.calls,
-            tree.prompt_tokens + harvest.prompt_tokens,
-            tree.completion_tokens + harvest.completion_tokens,
-            len(harvest.revisions),
+            tree.calls + tree_revisions.calls,
+            tree.prompt_tokens + tree_revisions.prompt_tokens,
+            tree.completion_tokens + tree_revisions.completion_tokens,
+            len(tree_revisions.revisions),
         )
-        for tree, harvest in found
+        for tree, tree_revisions in found
     ]
 
 

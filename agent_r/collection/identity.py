@@ -13,7 +13,7 @@ from agent_r.settings import (
     OpenAIEndpoint,
     PythonEnv,
     ScriptedEndpoint,
-    singles,
+    env_specs,
 )
 
 
@@ -42,10 +42,10 @@ def unnamed(config: Config) -> dict[str, str]:
         said["error_rate"] = repr(config.endpoint.error_rate)
     given = [
         digest(repr(sorted(world.arguments.items())))
-        for world in singles(config.env)
+        for world in env_specs(config.env)
         if isinstance(world, PythonEnv)
     ]
-    grammars = [getattr(world, "grammar", None) for world in singles(config.env)]
+    grammars = [getattr(world, "grammar", None) for world in env_specs(config.env)]
     if any(grammars):
         said["grammar"] = digest(repr(grammars))
     if given:

@@ -48,7 +48,7 @@ _CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class ObjectStore:
     """Named files in one place, a folder or a bucket; each is there whole or not at all.
 
     A name is one part of a path, as `files.slug` makes them: a ValueError where it is not.
@@ -58,7 +58,7 @@ class Shelf:
     remote: _Remote | None = None  # None: this machine's own disk
 
     @classmethod
-    def at(cls, where: str | Path) -> Shelf:
+    def at(cls, where: str | Path) -> ObjectStore:
         """The shelf in a folder, or at `file:///…`, `memory://…` or `s3://bucket/prefix`.
 
         Raises:
@@ -70,9 +70,9 @@ class Shelf:
             return cls(path, _Remote("memory://", MemoryFileSystem(), (OSError,)))
         return cls(path, _s3() if protocol == "s3" else None)
 
-    def below(self, name: str) -> Shelf:
+    def below(self, name: str) -> ObjectStore:
         """A folder in it."""
-        return Shelf(self._of(name), self.remote)
+        return ObjectStore(self._of(name), self.remote)
 
     async def read(self, name: str) -> bytes | None:
         """All of a file; None where there is none of that name.

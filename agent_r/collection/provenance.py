@@ -8,8 +8,8 @@ from typing import Any
 
 from agent_r.algorithm.schema import SCHEMA_VERSION
 from agent_r.collection.identity import unnamed
-from agent_r.collection.object_store import Shelf
-from agent_r.collection.tree_store import Forest
+from agent_r.collection.object_store import ObjectStore
+from agent_r.collection.tree_store import TreeStore
 from agent_r.config import dotted
 from agent_r.errors import StoreError
 
@@ -19,32 +19,35 @@ MOST_SAID = 4  # settings that differ
 _log = logging.getLogger("agent_r.progress")
 
 
-async def enter(shelf: Shelf, forest: Forest, *, actor: str, iteration: int) -> None:
+async def record(
+    object_store: ObjectStore, tree_store: TreeStore, *, actor: str, iteration: int
+) -> None:
     """Leave word of what makes this forest, and say how it differs from those beside it.
 
     Raises:
         StoreError: trees of another format lie there; they would not be found again.
     """
-    mine = describe(forest, actor=actor, iteration=iteration)
-    name = f"forest-{forest.key}.json"
-    others = [other for other in await shelf.names() if other.startswith("forest-")]
+    mine = describe(tree_store, actor=actor, iteration=iteration)
+    name = f"forest-{tree_store.key}.json"
+    others = [other for other in await object_store.names() if other.startswith("forest-")]
     for other in others:
-        made = await _read(shelf, other)
+        made = await _read(object_store, other)
         if made.get("format") != [FORMAT, SCHEMA_VERSION]:
             raise StoreError(
-                f"{shelf} holds trees of another agent-r (format {made.get('format')}, this is "
-                f"{[FORMAT, SCHEMA_VERSION]}): go on with that one, or take another dataset.name"
+                f"{object_store} holds trees of another agent-r (format {made.get('format')}, "
+                f"this is {[FORMAT, SCHEMA_VERSION]}): go on with that one, or take another "
+                "dataset.name"
             )
         if name not in others and (changed := _changed(made, mine)):
-            _log.info("other trees lie in %s and are left as they are: %s", shelf, changed)
+            _log.info("other trees lie in %s and are left as they are: %s", object_store, changed)
     if name not in others:
         content = json.dumps(mine, indent=2, ensure_ascii=False) + "\n"
-        await shelf.write(name, content.encode())
+        await object_store.write(name, content.encode())
 
 
-def describe(forest: Forest, *, actor: str, iteration: int) -> dict[str, Any]:
+def describe(tree_store: TreeStore, *, actor: str, iteration: int) -> dict[str, Any]:
     """All settings that a forest's folders are named by."""
-    info, config = forest.world, forest.config
+    info, config = tree_store.world, tree_store.config
     return {
         "format": [FORMAT, SCHEMA_VERSION],
         "actor": actor,
@@ -55,7 +58,7 @@ def describe(forest: Forest, *, actor: str, iteration: int) -> dict[str, Any]:
         "instruction": info.instruction,
         "search": config.search.model_dump(mode="json"),
         "critique": config.critique.model_dump(mode="json"),
-        "revision": forest.revision.model_dump(mode="json"),
+        "revision": tree_store.revision.model_dump(mode="json"),
     }
 
 
@@ -75,8 +78,8 @@ def _changed(made: dict[str, Any], mine: dict[str, Any]) -> str:
     return ", ".join(said[:MOST_SAID]) + more
 
 
-async def _read(shelf: Shelf, name: str) -> dict[str, Any]:
-    content = await shelf.read(name)
+async def _read(object_store: ObjectStore, name: str) -> dict[str, Any]:
+    content = await object_store.read(name)
     try:
         made = json.loads(content or b"{}")
     except ValueError:

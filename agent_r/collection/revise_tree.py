@@ -41,7 +41,7 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Harvest:
+class TreeRevisions:
     """What one tree gave: its judgements, its revisions, its good ways, and what was dropped."""
 
     critiques: dict[int, Critique] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Harvest:
     replies: dict[str, int] = field(default_factory=dict)  # of recovery, by Outcome
 
 
-HARVEST = TypeAdapter(Harvest)
+TREE_REVISIONS = TypeAdapter(TreeRevisions)
 
 
 def most_tried(config: RevisionConfig) -> int:
@@ -65,19 +65,19 @@ def most_tried(config: RevisionConfig) -> int:
     return 2 * config.pairs_per_task
 
 
-async def reap(
+async def revise_tree(
     env: Environment, actor: Actor, tree: SearchTree, config: Config, revision: RevisionConfig
-) -> Harvest:
+) -> TreeRevisions:
     """Judge, splice and verify pairs, a few at a time, until as many are there as are kept.
 
     Raises:
         EndpointError, EnvironmentFault: nothing of it is worth keeping then.
     """
-    return await _Reaper(env, actor, tree, config, revision).reap()
+    return await _TreeReviser(env, actor, tree, config, revision).revise_tree()
 
 
 @dataclass(frozen=True, slots=True)
-class _Reaper:
+class _TreeReviser:
     env: Environment
     actor: Actor
     tree: SearchTree
@@ -87,7 +87,7 @@ class _Reaper:
     spliced: set[tuple[int, int]] = field(default_factory=set)  # first error, and the good leaf
     replies: dict[str, int] = field(default_factory=dict)
 
-    async def reap(self) -> Harvest:
+    async def revise_tree(self) -> TreeRevisions:
         pairs = pair_trajectories(self.tree, self.revision)
         rng = random.Random(self.tree.seed)
         found: dict[tuple[str, ...], Revision] = {}
@@ -110,7 +110,7 @@ class _Reaper:
         kept = list(diverse(list(found.values()), cap))
         judged = dict(sorted(self.critiques.items()))  # they came in any order
         drops = dict(sorted(Counter(one.reason.value for one in dropped).items()))
-        return Harvest(
+        return TreeRevisions(
             judged,
             kept,
             await self._good(),

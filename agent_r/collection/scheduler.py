@@ -13,9 +13,9 @@ from typing import Protocol
 from agent_r.actor import Actor
 from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.progress import Progress
-from agent_r.collection.revise_tree import Harvest
+from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.collection.tree_stores import Trees
-from agent_r.concurrency import each, first_of
+from agent_r.concurrency import first_of, gather_bounded
 from agent_r.endpoint.budget import Budget
 from agent_r.environment import TaskSpec
 from agent_r.errors import (
@@ -45,7 +45,7 @@ class EarlyStopping(Protocol):
         """Whether it still wants to see trees."""
         ...
 
-    def see(self, tree: SearchTree, revisions: Harvest) -> None:
+    def see(self, tree: SearchTree, revisions: TreeRevisions) -> None:
         """Take one more tree into account.
 
         Raises:
@@ -55,7 +55,7 @@ class EarlyStopping(Protocol):
 
 
 @dataclass(slots=True)
-class Stage:
+class TreeScheduler:
     """The trees in flight: a place is a tree's from its first request to its harvest."""
 
     trees: Trees
@@ -103,7 +103,7 @@ class Stage:
 
     async def _look_up(self, tasks: Sequence[TaskSpec]) -> list[bool]:
         """Which of these are finished: a store far away is asked for many at once."""
-        return await each(tasks, self.trees.finished, limit=self._looks)
+        return await gather_bounded(tasks, self.trees.finished, limit=self._looks)
 
     async def _begin(self) -> bool:
         """Take a place, once there is one and the budget lasts for one more tree."""
@@ -155,20 +155,20 @@ class Stage:
     async def _grow(self, task: TaskSpec) -> tuple[int, int]:
         """Prompt and completion tokens of a tree and its harvest."""
         tree = await self.trees.explore(self.actor, task)
-        harvest = await self.trees.revise(self.actor, task)
+        tree_revisions = await self.trees.revise(self.actor, task)
         if self.early_stop is not None:
-            self.early_stop.see(tree, harvest)
+            self.early_stop.see(tree, tree_revisions)
         return (
-            tree.prompt_tokens + harvest.prompt_tokens,
-            tree.completion_tokens + harvest.completion_tokens,
+            tree.prompt_tokens + tree_revisions.prompt_tokens,
+            tree.completion_tokens + tree_revisions.completion_tokens,
         )
 
     async def _recall(self, task: TaskSpec) -> None:
         """What an earlier run has made counts as well, as long as that has shown no pair."""
         if self.early_stop is None or not self.early_stop.looking:
             return
-        if (reaped := await self.trees.reaped(task)) is not None:
-            self.early_stop.see(*reaped)
+        if (with_revisions := await self.trees.with_revisions(task)) is not None:
+            self.early_stop.see(*with_revisions)
 
     def _give_up(self, task: TaskSpec, failure: AgentRError) -> None:
         """The others go on, unless they would fail as well."""

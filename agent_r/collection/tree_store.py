@@ -28,15 +28,15 @@ from agent_r.algorithm.tree import ROOT, SearchTree
 from agent_r.closing import lent
 from agent_r.collection.identity import of_world, unnamed
 from agent_r.collection.journal import Journal
-from agent_r.collection.object_store import Shelf
-from agent_r.collection.revise_tree import HARVEST, Harvest, most_tried, reap
+from agent_r.collection.object_store import ObjectStore
+from agent_r.collection.revise_tree import TREE_REVISIONS, TreeRevisions, most_tried, revise_tree
 from agent_r.config import digest
 from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.settings import (
     Config,
     RevisionConfig,
-    singles,
-    told,
+    env_specs,
+    public_settings,
 )
 
 MakeEnv = Callable[[], Environment]
@@ -45,11 +45,11 @@ TREE = TypeAdapter(SearchTree)
 
 
 @dataclass(frozen=True, slots=True)
-class Forest:
+class TreeStore:
     """Where one iteration's trees of one world lie; the folders' names hold what made them."""
 
-    trees: Shelf
-    harvests: Shelf
+    trees: ObjectStore
+    all_revisions: ObjectStore
     journals: Path  # of this machine, always: lines are added to them
     key: str  # names all that went in
     make_env: MakeEnv
@@ -67,19 +67,22 @@ class Forest:
         *,
         actor: str,
         iteration: int,
-        shelf: Shelf | None = None,
-    ) -> Forest:
+        object_store: ObjectStore | None = None,
+    ) -> TreeStore:
         """Folders named by a digest of all that went in: a changed setting never mixes.
 
         They are in `work`, or on another shelf, which several machines can share.
         """
-        revision, shelf = config.revision_at(iteration), shelf or Shelf.at(work)
+        revision, object_store = config.revision_at(iteration), object_store or ObjectStore.at(work)
         world = make_env().info
         grown = tree_key(world, config, actor=actor, iteration=iteration)
         made = digest(grown, config.critique, revision)
-        trees, harvests = shelf.below(f"trees-{grown}"), shelf.below(f"harvest-{made}")
+        trees, all_revisions = (
+            object_store.below(f"trees-{grown}"),
+            object_store.below(f"harvest-{made}"),
+        )
         journals = work / f"journal-{made}"
-        return cls(trees, harvests, journals, made, make_env, world, config, revision)
+        return cls(trees, all_revisions, journals, made, make_env, world, config, revision)
 
     def info(self, task: TaskSpec) -> EnvInfo:
         """The world of a task of this forest."""
@@ -88,14 +91,14 @@ class Forest:
     @property
     def worlds(self) -> list[dict[str, Any]]:
         """What a manifest says of the world: enough to execute its rows again, and no address."""
-        [spec] = singles(self.config.env)
+        [spec] = env_specs(self.config.env)
         return [
             {
                 "name": self.world.name,
                 "version": self.world.version,
                 "licence": self.world.licence,
                 "source": self.world.source,
-                "settings": told(spec),
+                "settings": public_settings(spec),
             }
         ]
 
@@ -103,23 +106,29 @@ class Forest:
         found = await _load(self.trees, _file(task), TREE)
         return found[0] if found else None
 
-    async def harvest(self, task: TaskSpec) -> Harvest | None:
-        found = await _load(self.harvests, _file(task), HARVEST)
+    async def tree_revisions(self, task: TaskSpec) -> TreeRevisions | None:
+        found = await _load(self.all_revisions, _file(task), TREE_REVISIONS)
         return found[0] if found else None
 
     async def finished(self, task: TaskSpec) -> bool:
         """Whether there is a harvest, and of the tree that is there now."""
-        harvest, content = await asyncio.gather(self.harvest(task), self.trees.read(_file(task)))
-        return harvest is not None and content is not None and harvest.tree == _digest(content)
-
-    async def reaped(self, task: TaskSpec) -> tuple[SearchTree, Harvest] | None:
-        """A tree and what was made of it; None where either is missing, or made of another tree."""
-        harvest, found = await asyncio.gather(
-            self.harvest(task), _load(self.trees, _file(task), TREE)
+        tree_revisions, content = await asyncio.gather(
+            self.tree_revisions(task), self.trees.read(_file(task))
         )
-        if harvest is None or found is None or found[1] != harvest.tree:
+        return (
+            tree_revisions is not None
+            and content is not None
+            and tree_revisions.tree == _digest(content)
+        )
+
+    async def with_revisions(self, task: TaskSpec) -> tuple[SearchTree, TreeRevisions] | None:
+        """A tree and what was made of it; None where either is missing, or made of another tree."""
+        tree_revisions, found = await asyncio.gather(
+            self.tree_revisions(task), _load(self.trees, _file(task), TREE)
+        )
+        if tree_revisions is None or found is None or found[1] != tree_revisions.tree:
             return None
-        return found[0], harvest
+        return found[0], tree_revisions
 
     async def explore(self, actor: Actor, task: TaskSpec) -> SearchTree:
         """Search one tree, or read the one that is there."""
@@ -142,10 +151,10 @@ class Forest:
                 journal.forget()
         return tree
 
-    async def revise(self, actor: Actor, task: TaskSpec) -> Harvest:
+    async def revise(self, actor: Actor, task: TaskSpec) -> TreeRevisions:
         """Judge, splice and verify the pairs of one tree, or read what was made of it before."""
-        if (reaped := await self.reaped(task)) is not None:
-            return reaped[1]
+        if (with_revisions := await self.with_revisions(task)) is not None:
+            return with_revisions[1]
         self._journal(task, "tree").unlink(missing_ok=True)  # of a kill right after it was saved
         found = await _load(self.trees, _file(task), TREE)
         if found is None:
@@ -153,16 +162,18 @@ class Forest:
         async with self._env() as env:
             with Journal(actor, self._journal(task, "harvest")) as journal:
                 metered = Metered(journal)
-                harvest = replace(
-                    await reap(env, metered, found[0], self.config, self.revision),
+                tree_revisions = replace(
+                    await revise_tree(env, metered, found[0], self.config, self.revision),
                     calls=metered.usage.requests,
                     prompt_tokens=metered.usage.prompt_tokens,
                     completion_tokens=metered.usage.completion_tokens,
                     tree=found[1],
                 )
-                await self.harvests.write(_file(task), HARVEST.dump_json(harvest))
+                await self.all_revisions.write(
+                    _file(task), TREE_REVISIONS.dump_json(tree_revisions)
+                )
                 journal.forget()
-        return harvest
+        return tree_revisions
 
     def _env(self) -> AbstractAsyncContextManager[Environment]:
         return lent(self.make_env(), self.world.name, self.unclosed)
@@ -178,16 +189,16 @@ class Forest:
             self.journals.rmdir()
 
     def _seed(self, task: TaskSpec) -> int:
-        again = f"/{task.again}" if task.again else ""
+        again = f"/{task.repeat}" if task.repeat else ""
         return random.Random(f"{self.config.seed}/{task.id}{again}").randrange(2**31)
 
     def _enough(self, tree: SearchTree) -> bool:
         """Does the tree hold as many pairs as will be tried, or too long none at all?"""
         how = self.config.search
-        if not (how.stop_early or how.give_up):
+        if not (how.stop_early or how.abandon_after):
             return False
         pairs = len(pair_trajectories(tree, self.revision))
-        if how.give_up and not pairs and tree.nodes[ROOT].visits >= how.give_up:
+        if how.abandon_after and not pairs and tree.nodes[ROOT].visits >= how.abandon_after:
             return True
         return how.stop_early and pairs >= most_tried(self.revision)
 
@@ -195,9 +206,9 @@ class Forest:
         return self.journals / f"{_name(task)}.{stage}.jsonl"
 
 
-async def _load(shelf: Shelf, name: str, kind: TypeAdapter[T]) -> tuple[T, str] | None:
+async def _load(object_store: ObjectStore, name: str, kind: TypeAdapter[T]) -> tuple[T, str] | None:
     """A value and the digest of its file; None: not there, or something else, to be redone."""
-    content = await shelf.read(name)
+    content = await object_store.read(name)
     if content is None:
         return None
     try:
@@ -211,7 +222,7 @@ def _digest(content: bytes) -> str:
 
 
 def _name(task: TaskSpec) -> str:
-    return files.slug(task.id) + (f"-{task.again}" if task.again else "")
+    return files.slug(task.id) + (f"-{task.repeat}" if task.repeat else "")
 
 
 def _file(task: TaskSpec) -> str:
@@ -221,7 +232,7 @@ def _file(task: TaskSpec) -> str:
 def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> str:
     """Names all that a tree depends on: world, prompts, model, search and seed."""
     how = config.search
-    early = enough_key(config.revision_at(iteration)) if how.stop_early or how.give_up else ""
+    early = enough_key(config.revision_at(iteration)) if how.stop_early or how.abandon_after else ""
     return digest(
         SCHEMA_VERSION,
         *of_world(info),

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from agent_r.actor import Actor
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import Harvest
-from agent_r.collection.tree_store import Forest
+from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.tree_store import TreeStore
 from agent_r.config import digest
 from agent_r.environment import EnvInfo, TaskSpec
 from agent_r.settings import Config
@@ -30,40 +30,40 @@ class Trees(Protocol):
 
     async def finished(self, task: TaskSpec) -> bool: ...
 
-    async def reaped(self, task: TaskSpec) -> tuple[SearchTree, Harvest] | None: ...
+    async def with_revisions(self, task: TaskSpec) -> tuple[SearchTree, TreeRevisions] | None: ...
 
     async def explore(self, actor: Actor, task: TaskSpec) -> SearchTree: ...
 
-    async def revise(self, actor: Actor, task: TaskSpec) -> Harvest: ...
+    async def revise(self, actor: Actor, task: TaskSpec) -> TreeRevisions: ...
 
     def tidy(self, task: TaskSpec) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Woods:
+class TreeStores:
     """Implements Trees over the forests of all worlds, by the worlds' names."""
 
     config: Config
-    forests: dict[str, Forest]
+    stores: dict[str, TreeStore]
 
     @property
     def key(self) -> str:
         """Names all that went in; of a single world its own forest's."""
-        keys = [forest.key for forest in self.forests.values()]
+        keys = [tree_store.key for tree_store in self.stores.values()]
         return keys[0] if len(keys) == 1 else digest(*keys)
 
     @property
     def worlds(self) -> list[dict[str, Any]]:
-        return [world for forest in self.forests.values() for world in forest.worlds]
+        return [world for tree_store in self.stores.values() for world in tree_store.worlds]
 
     @property
     def unclosed(self) -> Counter[str]:
         """Closings that failed, by world."""
-        return sum((forest.unclosed for forest in self.forests.values()), Counter())
+        return sum((tree_store.unclosed for tree_store in self.stores.values()), Counter())
 
-    def of(self, task: TaskSpec) -> Forest:
+    def of(self, task: TaskSpec) -> TreeStore:
         """The forest in which a tree of this task stands."""
-        return self.forests[task.world]
+        return self.stores[task.world]
 
     def info(self, task: TaskSpec) -> EnvInfo:
         return self.of(task).info(task)
@@ -71,13 +71,13 @@ class Woods:
     async def finished(self, task: TaskSpec) -> bool:
         return await self.of(task).finished(task)
 
-    async def reaped(self, task: TaskSpec) -> tuple[SearchTree, Harvest] | None:
-        return await self.of(task).reaped(task)
+    async def with_revisions(self, task: TaskSpec) -> tuple[SearchTree, TreeRevisions] | None:
+        return await self.of(task).with_revisions(task)
 
     async def explore(self, actor: Actor, task: TaskSpec) -> SearchTree:
         return await self.of(task).explore(actor, task)
 
-    async def revise(self, actor: Actor, task: TaskSpec) -> Harvest:
+    async def revise(self, actor: Actor, task: TaskSpec) -> TreeRevisions:
         return await self.of(task).revise(actor, task)
 
     def tidy(self, task: TaskSpec) -> None:
@@ -85,5 +85,5 @@ class Woods:
 
     def leave(self) -> None:
         """Remove what only a run in progress needs; of trees that failed, journals stay."""
-        for forest in self.forests.values():
-            forest.leave()
+        for tree_store in self.stores.values():
+            tree_store.leave()

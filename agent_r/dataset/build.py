@@ -26,9 +26,9 @@ from agent_r.algorithm.rows import (
 )
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import Harvest
+from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.collection.tree_stores import Trees
-from agent_r.concurrency import each
+from agent_r.concurrency import gather_bounded
 from agent_r.dataset.manifest import Manifest
 from agent_r.dataset.writer import DatasetRef, export
 from agent_r.diagnostics.account import Account, Accounting
@@ -36,12 +36,12 @@ from agent_r.diagnostics.symptoms import advice, form_of
 from agent_r.endpoint.budget import prices
 from agent_r.environment import TaskSpec
 from agent_r.errors import NothingMade
-from agent_r.settings import Endpoint, singles, told
+from agent_r.settings import Endpoint, env_specs, public_settings
 
 READ_AHEAD = 32  # trees, each with its harvest: as many requests as a store's client makes at once
 
 
-class Built(BaseModel):
+class BuildResult(BaseModel):
     """A dataset version and what it was made of."""
 
     dataset: DatasetRef
@@ -61,7 +61,7 @@ def build(
     actor: str,
     iteration: int,
     elsewhere: Manifest | None = None,
-) -> Built:
+) -> BuildResult:
     """Rows of all tasks, in the tasks' order, as the next version in `folder`.
 
     A few trees are in memory at a time. `elsewhere` is the newest version that the Hub has.
@@ -75,13 +75,13 @@ def build(
     revision = trees.config.revision_at(iteration)
 
     def rows() -> Iterator[tuple[str, Row]]:
-        for task, reaped in _reaped(trees, tasks):
-            if reaped is None:
+        for task, pair in _finished_trees(trees, tasks):
+            if pair is None:
                 tally.counts["trees without a harvest"] += 1
                 continue
-            tree, harvest = reaped
-            tally.add(tree, harvest)
-            accounting.add(tree, harvest, revision)
+            tree, tree_revisions = pair
+            tally.add(tree, tree_revisions)
+            accounting.add(tree, tree_revisions, revision)
             origin = Origin.of(
                 trees.info(task),
                 task,
@@ -90,7 +90,7 @@ def build(
                 iteration=iteration,
                 reasons=trees.config.dataset.reasoning,
             )
-            yield from rows_of_tree(origin, harvest)
+            yield from rows_of_tree(origin, tree_revisions)
 
     def provenance() -> dict[str, Any]:
         made = describe(trees, actor=actor, iteration=iteration)
@@ -108,7 +108,7 @@ def build(
         )
     except NothingMade as nothing:
         raise NothingMade(str(nothing), accounting.lines(trees.config)) from None
-    return Built(
+    return BuildResult(
         dataset=dataset,
         counts=dict(tally.counts),
         drops=dict(sorted(tally.drops.items())),
@@ -119,30 +119,32 @@ def build(
     )
 
 
-def _reaped(
+def _finished_trees(
     trees: Trees, tasks: Sequence[TaskSpec]
-) -> Iterator[tuple[TaskSpec, tuple[SearchTree, Harvest] | None]]:
+) -> Iterator[tuple[TaskSpec, tuple[SearchTree, TreeRevisions] | None]]:
     """Each task with its tree and harvest; an object store is asked for several at once."""
     with asyncio.Runner() as runner:
         for start in range(0, len(tasks), READ_AHEAD):
             some = tasks[start : start + READ_AHEAD]
-            yield from zip(some, runner.run(each(some, trees.reaped)), strict=True)
+            yield from zip(
+                some, runner.run(gather_bounded(some, trees.with_revisions)), strict=True
+            )
 
 
-def rows_of_tree(origin: Origin, harvest: Harvest) -> Iterator[tuple[str, Row]]:
+def rows_of_tree(origin: Origin, tree_revisions: TreeRevisions) -> Iterator[tuple[str, Row]]:
     """One tree's rows of every config, each with the config's name."""
-    sft = [good_row(origin, way) for way in harvest.good]
-    sft += [revision_row(origin, r, harvest.critiques) for r in harvest.revisions]
+    sft = [good_row(origin, way) for way in tree_revisions.good]
+    sft += [revision_row(origin, r, tree_revisions.critiques) for r in tree_revisions.revisions]
     for row in sft:
         yield "sft", row
         for reply in prompt_completion_rows(row):
             yield "prompt_completion", reply
-    for revision in harvest.revisions:
+    for revision in tree_revisions.revisions:
         if (preferred := preference_row(origin, revision)) is not None:
             yield "preference", preferred
-    for critique in critique_rows(origin, harvest.critiques):
+    for critique in critique_rows(origin, tree_revisions.critiques):
         yield "critique", critique
-    yield "trees", tree_row(origin, harvest.critiques)
+    yield "trees", tree_row(origin, tree_revisions.critiques)
 
 
 @dataclass(slots=True)
@@ -154,12 +156,12 @@ class Tally:
     lengths: int = 0  # steps up to the first error, over all revisions
     agreements: Counter[bool] = field(default_factory=Counter)
 
-    def add(self, tree: SearchTree, harvest: Harvest) -> None:
-        self.drops.update(harvest.drops)
-        self.lengths += sum(r.error.position + 1 for r in harvest.revisions)
-        agreed = (r.error.agrees_with_value for r in harvest.revisions)
+    def add(self, tree: SearchTree, tree_revisions: TreeRevisions) -> None:
+        self.drops.update(tree_revisions.drops)
+        self.lengths += sum(r.error.position + 1 for r in tree_revisions.revisions)
+        agreed = (r.error.agrees_with_value for r in tree_revisions.revisions)
         self.agreements.update(a for a in agreed if a is not None)
-        count(self.counts, tree, harvest)
+        count(self.counts, tree, tree_revisions)
 
     @property
     def mean_length(self) -> float:
@@ -172,24 +174,24 @@ class Tally:
         return self.agreements[True] / known if known else None
 
 
-def count(counts: Counter[str], tree: SearchTree, harvest: Harvest) -> None:
+def count(counts: Counter[str], tree: SearchTree, tree_revisions: TreeRevisions) -> None:
     """What went into a version and what came of it; drops are counted apart."""
     counts["trees"] += 1
-    counts["calls"] += tree.calls + harvest.calls
-    counts["prompt tokens"] += tree.prompt_tokens + harvest.prompt_tokens
-    counts["completion tokens"] += tree.completion_tokens + harvest.completion_tokens
+    counts["calls"] += tree.calls + tree_revisions.calls
+    counts["prompt tokens"] += tree.prompt_tokens + tree_revisions.prompt_tokens
+    counts["completion tokens"] += tree.completion_tokens + tree_revisions.completion_tokens
     counts["environment steps"] += tree.env_steps
     counts["leaves"] += sum(1 for _ in tree.leaves())
     if refused := sum(node.stop is StopReason.REFUSED for node in tree.nodes):
         counts["refused conversations"] += refused
-    counts["pairs"] += harvest.pairs
-    counts["judged steps"] += len(harvest.critiques)
-    counts["judge failed"] += sum(_failed(c) for c in harvest.critiques.values())
-    counts["good"] += len(harvest.good)
-    counts["revisions"] += len(harvest.revisions)
-    counts["verified revisions"] += sum(r.verified for r in harvest.revisions)
+    counts["pairs"] += tree_revisions.pairs
+    counts["judged steps"] += len(tree_revisions.critiques)
+    counts["judge failed"] += sum(_failed(c) for c in tree_revisions.critiques.values())
+    counts["good"] += len(tree_revisions.good)
+    counts["revisions"] += len(tree_revisions.revisions)
+    counts["verified revisions"] += sum(r.verified for r in tree_revisions.revisions)
     counts["trained replies of revisions"] += sum(
-        turn.part in (Part.SIGNAL, Part.GOOD) for r in harvest.revisions for turn in r.turns
+        turn.part in (Part.SIGNAL, Part.GOOD) for r in tree_revisions.revisions for turn in r.turns
     )
 
 
@@ -219,7 +221,7 @@ def describe(trees: Trees, *, actor: str, iteration: int) -> dict[str, Any]:
             "continual": True,  # the iteration says it
         },
     )
-    worlds = [told(world) for world in singles(trees.config.env)]
+    worlds = [public_settings(world) for world in env_specs(trees.config.env)]
     settings["env"] = worlds[0] if len(worlds) == 1 else {"kind": "mixture", "worlds": worlds}
     return {
         "environments": trees.worlds,

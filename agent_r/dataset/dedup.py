@@ -8,7 +8,7 @@ from array import array
 _SMALLEST = 1 << 12
 
 
-class Seen:
+class DedupSet:
     """A set of strings that keeps 8 bytes of each; `close` (or leaving a `with`) lets them go.
 
     An open-addressing table of 64-bit BLAKE2b digests, at most half full. Measured for a million
@@ -21,7 +21,7 @@ class Seen:
         self._count = 0
         self._table = _empty(_SMALLEST)
 
-    def __enter__(self) -> Seen:
+    def __enter__(self) -> DedupSet:
         return self
 
     def __exit__(self, *_: object) -> None:

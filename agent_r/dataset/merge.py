@@ -15,7 +15,7 @@ from typing import Any
 
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import SCHEMAS
-from agent_r.dataset.dedup import Seen
+from agent_r.dataset.dedup import DedupSet
 from agent_r.dataset.manifest import Manifest, read_manifest
 from agent_r.dataset.shards import SHARD_BYTES, read_columns, read_rows
 from agent_r.dataset.writer import DatasetRef, export
@@ -66,7 +66,7 @@ def rows_of(
     versions: Sequence[Path], chosen: Sequence[set[str]], taken: Sequence[Counter[str]]
 ) -> Iterator[tuple[str, Row]]:
     """The rows of the chosen trees, each once; `taken` counts what each version gave."""
-    with Seen() as ids:
+    with DedupSet() as ids:
         for version, kept, count in zip(versions, chosen, taken, strict=True):
             for config in SCHEMAS:
                 for row in read_rows(version, config):

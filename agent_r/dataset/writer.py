@@ -13,7 +13,7 @@ from agent_r.algorithm.schema import SCHEMA_VERSION, SCHEMAS
 from agent_r.dataset.card.figures import draw
 from agent_r.dataset.card.page import render_card
 from agent_r.dataset.card.tree_figure import draw_tree
-from agent_r.dataset.dedup import Seen
+from agent_r.dataset.dedup import DedupSet
 from agent_r.dataset.fingerprint import Fingerprint, canonical, near_duplicate_key
 from agent_r.dataset.manifest import Manifest, number_of, peek, place, sha256
 from agent_r.dataset.shards import SHARD_BYTES, ShardWriter
@@ -108,7 +108,7 @@ def write_rows(
     digest, statistics = Fingerprint(), Statistics()
     twins = near = 0
     with ExitStack() as stack:
-        ids, texts = stack.enter_context(Seen()), stack.enter_context(Seen())
+        ids, texts = stack.enter_context(DedupSet()), stack.enter_context(DedupSet())
         for config, row in rows:
             if row["split"] != "train":
                 raise DatasetError(f"{row['id']} is of the held-out task '{row['task']}'")

@@ -15,7 +15,7 @@ from agent_r.algorithm.critique import VERDICT
 from agent_r.algorithm.revision import why_no_pair
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import Harvest
+from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.diagnostics.symptoms import Symptoms, advice
 from agent_r.reading.reply import Outcome
 from agent_r.settings import Config, RevisionConfig
@@ -50,13 +50,15 @@ class Accounting:
     judge_sample: str = ""  # a judgement without a verdict
     trees: int = 0
 
-    def add(self, tree: SearchTree, harvest: Harvest, revision: RevisionConfig) -> None:
+    def add(
+        self, tree: SearchTree, tree_revisions: TreeRevisions, revision: RevisionConfig
+    ) -> None:
         """Count one tree and what was made of it; `revision` has the iteration's alpha."""
         self.trees += 1
         tables = self.tables
         tables["replies"].update(tree.replies)
-        tables["replies"].update(harvest.replies)
-        for critique in harvest.critiques.values():
+        tables["replies"].update(tree_revisions.replies)
+        for critique in tree_revisions.critiques.values():
             tables["judgements"].update(critique.replies)
             if critique.verdict is None:
                 self.judge_sample = self.judge_sample or critique.text
@@ -65,8 +67,8 @@ class Accounting:
             tables["episodes"][str(node.stop)] += 1
             tables["rewards"][tenth(node.reward)] += 1
         tables["trees"][why_no_pair(tree, revision) or WITH_A_PAIR] += 1
-        tables["pairs"].update({REVISIONS: len(harvest.revisions)} | harvest.drops)
-        tables["signals"].update(one.signal for one in harvest.revisions)
+        tables["pairs"].update({REVISIONS: len(tree_revisions.revisions)} | tree_revisions.drops)
+        tables["signals"].update(one.signal for one in tree_revisions.revisions)
         self.reasoned_away += tree.reasoned_away
         for kind, text in tree.samples.items():
             if len(kept := self.samples.setdefault(kind, [])) < MOST_SAMPLES:

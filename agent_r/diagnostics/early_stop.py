@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import Harvest
+from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.diagnostics.account import Accounting
 from agent_r.errors import NothingMade
 from agent_r.settings import Config, RevisionConfig
@@ -23,7 +23,7 @@ class EarlyStop:
     accounting: Accounting = field(default_factory=Accounting)  # of the trees seen
     looking: bool = True
 
-    def see(self, tree: SearchTree, revisions: Harvest) -> None:
+    def see(self, tree: SearchTree, revisions: TreeRevisions) -> None:
         """Take one more tree into account.
 
         Raises:

@@ -95,7 +95,7 @@ class Heard:
 
 
 @dataclass(slots=True)
-class Seen:
+class DedupSet:
     """Implements Environment: another one, whose answers are noted."""
 
     env: Environment
@@ -137,7 +137,7 @@ async def hear(
     Raises:
         EnvironmentFault, EndpointError: what came before is noted all the same.
     """
-    heard, seen = Heard(actor, played, audience), Seen(env, played, audience)
+    heard, seen = Heard(actor, played, audience), DedupSet(env, played, audience)
     opening = Opening(played.task.id)
     played.episode = await play(seen, heard, opening, max_steps=max_steps, params=params)
     if played.episode.steps:  # what is said to a last reply without an action

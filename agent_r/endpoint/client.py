@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any, Self
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
-from agent_r.concurrency import each
-from agent_r.endpoint.limiter import Slots
+from agent_r.concurrency import gather_bounded
+from agent_r.endpoint.limiter import ConcurrencyLimiter
 from agent_r.endpoint.payload import body_of, client_of, seed_of, wire_of, without
 from agent_r.endpoint.responses import (
     FEWER,
@@ -25,7 +25,7 @@ from agent_r.endpoint.responses import (
     read_names,
     read_reply,
 )
-from agent_r.endpoint.retry import Asking, Question
+from agent_r.endpoint.retry import PendingRequest, RetryingClient
 from agent_r.endpoint.transport import Sent
 from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
 from agent_r.settings import OpenAIEndpoint
@@ -62,7 +62,7 @@ class EndpointActor:
         self._usual: set[str] = set()  # oddities of its replies that turned out to be its way
         self._odd: Counter[str] = Counter()  # requests that stayed odd, since the last healthy one
         self._server = Server.of(config, api_key.strip() or NO_KEY)
-        self._asking = Asking(
+        self._asking = RetryingClient(
             config,
             self._server,
             self.usage,
@@ -93,7 +93,7 @@ class EndpointActor:
         return self._config.alias or self._config.model
 
     @property
-    def slots(self) -> Slots:
+    def slots(self) -> ConcurrencyLimiter:
         return self._asking.slots
 
     @property
@@ -132,8 +132,10 @@ class EndpointActor:
         replies = await self._draw(body, n)
         if len(replies) < min(n, 2) and self._odd[FEWER] >= STUBBORN:
             self._refused.add("n")
-        singles = [{**body, **seed_of(params, k)} for k in range(len(replies), n)]
-        drawn = await each(singles, lambda one: self._draw(one, 1), limit=asyncio.Semaphore(n))
+        single_bodies = [{**body, **seed_of(params, k)} for k in range(len(replies), n)]
+        drawn = await gather_bounded(
+            single_bodies, lambda one: self._draw(one, 1), limit=asyncio.Semaphore(n)
+        )
         return replies + [reply for single in drawn for reply in single]
 
     async def once(
@@ -200,7 +202,7 @@ class EndpointActor:
             except Doubtful as doubt:
                 return doubt.reply
 
-        question = Question(lambda: self._wire.post(body), read, lambda: "a trial")
+        question = PendingRequest(lambda: self._wire.post(body), read, lambda: "a trial")
         reply = await self._asking.answer(question, attempts=self._config.attempts)
         return self._completions(reply, len(reply.choices))
 
@@ -219,7 +221,7 @@ class EndpointActor:
         Of several requests in a row it is the model's way, and no other is asked again for it.
         """
         try:
-            question = Question(
+            question = PendingRequest(
                 lambda: self._wire.post(body),
                 lambda text: self._paid(text, n),
                 lambda: repr(body["messages"][:2]),  # an episode's opening: one tree's
@@ -252,7 +254,7 @@ class EndpointActor:
         self.usage.completion_tokens += reply.completion_tokens
 
     async def _served(self, *, attempts: int) -> list[str]:
-        question = Question(
+        question = PendingRequest(
             lambda: self._client.get("/models", cast_to=str), read_names, lambda: "the list"
         )
         return await self._asking.answer(question, attempts=attempts)

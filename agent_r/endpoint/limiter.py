@@ -20,25 +20,25 @@ def at_once(concurrency: int | str) -> int:
     return concurrency + concurrency // 4 if isinstance(concurrency, int) else AUTO_MOST // 2
 
 
-class Slots:
+class ConcurrencyLimiter:
     """`async with slots:` holds one; those who wait are served in the order in which they came.
 
     Args:
         climb: finds the limit by trying; without it the limit stays what it is.
     """
 
-    def __init__(self, limit: int, *, climb: Climb | None = None) -> None:
+    def __init__(self, limit: int, *, climb: AdaptiveLimit | None = None) -> None:
         self.limit = limit
         self.in_flight = 0
         self._climb = climb
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @classmethod
-    def of(cls, concurrency: int | str) -> Slots:
+    def of(cls, concurrency: int | str) -> ConcurrencyLimiter:
         """As the settings say: a number, or `auto`."""
         if isinstance(concurrency, int):
             return cls(concurrency)
-        return cls(AUTO_FIRST, climb=Climb())
+        return cls(AUTO_FIRST, climb=AdaptiveLimit())
 
     async def __aenter__(self) -> None:
         if self.in_flight < self.limit and not self._waiting:
@@ -81,7 +81,7 @@ class Slots:
 
 
 @dataclass(slots=True)
-class Climb:
+class AdaptiveLimit:
     """A limit doubles while that gives more answers a second, and falls when the server says so.
 
     Past the number of requests that a server works on at once, more in flight only wait longer:

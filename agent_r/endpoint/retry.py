@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agent_r.actor import Usage
 from agent_r.endpoint.circuit_breaker import NOBODY, Breaker
-from agent_r.endpoint.limiter import Slots
+from agent_r.endpoint.limiter import ConcurrencyLimiter
 from agent_r.endpoint.responses import (
     MAX_SAID_CHARS,
     Doubtful,
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[T]):
+class PendingRequest(Generic[T]):
     """Something that a server is asked, as often as it takes."""
 
     send: Callable[[], Awaitable[str]]
@@ -50,7 +50,7 @@ class Question(Generic[T]):
     party: Callable[[], str]  # whose it is, to tell one tree's trouble from everybody's
 
 
-class Asking:
+class RetryingClient:
     """All that is asked of one server.
 
     Args:
@@ -69,14 +69,14 @@ class Asking:
         clock: Callable[[], float],
     ) -> None:
         self.usage = usage
-        self.slots = Slots.of(config.concurrency)
+        self.slots = ConcurrencyLimiter.of(config.concurrency)
         self.busy_s = 0.0  # that requests were in flight, their sum
         self.faults: Counter[str] = Counter()  # tries that failed, by kind
         self._timeout_s = config.timeout_s
         self._server, self._rng, self._sleep, self._clock = server, rng, sleep, clock
         self._breaker = Breaker(server.url, patience_s=config.patience_s, sleep=sleep)
 
-    async def answer(self, question: Question[T], *, attempts: int) -> T:
+    async def answer(self, question: PendingRequest[T], *, attempts: int) -> T:
         """Send until an answer can be read; a try holds a slot, and a wait between tries none.
 
         While the server answers nobody, a try says nothing of this request, and does not count.
@@ -87,7 +87,7 @@ class Asking:
         except Unanswered as failure:
             return await self._again(failure, question, attempts=attempts)
 
-    async def _again(self, failure: Unanswered, question: Question[T], *, attempts: int) -> T:
+    async def _again(self, failure: Unanswered, question: PendingRequest[T], *, attempts: int) -> T:
         """Try on after a first failure, which is the first of the attempts."""
         tried, doubts, failures = 0, 0, [failure]
 
@@ -121,7 +121,7 @@ class Asking:
         line = f"no answer from {self._server.url} after {times}: {cause}"
         raise EndpointUnavailable(self._server.line(line))
 
-    async def _try(self, question: Question[T]) -> T:
+    async def _try(self, question: PendingRequest[T]) -> T:
         async with self.slots:
             began = time.monotonic()
             failure = await self._tried(question)
@@ -146,7 +146,7 @@ class Asking:
         for_all = isinstance(failure, Unreached) or failure.kind in (*TOO_MUCH, "HTTP 502")
         self._breaker.failed(cause, NOBODY if for_all else party)
 
-    async def _tried(self, question: Question[T]) -> T | Exception:
+    async def _tried(self, question: PendingRequest[T]) -> T | Exception:
         """An answer, or what went wrong.
 
         Returned, so that the client's exception, which may quote the key, is chained to nothing.

@@ -273,8 +273,8 @@ async def the_expert_knows_a_way(bench: Bench) -> str:
     for task in bench.chosen():
         async with bench.environment() as env:
             opening, reward = await bench.reset(env, task), 0.0
-            ask = partial(expert.way, opening, ())
-            ways = [await bench.call("expert.way()", ask) for _ in range(2)]
+            ask = partial(expert.plan, opening, ())
+            ways = [await bench.call("expert.plan()", ask) for _ in range(2)]
             if list(ways[0]) != list(ways[1]):
                 raise Failed(f"task {brief(task)}: asked twice, the expert gives two ways")
             for action in ways[0]:

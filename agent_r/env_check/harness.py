@@ -236,8 +236,8 @@ class Bench:
         expert = self.world.expert
         way: list[Sequence[str]] = []
         if expert is not None:
-            ask = partial(expert.way, opening, tuple(actions))
-            await self.quietly("expert.way()", partial(_kept, way, ask))
+            ask = partial(expert.plan, opening, tuple(actions))
+            await self.quietly("expert.plan()", partial(_kept, way, ask))
         return way[0] if way else ()
 
     async def again(self, env: Environment, play: Play, *, pause: bool = False) -> str:

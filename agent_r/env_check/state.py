@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from agent_r.concurrency import each
+from agent_r.concurrency import gather_bounded
 from agent_r.env_check.harness import Bench, Failed, Play, Skipped, Warned
 from agent_r.env_check.texts import brief
 from agent_r.environment import Environment, Forkable
@@ -63,7 +63,7 @@ async def episodes_at_once_are_apart(bench: Bench) -> str:
         async with bench.environment() as env:
             return await bench.again(env, play, pause=True)
 
-    for play, differs in zip(several, await each(several, again), strict=True):
+    for play, differs in zip(several, await gather_bounded(several, again), strict=True):
         if differs:
             raise Failed(f"{len(several)} at once, task {brief(play.task)}: {differs}")
     return f"{len(several)} episodes at once answered as they did one after the other"

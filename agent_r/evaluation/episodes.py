@@ -18,7 +18,7 @@ from agent_r.algorithm.trajectory import StopReason, Trajectory
 from agent_r.closing import lent
 from agent_r.collection.progress import Progress
 from agent_r.collection.scheduler import HOPELESS, TRIES, is_for_all
-from agent_r.concurrency import each
+from agent_r.concurrency import gather_bounded
 from agent_r.config import digest
 from agent_r.errors import (
     AgentRError,
@@ -75,7 +75,7 @@ class Player:
             progress.step()
             return found
 
-        return await each(told, one, limit=self.limit)
+        return await gather_bounded(told, one, limit=self.limit)
 
     async def _one(self, told: Told) -> Trajectory | None:
         path = self.folder / told.file if self.folder else None

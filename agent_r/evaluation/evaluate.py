@@ -21,7 +21,7 @@ from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 
 
-class Opened(BaseModel):
+class EpisodePrefix(BaseModel):
     """The beginning of a failed episode, to be continued by another actor."""
 
     task: str
@@ -40,7 +40,9 @@ class Measurement(BaseModel):
     recovery: metrics.Rate
     recovery_loops: float
     rewards: dict[str, float]  # by task: what a paired comparison needs
-    openings: list[Opened]  # failures of this actor, cut: the recovery test of the actors to come
+    openings: list[
+        EpisodePrefix
+    ]  # failures of this actor, cut: the recovery test of the actors to come
     unplayed: dict[str, int] = {}  # episodes of both kinds that are in no rate, by what ended them
     ends: dict[str, int] = {}  # of the others, by StopReason
 
@@ -70,7 +72,7 @@ async def measure_actor(
     worlds: Worlds,
     config: Config,
     *,
-    openings: Sequence[Opened] | None,
+    openings: Sequence[EpisodePrefix] | None,
     parallel: int,
     folder: Path | None = None,
 ) -> Measurement:
@@ -83,7 +85,7 @@ async def measure_actor(
         EndpointError: no episode could be played, or nobody is answered any more.
     """
     settings = config.measure
-    tasks = worlds.tasks("test", settings.tasks, again=False)
+    tasks = worlds.tasks("test", settings.tasks, repeats=False)
     params = SamplingParams(
         temperature=settings.temperature, max_tokens=config.search.max_tokens, seed=config.seed
     )
@@ -126,7 +128,7 @@ def _named(task: TaskSpec, worlds: Worlds) -> str:
 
 def cut_failures(
     tasks: Sequence[TaskSpec], episodes: Sequence[Trajectory], *, seed: int, count: int
-) -> list[Opened]:
+) -> list[EpisodePrefix]:
     """Episodes with no reward at all, cut after a random step; none that the server ended."""
     rng = random.Random(seed)
     played = zip(tasks, episodes, strict=True)
@@ -137,7 +139,7 @@ def cut_failures(
     ]
     chosen = rng.sample(failed, min(count, len(failed)))
     return [
-        Opened(
+        EpisodePrefix(
             task=e.task,
             responses=[s.response for s in e.steps[: rng.randint(1, len(e.steps))]],
             world=task.world,

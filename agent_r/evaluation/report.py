@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from agent_r.algorithm import metrics
-from agent_r.dataset.build import Built
+from agent_r.dataset.build import BuildResult
 from agent_r.evaluation.evaluate import Measurement
 from agent_r.hub.publish import Published
 from agent_r.settings import Config
@@ -19,7 +19,7 @@ class IterationReport(BaseModel):
     """One iteration: its data, its training, and the actor after it."""
 
     iteration: int
-    built: Built
+    built: BuildResult
     published: Published | None = None
     collect_usage: dict[str, int]
     collect_seconds: float

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from agent_r.local_model import llama
 from agent_r.local_model.generation import Job, Row, Sequence
-from agent_r.local_model.kv_cache import SAMPLES_PER_ROW, PrefixCache, Shelf, shelf_lengths
+from agent_r.local_model.kv_cache import SAMPLES_PER_ROW, LengthGroup, PrefixCache, group_lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class Batch:
     def __init__(self, model: llama.Llama, cache: PrefixCache) -> None:
         self._model = model
         self._cache = cache
-        self._shelves: list[Shelf[Row]] = [
-            Shelf(model.shape, length) for length in shelf_lengths(model.shape.context)
+        self._groups: list[LengthGroup[Row]] = [
+            LengthGroup(model.shape, length) for length in group_lengths(model.shape.context)
         ]
 
     @property
     def rows(self) -> list[Row]:
         """Every running row."""
-        return [row for shelf in self._shelves for row in shelf.rows]
+        return [row for group in self._groups for row in group.rows]
 
     def rows_needed(self, job: Job) -> int:
         """Rows that hold all of a job's samples at their longest."""
@@ -89,7 +89,7 @@ class Batch:
         firsts: list[tuple[Row, Tensor]] = []
         for rows in jobs:
             for row in rows:
-                row.slot = self._shelf(row).add(row, len(row.prompt))
+                row.slot = self._group(row).add(row, len(row.prompt))
         for rows in jobs:
             kv = self._kv(rows[0])[:, : len(rows[0].prompt)]
             rows[0].job.cached_tokens = self._cache.read(rows[0].prompt, kv)
@@ -132,10 +132,10 @@ class Batch:
         sequences: list[Sequence] = []
         positions: list[int] = []
         parts: list[_Part] = []
-        for shelf in self._shelves:
-            if shelf.rows:
-                parts.append(self._part(shelf, len(sequences)))
-                for row in shelf.rows:
+        for group in self._groups:
+            if group.rows:
+                parts.append(self._part(group, len(sequences)))
+                for row in group.rows:
                     sequences += row.live
                     positions += [len(row.prompt) + len(row.live[0].tokens) - 1] * len(row.live)
 
@@ -147,32 +147,32 @@ class Batch:
         states = llama.hidden_states(self._model, tokens, torch.tensor(positions), attend)
         return sequences, llama.logits(self._model, states)
 
-    def _part(self, shelf: Shelf[Row], start: int) -> _Part:
+    def _part(self, group: LengthGroup[Row], start: int) -> _Part:
         """Lay out one shelf's step; its masks are opened for the columns about to be written."""
-        shape, length = self._model.shape, shelf.length
+        shape, length = self._model.shape, group.length
         where = [
             (row.slot, s.place, row.column(s.place, len(s.tokens) - 1))
-            for row in shelf.rows
+            for row in group.rows
             for s in row.live
         ]
         slots, places, columns = torch.tensor(where).unbind(1)
-        shelf.mask[slots, places, columns] = 0.0
-        rows = len(shelf.rows)
-        wide = max(row.width for row in shelf.rows)
+        group.mask[slots, places, columns] = 0.0
+        rows = len(group.rows)
+        wide = max(row.width for row in group.rows)
         longest = 1 + max(column for _, _, column in where)
-        mask = shelf.mask[:rows, :wide, :longest].unsqueeze(1)
+        mask = group.mask[:rows, :wide, :longest].unsqueeze(1)
         spread = gather = None
         if wide > 1:
             gather = slots * wide + places
             spread = torch.zeros(rows * wide, dtype=torch.long)
             spread[gather] = torch.arange(len(where))
             mask = mask.repeat_interleave(shape.group, 2)
-        heads = shelf.kv.view(*shelf.kv.shape[:3], shape.kv_heads, 2, shape.head_dim)
+        heads = group.kv.view(*group.kv.shape[:3], shape.kv_heads, 2, shape.head_dim)
         keys, values = heads[:, :rows, :longest].unbind(4)
         return _Part(
             keys=keys,
             values=values,
-            store=shelf.kv.flatten(1, 2),
+            store=group.kv.flatten(1, 2),
             columns=slots * length + columns,
             span=slice(start, start + len(where)),
             spread=spread,
@@ -203,16 +203,16 @@ class Batch:
 
     def drop(self, row: Row) -> None:
         """Free a row whatever it holds."""
-        shelf = self._shelf(row)
-        moved = shelf.remove(row.slot)
+        group = self._group(row)
+        moved = group.remove(row.slot)
         if moved is not None:
             moved.slot = row.slot
 
-    def _shelf(self, row: Row) -> Shelf[Row]:
-        return next(shelf for shelf in self._shelves if shelf.length >= row.columns)
+    def _group(self, row: Row) -> LengthGroup[Row]:
+        return next(group for group in self._groups if group.length >= row.columns)
 
     def _kv(self, row: Row) -> Tensor:
-        return self._shelf(row).kv[:, row.slot]
+        return self._group(row).kv[:, row.slot]
 
 
 def _columns(kv: Tensor, start: int, end: int) -> Tensor:

@@ -16,7 +16,7 @@ SAMPLES_PER_ROW = 8
 Row = TypeVar("Row")
 
 
-class Shelf(Generic[Row]):
+class LengthGroup(Generic[Row]):
     """Rows of one length for running requests, kept dense so that a batch is a slice.
 
     A row holds one prompt and up to `SAMPLES_PER_ROW` continuations of it, interleaved; `mask`
@@ -59,7 +59,7 @@ class Shelf(Generic[Row]):
         self.mask[: mask.shape[0]] = mask
 
 
-def shelf_lengths(context: int) -> list[int]:
+def group_lengths(context: int) -> list[int]:
     """Row lengths up to the context, each at most half as long again as the one before.
 
     >>> shelf_lengths(1000)

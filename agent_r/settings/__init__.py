@@ -33,8 +33,8 @@ from agent_r.settings.worlds import (
     SingleEnv,
     TextCraftEnv,
     TextWorldExpressEnv,
-    singles,
-    told,
+    env_specs,
+    public_settings,
 )
 
 __all__ = [
@@ -65,9 +65,9 @@ __all__ = [
     "TextCraftEnv",
     "TextWorldExpressEnv",
     "TrainConfig",
+    "env_specs",
     "first_problem",
-    "singles",
-    "told",
+    "public_settings",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,15 +12,21 @@ from agent_r.settings.base import Fraction, Positive, Settings
 class SearchConfig(Settings):
     """Monte Carlo tree search (paper section 3.1, appendix); one simulation ends at a leaf."""
 
+    renamed: ClassVar[dict[str, str]] = {
+        "walks": "parallel_simulations",
+        "tried": "expansion",
+        "give_up": "abandon_after",
+    }
+
     simulations: Positive = Field(8, description="walks from the root to a leaf, per tree")
     candidates: Positive = Field(4, description="replies sampled at a node, in one request")
-    walks: Positive = Field(
+    parallel_simulations: Positive = Field(
         1,
         description="simulations of one tree that go on at once: more keep an endpoint busy with "
         "few trees, and find fewer pairs",
     )
     max_depth: Positive = Field(20, description="steps of one trajectory, at most")
-    tried: Literal["all", "walked", "auto"] = Field(
+    expansion: Literal["all", "walked", "auto"] = Field(
         "auto",
         description="which of a node's replies the world is asked about: `all` finds more ends for "
         "the same calls, and costs a replay each where the world cannot fork; `walked` waits until "
@@ -32,7 +38,7 @@ class SearchConfig(Settings):
     stop_early: bool = Field(
         True, description="search a tree no further once it holds all the pairs that are tried"
     )
-    give_up: int = Field(
+    abandon_after: int = Field(
         4,
         ge=0,
         description="simulations after which a tree without any pair is searched no further "
@@ -42,6 +48,8 @@ class SearchConfig(Settings):
 
 class CritiqueConfig(Settings):
     """How the first wrong step of a bad trajectory is found (paper section 3.2)."""
+
+    renamed: ClassVar[dict[str, str]] = {"within": "agreement_tolerance"}
 
     localiser: Literal["actor", "value", "both", "vote", "direct"] = Field(
         "actor",
@@ -59,7 +67,9 @@ class CritiqueConfig(Settings):
         description="steps of one trajectory judged at once: more is sooner, and costs more; "
         "`doubling`: one, then two, then four, …",
     )
-    within: int = Field(1, ge=0, description="steps apart that still count as agreeing")
+    agreement_tolerance: int = Field(
+        1, ge=0, description="steps apart that still count as agreeing"
+    )
     temperature: float = Field(0.0, ge=0, description="of a judgement")
     max_tokens: Positive = Field(256, description="length of one judgement, in tokens")
 

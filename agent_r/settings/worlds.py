@@ -242,7 +242,7 @@ EnvSpec = MixtureEnv | SingleEnv
 _OWN = {"weight", "base_url", "timeout_s", "environments", "sessions", "simulators", "heap_mb"}
 
 
-def told(spec: SingleEnv) -> dict[str, Any]:
+def public_settings(spec: SingleEnv) -> dict[str, Any]:
     """What a dataset's manifest says of its world: no path, no address, nothing that may be secret.
 
     >>> told(TextCraftEnv(recipes="/home/me/recipes"))
@@ -258,6 +258,6 @@ def told(spec: SingleEnv) -> dict[str, Any]:
     return settings
 
 
-def singles(spec: EnvSpec) -> tuple[SingleEnv, ...]:
+def env_specs(spec: EnvSpec) -> tuple[SingleEnv, ...]:
     """The worlds of a run, one or several."""
     return spec.worlds if isinstance(spec, MixtureEnv) else (spec,)

@@ -21,7 +21,7 @@ from agent_r.errors import UnknownTask
 from agent_r.settings import AgentGymEnv
 from env_adapters.agentgym.profiles import PROFILES
 from env_adapters.agentgym.wire import Answer, Fault, Wire
-from env_adapters.pool import Leases
+from env_adapters.pool import Pool
 
 VERSION = 1  # of this client: raised when the same actions could give other observations
 PAUSES = (0.2, 1.0)  # seconds before another environment is tried, each time
@@ -186,7 +186,7 @@ class AgentGymWorld:
         self.pauses, self._closing_s = tuple(pauses), closing_s
         self.wire = Wire(profile, spec.base_url, spec.timeout_s)
         limit = min(spec.environments, profile.at_most or spec.environments)
-        self.leases: Leases[Place] = Leases(self._make, self._end, limit=limit)
+        self.leases: Pool[Place] = Pool(self._make, self._end, limit=limit)
         self._places: dict[int, Place] = {}
         self._working: set[asyncio.Future[Any]] = set()
         self._closed = False

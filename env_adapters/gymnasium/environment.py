@@ -26,7 +26,7 @@ from agent_r.loading import call, one_line, require
 from agent_r.settings import GymnasiumEnv
 from env_adapters.gymnasium.player import Job, Player
 from env_adapters.gymnasium.texts import Actions, Refused, number, text
-from env_adapters.pool import Leases
+from env_adapters.pool import Pool
 
 VERSION = 1  # raised when the same actions could give other observations
 _SHARES: tuple[tuple[Split, int], ...] = (("warm_start", 20), ("train", 75), ("test", 100))
@@ -141,7 +141,7 @@ class GymWorld:
 
     def __init__(self, spec: GymnasiumEnv, actions: Actions, *, forks: bool) -> None:
         self.spec, self.actions, self._forks = spec, actions, forks
-        self.players: Leases[Player] = Leases(self._begin, self._end, limit=spec.environments)
+        self.players: Pool[Player] = Pool(self._begin, self._end, limit=spec.environments)
         self._ending: list[Future[None]] = []
         self._dropping: set[asyncio.Future[None]] = set()
         settings = spec.model_dump(mode="json", include={"arguments", "reward", "reward_range"})

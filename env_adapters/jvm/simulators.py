@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from agent_r.errors import EnvironmentFault
 from env_adapters.jvm.machine import Machine, Program
-from env_adapters.pool import Leases
+from env_adapters.pool import Pool
 
 R = TypeVar("R")
 MOST_SENT = 300  # characters of an action
@@ -38,7 +38,7 @@ class Simulators:
     def __init__(self, program: Program, *, limit: int) -> None:
         self.program = program
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=program.name)
-        self._leases: Leases[Simulator] = Leases(self.extra, _forget, limit=limit)
+        self._leases: Pool[Simulator] = Pool(self.extra, _forget, limit=limit)
         self._machine: Machine | None = None
         self._closed = False
 

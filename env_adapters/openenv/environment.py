@@ -30,7 +30,7 @@ from env_adapters.openenv.texts import (
     told,
 )
 from env_adapters.openenv.wire import Full, Lost, Refused, Session, addresses
-from env_adapters.pool import Leases
+from env_adapters.pool import Pool
 
 VERSION = 1  # raised when the same actions could give other observations
 TRIES = 3  # sessions in which one step is tried
@@ -148,7 +148,7 @@ class OpenEnvWorld:
         self.resets = {name_of(data): data for data in (*spec.train, *spec.test)}
         self._socket_url, self._http_url = addresses(spec.base_url)
         self.name = f"openenv '{spec.name}' ({self._http_url.partition('://')[2]})"
-        self.sessions: Leases[Session] = Leases(self._open, Session.end, limit=spec.sessions)
+        self.sessions: Pool[Session] = Pool(self._open, Session.end, limit=spec.sessions)
         how = {"action", "observation", "reward", "reward_range"}
         self.info = EnvInfo(
             name=spec.name,

@@ -31,7 +31,7 @@ class Gold:
         """An episode of the task began so."""
         self._tasks[prompt] = task
 
-    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+    async def plan(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         task = self._tasks.get(prompt)
         if task is None:
             return ()
@@ -43,7 +43,7 @@ class Gold:
 
     async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         """Some that do nothing, and some that would have been right later."""
-        known = (*_USELESS, *(await self.way(prompt, actions))[1:4])
+        known = (*_USELESS, *(await self.plan(prompt, actions))[1:4])
         return random.Random(repr((prompt, tuple(actions)))).sample(known, 4)
 
     async def _gold(self, task: str) -> tuple[str, ...]:

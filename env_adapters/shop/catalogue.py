@@ -147,7 +147,10 @@ def _kinds() -> list[tuple[Shelf, _Kind]]:
 
 def _product(draw: Draw, shelf: Shelf, kind: _Kind) -> Product:
     attributes = tuple(draw.some(kind.attributes, 3 + draw.below(3)))
-    use, price = draw.one(shelf.uses.split("; ")), 100 * _dollars(draw, kind) + draw.one(_CENTS)
+    use, price = (
+        draw.one(shelf.uses.split("; ")),
+        100 * _dollars(draw, kind) + draw.one(_CENTS),
+    )
     title = f"{draw.one(MAKERS)} {attributes[0]} {kind.name}".title()
     if len(title) + len(f" for {use}") <= _TITLE:
         title += f" for {use.title()}"

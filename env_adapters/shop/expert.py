@@ -38,7 +38,7 @@ class ShopExpert:
         self._searches: dict[str, Way] = {}
         self._fitting = lru_cache(maxsize=4096)(self._places)
 
-    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+    async def plan(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         state = self._replayed(prompt, actions)
         return self._way(state) if state else ()
 

@@ -20,7 +20,7 @@ class Planner:
     def __init__(self, spec: TextCraftEnv) -> None:
         self._spec = spec
 
-    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+    async def plan(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         env, ended = await self._at(prompt, actions)
         return () if ended else plan(env.book, env.goal, env.inventory)
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agent_r.config import load, merge, parse
 from agent_r.env_check import CHECKS, Facts, Finding, Limits, Report, check
-from agent_r.settings import EnvSpec, SingleEnv, singles
+from agent_r.settings import EnvSpec, SingleEnv, env_specs
 from env_adapters import world_of
 from flows.cli.finding_rows import console_of, row
 from flows.cli.runner import run
@@ -41,7 +41,7 @@ def check_env(spec: EnvSpec, *, seed: int = 0, limits: Limits = Limits()) -> lis
         AgentRError: a world cannot even be made, as its setting or an import is wrong.
     """
     console = console_of()
-    return [_checked(console, one, seed, limits) for one in singles(spec)]
+    return [_checked(console, one, seed, limits) for one in env_specs(spec)]
 
 
 def _checked(console: Console, spec: SingleEnv, seed: int, limits: Limits) -> Report:

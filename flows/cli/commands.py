@@ -16,7 +16,7 @@ from agent_r.config import load, overrides, parse, quiet_prefect
 from agent_r.config import merge as merge_settings
 from agent_r.dataset.view.command import hint
 from agent_r.errors import ConfigError
-from agent_r.settings import Config, singles
+from agent_r.settings import Config, env_specs
 from flows.cli.prefect_faults import check_server
 from flows.cli.runner import run
 
@@ -196,7 +196,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     from env_adapters import world_of_manifest
 
     over = overrides(arguments.set)
-    given = singles(load(arguments.config, over=over).env) if arguments.config or over else ()
+    given = env_specs(load(arguments.config, over=over).env) if arguments.config or over else ()
     world_of = functools.partial(world_of_manifest, given=given)
     result = asyncio.run(audit(arguments.path, world_of))
     say(closing.notes(result.unclosed))

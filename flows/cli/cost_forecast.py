@@ -18,11 +18,11 @@ from flows.grow import growing, planned, ready
 async def forecast(config: Config, iteration: int, model: str, trained: int, few: int) -> list[str]:
     """Lines for a person: requests, tokens, money and time of `collect` with these settings."""
     tasks = planned(config, iteration)
-    async with ready(config, iteration, model, trained) as (woods, actor):
+    async with ready(config, iteration, model, trained) as (stores, actor):
         chosen, began = sample(tasks, few, seed=config.seed), time.monotonic()
-        await growing(woods, chosen, actor, iteration)
+        await growing(stores, chosen, actor, iteration)
         seconds = time.monotonic() - began
-        known = await costs(woods, chosen)
+        known = await costs(stores, chosen)
         return lines(config, known, len(tasks), _seconds_a_tree(actor, config, known, seconds))
 
 

@@ -8,7 +8,7 @@ from agent_r.collection.plan import dataset_folder
 from agent_r.dataset.view.command import hint
 from agent_r.diagnostics.account import account_lines
 from agent_r.evaluation.report import HEADINGS, RunReport, notes, table
-from agent_r.settings import Config, singles
+from agent_r.settings import Config, env_specs
 from flows.cli.finding_rows import console_of
 from flows.states import nothing_new_line
 
@@ -16,7 +16,7 @@ from flows.states import nothing_new_line
 def show_report(report: RunReport, config: Config) -> None:
     """Print the table and the paths to standard output."""
     console = console_of()
-    worlds = ", ".join(world.kind for world in singles(config.env))
+    worlds = ", ".join(world.kind for world in env_specs(config.env))
     shown = Table(title=f"Agent-R on {worlds}, seed {report.seed}", title_justify="left")
     for heading in HEADINGS:
         shown.add_column(heading, overflow="fold", no_wrap=heading == "actor")

@@ -197,7 +197,9 @@ def test_the_actor_names_the_first_bad_step() -> None:
 
 
 def test_an_error_before_the_fork_is_never_taken() -> None:
-    assert find(["Bad", "Good", "Uncertain", "Bad"], within=0) == FirstError(3, "actor", False)
+    assert find(["Bad", "Good", "Uncertain", "Bad"], agreement_tolerance=0) == FirstError(
+        3, "actor", False
+    )
     assert find(["Bad", "Bad", "Good", "Good"], fork=2) is None
 
 
@@ -211,8 +213,10 @@ def test_the_value_localiser_takes_the_largest_fall_from_the_fork_on() -> None:
 
 
 def test_both_must_agree_within_so_many_steps() -> None:
-    assert find(["Good", "Bad"], localiser="both", within=1) == FirstError(1, "both", True)
-    assert find(["Good", "Bad"], localiser="both", within=0) is None
+    assert find(["Good", "Bad"], localiser="both", agreement_tolerance=1) == FirstError(
+        1, "both", True
+    )
+    assert find(["Good", "Bad"], localiser="both", agreement_tolerance=0) is None
 
 
 def test_a_vote_is_named_in_the_row() -> None:

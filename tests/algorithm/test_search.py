@@ -56,7 +56,7 @@ class Dawdler(ScriptedActor):
 async def grow(
     env: Environment, *, task: str = "corridor 1", seed: int = 0, actor: Any = None, **over: Any
 ) -> SearchTree:
-    settings = {"simulations": 8, "candidates": 4, "max_depth": 6, "walks": 1} | over
+    settings = {"simulations": 8, "candidates": 4, "max_depth": 6, "parallel_simulations": 1} | over
     config = SearchConfig.model_validate(settings)
     return await search(env, actor or ScriptedActor(wander), task, config=config, seed=seed)
 
@@ -236,7 +236,7 @@ async def test_several_walks_give_one_tree_whatever_the_order_of_the_replies(wal
     trees = []
     for seed in range(4):
         actor = Dawdler(random.Random(seed))
-        trees.append(await grow(Corridor(), actor=actor, walks=walks, max_depth=8))
+        trees.append(await grow(Corridor(), actor=actor, parallel_simulations=walks, max_depth=8))
         assert 1 < actor.most_at_once <= walks
     assert all(shape(tree) == shape(trees[0]) for tree in trees)
 
@@ -245,13 +245,15 @@ async def test_walks_that_go_on_at_once_go_different_ways() -> None:
     def reply(messages: Sequence[Message], k: int) -> str:
         return f"Action: wander {k}"
 
-    tree = await grow(Corridor(), actor=ScriptedActor(reply), walks=4, simulations=4, max_depth=3)
+    tree = await grow(
+        Corridor(), actor=ScriptedActor(reply), parallel_simulations=4, simulations=4, max_depth=3
+    )
     assert [tree.nodes[i].visits for i in tree.nodes[0].children] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("walks", [1, 4])
 async def test_as_many_simulations_are_made_however_many_walk_at_once(walks: int) -> None:
-    tree = await grow(Corridor(), walks=walks, simulations=8, max_depth=6)
+    tree = await grow(Corridor(), parallel_simulations=walks, simulations=8, max_depth=6)
     assert tree.nodes[0].visits == 8
     assert all(tree.nodes[i].visits <= 1 for i in tree.leaves())
 
@@ -269,7 +271,7 @@ async def test_two_walks_that_meet_where_the_episode_cannot_go_on_are_one_visit(
     def reply(messages: Sequence[Message], k: int) -> str | Exception:
         return "Action: east" if len(messages) == 2 else ContextOverflow("too long", status=400)
 
-    tree = await grow(Corridor(), actor=ScriptedActor(reply), candidates=1, walks=4)
+    tree = await grow(Corridor(), actor=ScriptedActor(reply), candidates=1, parallel_simulations=4)
     assert [(n.visits, n.stop) for n in tree.nodes] == [(1, None), (1, StopReason.CONTEXT_OVERFLOW)]
 
 
@@ -277,7 +279,7 @@ async def test_a_tree_that_holds_enough_is_searched_no_further() -> None:
     def holds_two(tree: SearchTree) -> bool:
         return sum(tree.nodes[i].visits for i in tree.leaves()) >= 2
 
-    config = SearchConfig(simulations=8, candidates=2, max_depth=4, walks=2)
+    config = SearchConfig(simulations=8, candidates=2, max_depth=4, parallel_simulations=2)
     actor = ScriptedActor(wander)
     tree = await search(Corridor(), actor, "corridor 1", config=config, seed=0, enough=holds_two)
     assert tree.nodes[0].visits == 2
@@ -310,7 +312,7 @@ async def test_the_golden_tree_is_grown_again() -> None:
         TextCraft(spec),
         ScriptedCrafter(ScriptedEndpoint(error_rate=0.5), spec),
         "ash stool",
-        config=SearchConfig(simulations=4, candidates=2, max_depth=8, walks=1),
+        config=SearchConfig(simulations=4, candidates=2, max_depth=8, parallel_simulations=1),
         seed=1,
     )
     grown = json.loads(TREE.dump_json(tree))

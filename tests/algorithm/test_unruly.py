@@ -14,15 +14,15 @@ import pytest
 from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.algorithm.prompts import REVISE
 from agent_r.collection.plan import tasks_of_iteration
-from agent_r.collection.tree_store import Forest
-from agent_r.dataset.build import Built, build
+from agent_r.collection.tree_store import TreeStore
+from agent_r.dataset.build import BuildResult, build
 from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
 from agent_r.endpoint.client import EndpointActor
 from agent_r.reading.reply import Outcome, parse_action
 from agent_r.settings import OpenAIEndpoint
 from agent_r.testing import ForkableCorridor
-from tests.collection.test_scheduler import config, say, stage_of
+from tests.collection.test_scheduler import config, say, scheduler_of
 from tests.support.faulty_endpoint import KEY, FaultyEndpoint
 from tests.support.planting import only
 
@@ -78,7 +78,7 @@ async def no_wait(seconds: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, int]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildResult, int]:
     """A version made with such a server, and how many replies came from it."""
     folder = tmp_path_factory.mktemp("unruly")
     settings = config(
@@ -87,29 +87,29 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, int]:
         revision={"alpha": 0.3, "beta": 0.1, "pairs_per_task": 4},
     )
 
-    async def make() -> tuple[Built, int]:
+    async def make() -> tuple[BuildResult, int]:
         with FaultyEndpoint(says=unruly) as server:
             endpoint = OpenAIEndpoint(base_url=server.base_url, model="tiny", concurrency=8)
             async with EndpointActor(endpoint, api_key=KEY, sleep=no_wait) as client:
                 actor = Counted(client)
-                stage = stage_of(folder / "work", actor, settings)
+                scheduler = scheduler_of(folder / "work", actor, settings)
                 tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
-                assert await stage.grow(tasks) == len(tasks)
-        forest = stage.trees
-        assert isinstance(forest, Forest)
+                assert await scheduler.grow(tasks) == len(tasks)
+        tree_store = scheduler.trees
+        assert isinstance(tree_store, TreeStore)
         made = await asyncio.to_thread(
-            build, forest, tasks, folder / "demo", actor="tiny", iteration=1
+            build, tree_store, tasks, folder / "demo", actor="tiny", iteration=1
         )
         return made, actor.replies
 
     return asyncio.run(make())
 
 
-def rows(built: Built, name: str) -> list[dict[str, Any]]:
+def rows(built: BuildResult, name: str) -> list[dict[str, Any]]:
     return list(read_rows(Path(built.dataset.path), name))
 
 
-def test_the_counts_add_up_to_all_replies(built: tuple[Built, int]) -> None:
+def test_the_counts_add_up_to_all_replies(built: tuple[BuildResult, int]) -> None:
     account = built[0].account
     assert sum(account.replies.values()) + sum(account.judgements.values()) == built[1]
     assert {*account.replies} == {outcome.value for outcome in Outcome} - {Outcome.NO_ACTION}
@@ -118,7 +118,7 @@ def test_the_counts_add_up_to_all_replies(built: tuple[Built, int]) -> None:
     assert sum(account.trees.values()) == built[0].counts["trees"]
 
 
-def test_nothing_but_whole_replies_is_trained(built: tuple[Built, int]) -> None:
+def test_nothing_but_whole_replies_is_trained(built: tuple[BuildResult, int]) -> None:
     sft = rows(built[0], "sft")
     kinds = Counter(row["kind"] for row in sft)
     assert kinds["revision"] >= 10 and kinds["good"] > 5
@@ -132,7 +132,7 @@ def test_nothing_but_whole_replies_is_trained(built: tuple[Built, int]) -> None:
             assert text.endswith(action) and (not message["train"] or action)
 
 
-def test_no_judgement_is_of_reasoning_or_half_a_text(built: tuple[Built, int]) -> None:
+def test_no_judgement_is_of_reasoning_or_half_a_text(built: tuple[BuildResult, int]) -> None:
     critiques = rows(built[0], "critique")
     assert critiques
     for row in critiques:
@@ -141,7 +141,7 @@ def test_no_judgement_is_of_reasoning_or_half_a_text(built: tuple[Built, int]) -
         assert not any(word in last["content"] for word in (REASONED, INVENTED, HALF))
 
 
-def test_a_signal_is_what_the_actor_said_of_its_step(built: tuple[Built, int]) -> None:
+def test_a_signal_is_what_the_actor_said_of_its_step(built: tuple[BuildResult, int]) -> None:
     signals = Counter(
         message["content"]
         for row in rows(built[0], "sft")
@@ -152,7 +152,7 @@ def test_a_signal_is_what_the_actor_said_of_its_step(built: tuple[Built, int]) -
     assert set(signals) == {f"Thought: I see it is of no use.\nAction: {REVISE}"}
 
 
-def test_reasoning_is_kept_in_a_column_of_its_own(built: tuple[Built, int]) -> None:
+def test_reasoning_is_kept_in_a_column_of_its_own(built: tuple[BuildResult, int]) -> None:
     kept = [thought for row in rows(built[0], "sft") for thought in row["reasoning"]]
     assert any(REASONED in thought for thought in kept)
     trees = [node["reasoning"] for row in rows(built[0], "trees") for node in row["nodes"]]

@@ -11,12 +11,12 @@ import pytest
 from agent_r.actor import Actor, Completion, Message, SamplingParams
 from agent_r.algorithm.prompts import JUDGE
 from agent_r.collection.plan import tasks_of_iteration
-from agent_r.collection.scheduler import Stage
+from agent_r.collection.scheduler import TreeScheduler
 from agent_r.diagnostics.early_stop import SPEECHLESS_TREES, EarlyStop
 from agent_r.errors import NothingMade
 from agent_r.settings import Config
 from agent_r.testing import ForkableCorridor, ScriptedActor
-from tests.collection.test_scheduler import Known, config, stage_of
+from tests.collection.test_scheduler import Known, config, scheduler_of
 from tests.support.planting import only
 
 
@@ -37,10 +37,10 @@ def always(text: str) -> Callable[[Sequence[Message], int], str]:
     return script
 
 
-def watched(folder: Path, actor: Actor, settings: Config) -> Stage:
-    stage = stage_of(folder, actor, settings, at_once=1)
-    stage.early_stop = EarlyStop(settings, settings.revision, settings.trees)
-    return stage
+def watched(folder: Path, actor: Actor, settings: Config) -> TreeScheduler:
+    scheduler = scheduler_of(folder, actor, settings, at_once=1)
+    scheduler.early_stop = EarlyStop(settings, settings.revision, settings.trees)
+    return scheduler
 
 
 def many(**over: Any) -> Config:
@@ -61,12 +61,12 @@ async def test_a_run_in_which_nothing_can_come_says_so_after_its_first_trees(
 ) -> None:
     settings = many()
     tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
-    stage = watched(tmp_path, actor, settings)
+    scheduler = watched(tmp_path, actor, settings)
     with pytest.raises(NothingMade) as nothing:
-        await stage.grow(tasks)
+        await scheduler.grow(tasks)
     assert f"first {trees} trees" in str(nothing.value)
     assert said in " ".join(nothing.value.lines)
-    assert stage.early_stop is not None and stage.early_stop.accounting.trees == trees
+    assert scheduler.early_stop is not None and scheduler.early_stop.accounting.trees == trees
 
 
 async def test_what_an_earlier_run_has_made_counts(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent_r.endpoint.limiter import Slots
+from agent_r.endpoint.limiter import ConcurrencyLimiter
 from agent_r.testing import ScriptedActor
-from flows.grow import Grown, slots_used
+from flows.grow import GrowResult, slots_used
 
 WELL: dict[str, Any] = {
     "actor": "tiny",
@@ -25,7 +25,7 @@ WELL: dict[str, Any] = {
 
 
 def notes(**other: Any) -> list[str]:
-    return Grown.model_validate(WELL | other).notes()
+    return GrowResult.model_validate(WELL | other).notes()
 
 
 def test_a_run_that_went_well_says_nothing() -> None:
@@ -46,7 +46,7 @@ def test_idle_slots_are_said_unless_the_run_was_short() -> None:
 
 def test_slots_are_used_by_requests_in_flight() -> None:
     class Endpoint(ScriptedActor):
-        slots = Slots(8)
+        slots = ConcurrencyLimiter(8)
         busy_s = 20.0
 
     assert slots_used(Endpoint(lambda messages, k: ""), 10.0) == 0.25

@@ -102,7 +102,7 @@ def versions(folder: Path) -> dict[str, bytes]:
     }
 
 
-def stage(at: str) -> str:
+def scheduler(at: str) -> str:
     """Which stage was about to write that."""
     names = {
         r"/journal-": "explore and critique",
@@ -128,7 +128,7 @@ def test_twenty_kills_at_random_writes_change_no_byte(server: str, tmp_path: Pat
     points = [rng.randint(1, 80) for _ in range(KILLS - 8)] + [rng.randint(1, 12) for _ in range(8)]
     told = runs(killed, server, points)
     assert sum(run["exit"] == -signal.SIGKILL for run in told) == KILLS
-    stages = {stage(run["at"]) for run in told}
+    stages = {scheduler(run["at"]) for run in told}
     assert len(stages) >= 5, told
     assert [run["exit"] for run in runs(killed, server, [0])] == [0]
     assert versions(killed) == expected

@@ -25,8 +25,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from agent_r import files
-from agent_r.collection import object_store as shelves
-from agent_r.collection.object_store import Shelf
+from agent_r.collection import object_store as object_stores
+from agent_r.collection.object_store import ObjectStore
 from agent_r.errors import ConfigError, ExtraMissing, StoreError
 
 PAGE = 70  # names in a list; S3 has 1,000
@@ -142,14 +142,14 @@ def refusal(code: str, message: str = "") -> bytes:
     return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
 
 
-async def failures(shelf: Shelf) -> dict[str, str]:
+async def failures(object_store: ObjectStore) -> dict[str, str]:
     """What is said of everything that can be tried; the secret is in none of it."""
     said = {}
     tries = {
-        "read": lambda: shelf.read("x"),
-        "write": lambda: shelf.write("x", b"content"),
-        "list": shelf.names,
-        "require_writable": shelf.require_writable,
+        "read": lambda: object_store.read("x"),
+        "write": lambda: object_store.write("x", b"content"),
+        "list": object_store.names,
+        "require_writable": object_store.require_writable,
     }
     for name, attempt in tries.items():
         with pytest.raises(StoreError) as caught:
@@ -159,7 +159,7 @@ async def failures(shelf: Shelf) -> dict[str, str]:
         assert "Signature=" not in told
         said[name] = str(caught.value)
         assert "\n" not in said[name]
-        assert str(shelf) in said[name]
+        assert str(object_store) in said[name]
     return said
 
 
@@ -167,67 +167,67 @@ async def failures(shelf: Shelf) -> dict[str, str]:
 
 
 async def test_what_was_written_is_read(where: str) -> None:
-    shelf = Shelf.at(where)
-    await shelf.write("one.json", b"first")
-    assert await shelf.read("one.json") == b"first"
-    await shelf.write("one.json", b"2nd")
-    assert await shelf.read("one.json") == b"2nd"
+    object_store = ObjectStore.at(where)
+    await object_store.write("one.json", b"first")
+    assert await object_store.read("one.json") == b"first"
+    await object_store.write("one.json", b"2nd")
+    assert await object_store.read("one.json") == b"2nd"
 
 
 async def test_a_file_that_is_missing_is_none(where: str) -> None:
-    shelf = Shelf.at(where)
-    assert await shelf.read("one.json") is None
-    await shelf.write("other.json", b"")
-    assert await shelf.read("one.json") is None
+    object_store = ObjectStore.at(where)
+    assert await object_store.read("one.json") is None
+    await object_store.write("other.json", b"")
+    assert await object_store.read("one.json") is None
 
 
 async def test_names_are_of_the_files_directly_in_it_in_order(where: str) -> None:
-    shelf = Shelf.at(where)
-    assert await shelf.names() == []
+    object_store = ObjectStore.at(where)
+    assert await object_store.names() == []
     for name in ("b.json", "a.json", "c"):
-        await shelf.write(name, b"x")
-    await shelf.below("deeper").write("d.json", b"x")
-    await Shelf.at(f"{where}-and-more").write("e.json", b"x")
-    assert await shelf.names() == ["a.json", "b.json", "c"]
-    assert await shelf.below("deeper").names() == ["d.json"]
+        await object_store.write(name, b"x")
+    await object_store.below("deeper").write("d.json", b"x")
+    await ObjectStore.at(f"{where}-and-more").write("e.json", b"x")
+    assert await object_store.names() == ["a.json", "b.json", "c"]
+    assert await object_store.below("deeper").names() == ["d.json"]
 
 
 async def test_a_folder_in_it_is_a_shelf_of_its_own(where: str) -> None:
-    shelf = Shelf.at(where)
-    trees = shelf.below("iteration-1").below("trees")
+    object_store = ObjectStore.at(where)
+    trees = object_store.below("iteration-1").below("trees")
     await trees.write("a.json", b"tree")
     assert str(trees) == f"{where}/iteration-1/trees"
-    assert await Shelf.at(str(trees)).read("a.json") == b"tree"
-    assert await shelf.read("a.json") is None
+    assert await ObjectStore.at(str(trees)).read("a.json") == b"tree"
+    assert await object_store.read("a.json") is None
 
 
 async def test_names_and_content_may_be_of_any_language_or_empty(where: str) -> None:
-    shelf = Shelf.at(where).below("ひらがな & 100%+ #1")
-    await shelf.write("Übergröße – ☃.json", "Schöße 🌲\r\n\0".encode())
-    await shelf.write("empty", b"")
-    assert await shelf.names() == ["empty", "Übergröße – ☃.json"]
-    assert await shelf.read("Übergröße – ☃.json") == "Schöße 🌲\r\n\0".encode()
-    assert await shelf.read("empty") == b""
+    object_store = ObjectStore.at(where).below("ひらがな & 100%+ #1")
+    await object_store.write("Übergröße – ☃.json", "Schöße 🌲\r\n\0".encode())
+    await object_store.write("empty", b"")
+    assert await object_store.names() == ["empty", "Übergröße – ☃.json"]
+    assert await object_store.read("Übergröße – ☃.json") == "Schöße 🌲\r\n\0".encode()
+    assert await object_store.read("empty") == b""
 
 
 async def test_five_megabytes_come_back_as_they_were(where: str) -> None:
     content = os.urandom(5_000_000)
-    shelf = Shelf.at(where)
-    await shelf.write("large", content)
-    assert await Shelf.at(where).read("large") == content
+    object_store = ObjectStore.at(where)
+    await object_store.write("large", content)
+    assert await ObjectStore.at(where).read("large") == content
 
 
 async def test_sixty_four_can_be_written_and_read_at_once(where: str) -> None:
-    shelf = Shelf.at(where)
+    object_store = ObjectStore.at(where)
     wanted = {f"{i:02}.json": os.urandom(10_000) for i in range(64)}
-    await asyncio.gather(*(shelf.write(name, content) for name, content in wanted.items()))
-    assert await shelf.names() == list(wanted)
-    found = await asyncio.gather(*(shelf.read(name) for name in wanted))
+    await asyncio.gather(*(object_store.write(name, content) for name, content in wanted.items()))
+    assert await object_store.names() == list(wanted)
+    found = await asyncio.gather(*(object_store.read(name) for name in wanted))
     assert list(found) == list(wanted.values())
 
 
 async def test_two_see_at_once_what_the_other_wrote(where: str) -> None:
-    one, two = Shelf.at(where), Shelf.at(where)
+    one, two = ObjectStore.at(where), ObjectStore.at(where)
     for i in range(3):
         assert await one.names() == await two.names() == [f"{n}" for n in range(i)]
         assert await two.read(f"{i}") is None
@@ -238,13 +238,13 @@ async def test_two_see_at_once_what_the_other_wrote(where: str) -> None:
 
 
 async def test_a_reader_never_sees_half_a_file(where: str) -> None:
-    shelf, reader = Shelf.at(where), Shelf.at(where)
+    object_store, reader = ObjectStore.at(where), ObjectStore.at(where)
     whole = {letter * 300_000 for letter in (b"a", b"b")}
-    await shelf.write("x", min(whole))
+    await object_store.write("x", min(whole))
 
     async def write() -> None:
         for content in sorted(whole) * 5:
-            await shelf.write("x", content)
+            await object_store.write("x", content)
             await asyncio.sleep(0)
 
     writing = asyncio.create_task(write())
@@ -255,27 +255,31 @@ async def test_a_reader_never_sees_half_a_file(where: str) -> None:
 
 
 async def test_to_be_writable_leaves_nothing_behind(where: str) -> None:
-    shelf = Shelf.at(where)
-    await shelf.require_writable()
-    assert await shelf.names() == []
-    assert await shelf.read("writable") is None
+    object_store = ObjectStore.at(where)
+    await object_store.require_writable()
+    assert await object_store.names() == []
+    assert await object_store.read("writable") is None
     if "://" not in where:
         assert not Path(where).parent.exists()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "/x", "a/b", "a\\b", ".x", "a?b", "a\nb"])
 async def test_a_name_never_leads_elsewhere(where: str, name: str) -> None:
-    shelf = Shelf.at(where)
-    for attempt in (shelf.read, shelf.below, functools.partial(shelf.write, content=b"")):
+    object_store = ObjectStore.at(where)
+    for attempt in (
+        object_store.read,
+        object_store.below,
+        functools.partial(object_store.write, content=b""),
+    ):
         with pytest.raises(ValueError, match="no name for a file"):
             result: Any = attempt(name)
             await result
 
 
 def test_a_shelf_outlives_an_event_loop(where: str) -> None:
-    shelf = Shelf.at(where)
-    asyncio.run(shelf.write("x", b"1"))
-    assert asyncio.run(shelf.read("x")) == b"1"
+    object_store = ObjectStore.at(where)
+    asyncio.run(object_store.write("x", b"1"))
+    assert asyncio.run(object_store.read("x")) == b"1"
 
 
 # Where it is
@@ -296,7 +300,7 @@ def test_a_shelf_outlives_an_event_loop(where: str) -> None:
     ],
 )
 def test_a_place_has_one_name(url: str | Path, wanted: str) -> None:
-    assert str(Shelf.at(url)) == wanted
+    assert str(ObjectStore.at(url)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -320,7 +324,7 @@ def test_a_place_has_one_name(url: str | Path, wanted: str) -> None:
 )
 def test_a_wrong_place_is_said(url: str | Path, match: str) -> None:
     with pytest.raises(ConfigError, match=match) as caught:
-        Shelf.at(url)
+        ObjectStore.at(url)
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -328,44 +332,44 @@ def test_a_wrong_place_is_said(url: str | Path, match: str) -> None:
 def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(ExtraMissing, match=r"^s3:// stores need.* `pip install 'agent-r\[s3\]'`$"):
-        Shelf.at("s3://bucket")
-    Shelf.at("memory://x")
+        ObjectStore.at("s3://bucket")
+    ObjectStore.at("memory://x")
 
 
 # A folder
 
 
 async def test_a_folder_holds_the_bytes_that_the_store_writes(tmp_path: Path) -> None:
-    await Shelf.at(tmp_path).below("a").write("x.json", b"content")
+    await ObjectStore.at(tmp_path).below("a").write("x.json", b"content")
     files.write_bytes(tmp_path / "b" / "x.json", b"content")
     one, two = tmp_path / "a" / "x.json", tmp_path / "b" / "x.json"
     assert (one.read_bytes(), one.stat().st_mode) == (two.read_bytes(), two.stat().st_mode)
-    assert await Shelf.at(tmp_path.as_uri()).below("b").read("x.json") == b"content"
+    assert await ObjectStore.at(tmp_path.as_uri()).below("b").read("x.json") == b"content"
 
 
 async def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
-    shelf = Shelf.at(tmp_path)
-    await shelf.write("x", b"old")
+    object_store = ObjectStore.at(tmp_path)
+    await object_store.write("x", b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(StoreError, match=r"cannot write .*x: File too large"):
-            await shelf.write("x", bytes(5000))
+            await object_store.write("x", bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert await shelf.read("x") == b"old"
+    assert await object_store.read("x") == b"old"
     assert list(tmp_path.iterdir()) == [tmp_path / "x"]
 
 
 def write_for_ever(folder: str) -> None:
     while True:
         for letter in (b"a", b"b"):
-            asyncio.run(Shelf.at(folder).write("x", letter * 3_000_000))
+            asyncio.run(ObjectStore.at(folder).write("x", letter * 3_000_000))
 
 
 async def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path) -> None:
-    shelf = Shelf.at(tmp_path)
-    await shelf.write("x", b"a" * 3_000_000)
+    object_store = ObjectStore.at(tmp_path)
+    await object_store.write("x", b"a" * 3_000_000)
     writer = multiprocessing.get_context("spawn").Process(
         target=write_for_ever, args=(str(tmp_path),)
     )
@@ -377,47 +381,47 @@ async def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path) -> No
         os.kill(writer.pid or 0, signal.SIGKILL)
         writer.join()
         writer.close()
-    assert await shelf.read("x") in (b"a" * 3_000_000, b"b" * 3_000_000)
-    assert await shelf.names() == ["x"]
+    assert await object_store.read("x") in (b"a" * 3_000_000, b"b" * 3_000_000)
+    assert await object_store.names() == ["x"]
 
 
 async def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    said = await failures(Shelf.at(tmp_path / "file"))
+    said = await failures(ObjectStore.at(tmp_path / "file"))
     assert all("Not a directory" in line or "File exists" in line for line in said.values()), said
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreError, match=r"cannot read .*folder: Is a directory"):
-        await Shelf.at(tmp_path).read("folder")
+        await ObjectStore.at(tmp_path).read("folder")
 
 
 # A bucket
 
 
 async def test_a_bucket_that_is_missing_is_said(s3: str) -> None:
-    said = await failures(Shelf.at("s3://no-such-bucket-here/x"))
+    said = await failures(ObjectStore.at("s3://no-such-bucket-here/x"))
     assert all("there is no such bucket: make it, or" in line for line in said.values()), said
 
 
 async def test_the_top_of_a_bucket_is_a_shelf(s3: str) -> None:
-    shelf = Shelf.at(s3)
-    assert await shelf.names() == []
-    await shelf.write("x", b"1")
-    await shelf.below("y").write("z", b"2")
-    assert await shelf.names() == ["x"]
+    object_store = ObjectStore.at(s3)
+    assert await object_store.names() == []
+    await object_store.write("x", b"1")
+    await object_store.below("y").write("z", b"2")
+    assert await object_store.names() == ["x"]
 
 
 async def test_more_than_a_page_of_names_is_listed(s3: str) -> None:
-    shelf = Shelf.at(s3).below("many")
+    object_store = ObjectStore.at(s3).below("many")
     wanted = [f"{i:03}" for i in range(2 * PAGE + 5)]
-    await asyncio.gather(*(shelf.write(name, b"") for name in wanted))
-    assert await shelf.names() == wanted
+    await asyncio.gather(*(object_store.write(name, b"") for name in wanted))
+    assert await object_store.names() == wanted
 
 
 async def test_a_server_that_is_down_is_said(aws: Callable[[str], None]) -> None:
     with answering(200) as server:
         closed = server.url
     aws(closed)
-    said = await failures(Shelf.at("s3://bucket/x"))
+    said = await failures(ObjectStore.at("s3://bucket/x"))
     assert all(f"no answer from {closed} (EndpointCon" in line for line in said.values()), said
     assert all("check AWS_ENDPOINT_URL" in line for line in said.values())
 
@@ -430,27 +434,27 @@ async def test_it_is_said_soon_after_all_tries(
     monkeypatch.delenv("AWS_MAX_ATTEMPTS")
     started = time.monotonic()
     with pytest.raises(StoreError, match="no answer from"):
-        await Shelf.at("s3://bucket/x").write("x", b"")
+        await ObjectStore.at("s3://bucket/x").write("x", b"")
     assert time.monotonic() - started < 30
 
 
 async def test_a_server_that_is_silent_is_said_before_any_work(
     aws: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelves, "PROBE_S", 0.5)
+    monkeypatch.setattr(object_stores, "PROBE_S", 0.5)
     with answering(200, after_s=60) as server:
         aws(server.url)
         with pytest.raises(StoreError, match="no answer in time"):
-            await Shelf.at("s3://bucket/x").require_writable()
+            await ObjectStore.at("s3://bucket/x").require_writable()
 
 
 async def test_a_server_that_is_silent_is_given_up(
     aws: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(shelves.CLIENT, "read_timeout", 0.1)
+    monkeypatch.setitem(object_stores.CLIENT, "read_timeout", 0.1)
     with answering(200, after_s=60) as server:
         aws(server.url)
-        said = await failures(Shelf.at("s3://bucket/x"))
+        said = await failures(ObjectStore.at("s3://bucket/x"))
     assert all(f"no answer from {server.url} (ReadTimeout" in line for line in said.values()), said
 
 
@@ -475,14 +479,14 @@ async def test_a_refusal_is_said_without_what_is_secret(
     body = refusal(code, f"see\nhttps://me:{SECRET}@store/doc?X-Amz-Signature={SECRET}")
     with answering(status, body) as server:
         aws(server.url)
-        said = await failures(Shelf.at("s3://bucket/x"))
+        said = await failures(ObjectStore.at("s3://bucket/x"))
     assert all(match in line for line in said.values()), said
 
 
 async def test_a_server_of_something_else_is_said(aws: Callable[[str], None]) -> None:
     with answering(404, b"<html>no such page</html>") as server:
         aws(server.url)
-        said = await failures(Shelf.at("s3://bucket/x"))
+        said = await failures(ObjectStore.at("s3://bucket/x"))
     assert all("the store answers 404: check the URL and" in line for line in said.values()), said
 
 
@@ -513,24 +517,24 @@ async def test_settings_that_cannot_work_are_said(
             monkeypatch.delenv(name)
         for name, value in setting.items():
             monkeypatch.setenv(name, value)
-        said = await failures(Shelf.at("s3://bucket/x"))
+        said = await failures(ObjectStore.at("s3://bucket/x"))
     assert all(match in line for line in said.values()), said
 
 
 async def test_a_bucket_without_the_right_to_delete_is_writable(aws: Callable[[str], None]) -> None:
     with answering(200, delete=403) as server:
         aws(server.url)
-        await Shelf.at("s3://bucket/x").require_writable()
+        await ObjectStore.at("s3://bucket/x").require_writable()
 
 
 async def test_a_shelf_that_is_let_go_of_hangs_up(aws: Callable[[str], None]) -> None:
     with answering(200) as server:
         aws(server.url)
-        shelf: Shelf | None = Shelf.at("s3://bucket/x")
-        assert shelf is not None
-        await shelf.write("x", b"")
+        object_store: ObjectStore | None = ObjectStore.at("s3://bucket/x")
+        assert object_store is not None
+        await object_store.write("x", b"")
         assert not server.ended.is_set()
-        shelf = None
+        object_store = None
         gc.collect()
         assert await asyncio.to_thread(server.ended.wait, 5)
 
@@ -540,5 +544,5 @@ async def test_a_write_that_is_cancelled_is_let_go_of_at_once(aws: Callable[[str
         aws(server.url)
         started = time.monotonic()
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(Shelf.at("s3://bucket/x").write("x", b""), 0.2)
+            await asyncio.wait_for(ObjectStore.at("s3://bucket/x").write("x", b""), 0.2)
         assert time.monotonic() - started < 5

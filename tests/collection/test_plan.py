@@ -23,7 +23,7 @@ def test_iterations_take_the_tasks_in_turn() -> None:
 
 def test_more_trees_than_tasks_are_trees_of_the_same_tasks_again() -> None:
     tasks = tasks_of_iteration(CORRIDORS, Config.model_validate({"trees": 7}), 1)
-    assert [(t.id[-1], t.again) for t in tasks] == [
+    assert [(t.id[-1], t.repeat) for t in tasks] == [
         ("1", 0), ("2", 0), ("3", 0), ("1", 1), ("2", 1), ("3", 1), ("1", 2)
     ]  # fmt: skip
     assert len(set(tasks)) == 7

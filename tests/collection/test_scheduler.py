@@ -16,13 +16,13 @@ from fsspec.implementations.local import LocalFileSystem
 from agent_r.actor import Actor, Completion, Message
 from agent_r.algorithm.prompts import JUDGE
 from agent_r.collection.cost_estimate import extrapolate, sample
-from agent_r.collection.object_store import Shelf, _Remote
+from agent_r.collection.object_store import ObjectStore, _Remote
 from agent_r.collection.plan import shards, tasks_of_iteration
 from agent_r.collection.progress import Progress
-from agent_r.collection.provenance import enter
-from agent_r.collection.scheduler import HOPELESS, LOOKED_UP, TRIES, Stage
-from agent_r.collection.tree_store import Forest
-from agent_r.collection.tree_stores import Woods
+from agent_r.collection.provenance import record
+from agent_r.collection.scheduler import HOPELESS, LOOKED_UP, TRIES, TreeScheduler
+from agent_r.collection.tree_store import TreeStore
+from agent_r.collection.tree_stores import TreeStores
 from agent_r.endpoint.budget import FIRST_TREES, Budget, Budgeted
 from agent_r.endpoint.client import EndpointActor
 from agent_r.environment import TaskSpec
@@ -94,17 +94,19 @@ def config(**over: Any) -> Config:
     return Config.model_validate(SETTINGS | over)
 
 
-def stage_of(folder: Path, actor: Actor, settings: Config, at_once: int = 4) -> Stage:
-    forest = Forest.of(folder, ForkableCorridor, settings, actor="tiny", iteration=1)
+def scheduler_of(folder: Path, actor: Actor, settings: Config, at_once: int = 4) -> TreeScheduler:
+    tree_store = TreeStore.of(folder, ForkableCorridor, settings, actor="tiny", iteration=1)
     budget = Budget(settings.budget, settings.endpoint, actor.usage)
     progress = Progress("grow", settings.trees, "trees")
-    return Stage(forest, Budgeted(actor, budget), budget, asyncio.Semaphore(at_once), progress)
+    return TreeScheduler(
+        tree_store, Budgeted(actor, budget), budget, asyncio.Semaphore(at_once), progress
+    )
 
 
-async def grown(stage: Stage, settings: Config) -> int:
+async def grown(scheduler: TreeScheduler, settings: Config) -> int:
     tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
     some, others = tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]
-    return sum(await asyncio.gather(stage.grow(some), stage.grow(others)))
+    return sum(await asyncio.gather(scheduler.grow(some), scheduler.grow(others)))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -131,7 +133,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 
 async def through_endpoint(
     folder: Path, script: Callable[[Received], Fault | None], **over: Any
-) -> Stage:
+) -> TreeScheduler:
     def says(body: dict[str, Any], k: int) -> str:
         return say([m["content"] for m in body["messages"]], body["seed"], k)
 
@@ -144,10 +146,10 @@ async def through_endpoint(
         )
         settings = config(endpoint=endpoint.model_dump(), **over)
         async with EndpointActor(endpoint, api_key=KEY, sleep=soon) as actor:
-            stage = stage_of(folder, actor, settings)
-            assert await grown(stage, settings) == settings.trees
-            stage.failed.update({f"fault: {kind}": n for kind, n in actor.faults.items()})
-    return stage
+            scheduler = scheduler_of(folder, actor, settings)
+            assert await grown(scheduler, settings) == settings.trees
+            scheduler.failed.update({f"fault: {kind}": n for kind, n in actor.faults.items()})
+    return scheduler
 
 
 @pytest.mark.parametrize(("fault", "kind"), list(FAULTS.values()), ids=list(FAULTS))
@@ -156,10 +158,10 @@ async def test_faults_of_a_tenth_of_all_requests_are_counted_and_leave_no_trace(
 ) -> None:
     rng = random.Random(0)
     await through_endpoint(tmp_path / "well", lambda received: None)
-    stage = await through_endpoint(
+    scheduler = await through_endpoint(
         tmp_path / "ill", lambda received: fault if rng.random() < 0.1 else None
     )
-    assert list(stage.failed) == [f"fault: {kind}"]
+    assert list(scheduler.failed) == [f"fault: {kind}"]
     assert files(tmp_path / "ill") == files(tmp_path / "well")
 
 
@@ -167,10 +169,10 @@ async def test_faults_of_all_kinds_at_once_leave_no_trace(tmp_path: Path) -> Non
     rng = random.Random(0)
     kinds = [fault for fault, _ in FAULTS.values()]
     await through_endpoint(tmp_path / "well", lambda received: None)
-    stage = await through_endpoint(
+    scheduler = await through_endpoint(
         tmp_path / "ill", lambda received: rng.choice(kinds) if rng.random() < 0.12 else None
     )
-    assert len(stage.failed) >= 6
+    assert len(scheduler.failed) >= 6
     assert files(tmp_path / "ill") == files(tmp_path / "well")
 
 
@@ -181,20 +183,22 @@ async def test_refused_conversations_lose_no_tree(tmp_path: Path) -> None:
         risk = longer and random.Random("|".join(texts[1:])).random() < 0.3
         return refusal(400, "Content Exists Risk", code="invalid_request_error") if risk else None
 
-    stage = await through_endpoint(tmp_path, risky, revision={"alpha": 0.3, "beta": 0.1})
-    assert not stage.failed
+    scheduler = await through_endpoint(tmp_path, risky, revision={"alpha": 0.3, "beta": 0.1})
+    assert not scheduler.failed
     kept = [path.read_text() for path in tmp_path.glob("trees-*/*.json")]
     assert len(kept) == 9
     assert any('"refused"' in tree for tree in kept)
-    harvests = [path.read_text() for path in tmp_path.glob("harvest-*/*.json")]
-    assert any("judge failed: ConversationRefused" in harvest for harvest in harvests)
+    all_revisions = [path.read_text() for path in tmp_path.glob("harvest-*/*.json")]
+    assert any(
+        "judge failed: ConversationRefused" in tree_revisions for tree_revisions in all_revisions
+    )
 
 
 async def test_a_policy_that_forbids_every_task_ends_the_run(tmp_path: Path) -> None:
     settings = config(trees=100)
     actor = Known({"room": ConversationRefused("no games", status=403)})
     with pytest.raises(ConversationRefused):
-        await grown(stage_of(tmp_path, actor, settings), settings)
+        await grown(scheduler_of(tmp_path, actor, settings), settings)
 
 
 @pytest.mark.parametrize(
@@ -210,10 +214,10 @@ async def test_one_trees_failure_never_stops_the_others(
 ) -> None:
     settings, actor = config(), Known({"is 2 rooms": failure, "are 2 rooms": failure})
     actor = Known({"door is 2 rooms": failure})
-    stage = stage_of(tmp_path, actor, settings)
-    assert await grown(stage, settings) == 6
-    assert stage.failed == {type(failure).__name__: 3}
-    again = stage_of(tmp_path, Known(), settings)
+    scheduler = scheduler_of(tmp_path, actor, settings)
+    assert await grown(scheduler, settings) == 6
+    assert scheduler.failed == {type(failure).__name__: 3}
+    again = scheduler_of(tmp_path, Known(), settings)
     assert await grown(again, settings) == 9  # those that failed are tried again
     assert files(tmp_path) == await whole(tmp_path.parent / "whole", settings)
 
@@ -227,10 +231,10 @@ async def test_a_mistake_in_a_world_is_one_trees_failure(tmp_path: Path) -> None
             return opening
 
     settings = config()
-    stage = stage_of(tmp_path, Known(), settings)
-    stage.trees = Forest.of(tmp_path, Odd, settings, actor="tiny", iteration=1)
-    assert await grown(stage, settings) == 6
-    assert stage.failed == {"EnvironmentFault": 3}
+    scheduler = scheduler_of(tmp_path, Known(), settings)
+    scheduler.trees = TreeStore.of(tmp_path, Odd, settings, actor="tiny", iteration=1)
+    assert await grown(scheduler, settings) == 6
+    assert scheduler.failed == {"EnvironmentFault": 3}
 
 
 async def test_a_world_that_cannot_be_closed_loses_no_tree(tmp_path: Path) -> None:
@@ -239,16 +243,16 @@ async def test_a_world_that_cannot_be_closed_loses_no_tree(tmp_path: Path) -> No
             raise RuntimeError("stuck")
 
     settings = config()
-    stage = stage_of(tmp_path, Known(), settings)
-    forest = Forest.of(tmp_path, Stuck, settings, actor="tiny", iteration=1)
-    stage.trees = forest
-    assert await grown(stage, settings) == 9
-    assert not stage.failed
-    assert forest.unclosed == {"corridor": 18}  # a tree and its harvest, nine times
+    scheduler = scheduler_of(tmp_path, Known(), settings)
+    tree_store = TreeStore.of(tmp_path, Stuck, settings, actor="tiny", iteration=1)
+    scheduler.trees = tree_store
+    assert await grown(scheduler, settings) == 9
+    assert not scheduler.failed
+    assert tree_store.unclosed == {"corridor": 18}  # a tree and its harvest, nine times
 
 
 async def whole(folder: Path, settings: Config) -> dict[str, bytes]:
-    await grown(stage_of(folder, Known(), settings), settings)
+    await grown(scheduler_of(folder, Known(), settings), settings)
     return files(folder)
 
 
@@ -264,53 +268,53 @@ async def whole(folder: Path, settings: Config) -> dict[str, bytes]:
 async def test_what_would_fail_every_tree_ends_the_run(failure: Exception, tmp_path: Path) -> None:
     settings, actor = config(), Known({"room": failure})
     with pytest.raises(type(failure)):
-        await grown(stage_of(tmp_path, actor, settings), settings)
+        await grown(scheduler_of(tmp_path, actor, settings), settings)
     assert actor.usage.requests < 9
 
 
 async def test_a_run_in_which_no_tree_succeeds_is_given_up(tmp_path: Path) -> None:
     settings = config(trees=100)
     actor = Known({"room": EndpointRejected("odd", status=400)})
-    stage = stage_of(tmp_path, actor, settings)
+    scheduler = scheduler_of(tmp_path, actor, settings)
     with pytest.raises(EndpointRejected):
-        await grown(stage, settings)
-    assert stage.failed.total() <= HOPELESS + 8
+        await grown(scheduler, settings)
+    assert scheduler.failed.total() <= HOPELESS + 8
 
 
 async def test_a_budget_of_tokens_is_never_passed_and_is_spent_on_whole_trees(
     tmp_path: Path,
 ) -> None:
     alone = Known()
-    await grown(stage_of(tmp_path / "whole", alone, config()), config())
+    await grown(scheduler_of(tmp_path / "whole", alone, config()), config())
     enough = alone.usage.tokens
 
     budget = {"tokens": enough * 2 // 3}
     settings, actor = config(budget=budget), Known()
-    stage = stage_of(tmp_path / "part", actor, settings)
-    finished = await grown(stage, settings)
-    assert stage.stopped == f"budget.tokens = {budget['tokens']:,}"
+    scheduler = scheduler_of(tmp_path / "part", actor, settings)
+    finished = await grown(scheduler, settings)
+    assert scheduler.stopped == f"budget.tokens = {budget['tokens']:,}"
     assert actor.usage.tokens <= budget["tokens"]
     assert 4 <= finished < 9
 
     unbounded = config()
-    assert await grown(stage_of(tmp_path / "part", Known(), unbounded), unbounded) == 9
+    assert await grown(scheduler_of(tmp_path / "part", Known(), unbounded), unbounded) == 9
     assert files(tmp_path / "part") == files(tmp_path / "whole")
 
 
 async def test_while_no_tree_has_shown_its_cost_few_are_begun(tmp_path: Path) -> None:
     settings, actor = config(budget={"tokens": 10**9}), Known()
-    stage = stage_of(tmp_path, actor, settings, at_once=9)
+    scheduler = scheduler_of(tmp_path, actor, settings, at_once=9)
     most = 0
     complete = actor.complete
 
     async def watched(*args: Any, **how: Any) -> Any:
         nonlocal most
-        if stage.finished == 0:
-            most = max(most, stage.in_flight)
+        if scheduler.finished == 0:
+            most = max(most, scheduler.in_flight)
         return await complete(*args, **how)
 
     actor.complete = watched  # type: ignore[method-assign]
-    assert await grown(stage, settings) == 9
+    assert await grown(scheduler, settings) == 9
     assert most == FIRST_TREES
 
 
@@ -324,10 +328,10 @@ async def test_a_budget_of_minutes_begins_no_tree_that_it_cannot_end(tmp_path: P
             return await super().complete(*args, **how)
 
     settings, actor = config(budget={"minutes": 1.0}), Slow()
-    stage = stage_of(tmp_path, actor, settings, at_once=1)
-    stage.budget = Budget(settings.budget, settings.endpoint, actor.usage, clock=lambda: now)
-    stage.actor = Budgeted(actor, stage.budget)
-    finished = await grown(stage, settings)
+    scheduler = scheduler_of(tmp_path, actor, settings, at_once=1)
+    scheduler.budget = Budget(settings.budget, settings.endpoint, actor.usage, clock=lambda: now)
+    scheduler.actor = Budgeted(actor, scheduler.budget)
+    finished = await grown(scheduler, settings)
     assert 1 <= finished < 9
     assert now <= 61
 
@@ -338,9 +342,9 @@ async def test_minutes_end_a_request_that_hangs(tmp_path: Path) -> None:
             await asyncio.sleep(60)
 
     settings, began = config(budget={"minutes": 0.003}), time.monotonic()
-    stage = stage_of(tmp_path, Hanging(), settings)
-    assert await grown(stage, settings) == 0
-    assert stage.stopped == "budget.minutes = 0.003"
+    scheduler = scheduler_of(tmp_path, Hanging(), settings)
+    assert await grown(scheduler, settings) == 0
+    assert scheduler.stopped == "budget.minutes = 0.003"
     assert time.monotonic() - began < 5
 
 
@@ -382,31 +386,31 @@ def test_an_estimate_covers_the_truth_about_as_often_as_it_says() -> None:
 async def test_a_changed_setting_is_said_and_another_format_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shelf = Shelf.at(tmp_path)
+    object_store = ObjectStore.at(tmp_path)
 
-    def forest(**over: Any) -> Forest:
-        return Forest.of(tmp_path, ForkableCorridor, config(**over), actor="tiny", iteration=1)
+    def tree_store(**over: Any) -> TreeStore:
+        return TreeStore.of(tmp_path, ForkableCorridor, config(**over), actor="tiny", iteration=1)
 
     with caplog.at_level("INFO", logger="agent_r.progress"):
-        await enter(shelf, forest(), actor="tiny", iteration=1)
-        await enter(shelf, forest(), actor="tiny", iteration=1)
+        await record(object_store, tree_store(), actor="tiny", iteration=1)
+        await record(object_store, tree_store(), actor="tiny", iteration=1)
         assert caplog.messages == []
-        await enter(shelf, forest(seed=4), actor="tiny", iteration=1)
+        await record(object_store, tree_store(seed=4), actor="tiny", iteration=1)
     assert len(caplog.messages) == 1
     assert "seed was 0, is 4" in caplog.messages[0]
     [first, _] = sorted(tmp_path.glob("forest-*.json"), key=lambda path: path.stat().st_mtime_ns)
     made = json.loads(first.read_text())
     first.write_text(json.dumps(made | {"format": [1, 1]}))
     with pytest.raises(StoreError, match="trees of another agent-r"):
-        await enter(shelf, forest(), actor="tiny", iteration=1)
+        await record(object_store, tree_store(), actor="tiny", iteration=1)
 
 
 async def test_finished_trees_of_a_store_far_away_are_looked_up_many_at_once(
     tmp_path: Path,
 ) -> None:
     settings = config(trees=100)
-    stage = stage_of(tmp_path, Known(), settings, at_once=32)
-    await grown(stage, settings)
+    scheduler = scheduler_of(tmp_path, Known(), settings, at_once=32)
+    await grown(scheduler, settings)
     reads = in_flight = most = 0
     here = _Remote.read
 
@@ -419,11 +423,11 @@ async def test_finished_trees_of_a_store_far_away_are_looked_up_many_at_once(
             in_flight -= 1
             return await here(self, path)
 
-    far = Shelf(str(tmp_path), FarAway("file://", LocalFileSystem(), (OSError,)))
+    far = ObjectStore(str(tmp_path), FarAway("file://", LocalFileSystem(), (OSError,)))
     actor = Known()
-    again = stage_of(tmp_path, actor, settings)
-    again.trees = Forest.of(
-        tmp_path, ForkableCorridor, settings, actor="tiny", iteration=1, shelf=far
+    again = scheduler_of(tmp_path, actor, settings)
+    again.trees = TreeStore.of(
+        tmp_path, ForkableCorridor, settings, actor="tiny", iteration=1, object_store=far
     )
     tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
     assert sum(await asyncio.gather(*(again.grow(shard) for shard in shards(tasks)))) == 100
@@ -439,21 +443,21 @@ async def test_a_shard_is_looked_up_a_few_trees_ahead_of_its_work(tmp_path: Path
         ahead = 0
 
         async def complete(self, *args: Any, **how: Any) -> Any:
-            Counted.ahead = max(Counted.ahead, looked - stage.finished)
+            Counted.ahead = max(Counted.ahead, looked - scheduler.finished)
             return await super().complete(*args, **how)
 
-    stage = stage_of(tmp_path, Counted(), settings)
-    finished = stage.trees.finished
+    scheduler = scheduler_of(tmp_path, Counted(), settings)
+    finished = scheduler.trees.finished
 
-    class Told(Woods):
+    class Told(TreeStores):
         async def finished(self, task: TaskSpec) -> bool:
             nonlocal looked
             looked += 1
             return await finished(task)
 
-    forest = stage.trees
-    assert isinstance(forest, Forest)
-    stage.trees = Told(settings, {"corridor": forest})
+    tree_store = scheduler.trees
+    assert isinstance(tree_store, TreeStore)
+    scheduler.trees = Told(settings, {"corridor": tree_store})
     tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
-    assert await stage.grow(tasks) == looked == len(tasks)
+    assert await scheduler.grow(tasks) == looked == len(tasks)
     assert Counted.ahead <= LOOKED_UP + 4

@@ -18,9 +18,9 @@ from agent_r.actor import Message
 from agent_r.algorithm.prompts import JUDGE
 from agent_r.algorithm.revision import Drop, pair_trajectories
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import HARVEST, why_no_error
-from agent_r.collection.tree_store import TREE, Forest
-from agent_r.concurrency import each
+from agent_r.collection.revise_tree import TREE_REVISIONS, why_no_error
+from agent_r.collection.tree_store import TREE, TreeStore
+from agent_r.concurrency import gather_bounded
 from agent_r.dataset.build import build
 from agent_r.environment import TaskSpec
 from agent_r.errors import EndpointUnavailable, NothingMade
@@ -31,7 +31,13 @@ from tests.support.planting import judged
 
 TASK = TaskSpec("corridor 0", "train", 0)
 WALKS = 4
-SEARCH = {"tried": "all", "walks": WALKS, "simulations": 20, "candidates": 4, "max_depth": 5}
+SEARCH = {
+    "expansion": "all",
+    "parallel_simulations": WALKS,
+    "simulations": 20,
+    "candidates": 4,
+    "max_depth": 5,
+}
 CHOICES = ("take key", "push", "drop key", "east")
 
 
@@ -43,12 +49,12 @@ def answer(messages: Sequence[Message], k: int) -> str:
     return f"Thought: I try.\nAction: {CHOICES[k]}"
 
 
-def forest(work: Path, *, iteration: int = 1, actor: str = "tiny", **over: Any) -> Forest:
+def tree_store(work: Path, *, iteration: int = 1, actor: str = "tiny", **over: Any) -> TreeStore:
     config = Config.model_validate({"search": SEARCH} | over)
-    return Forest.of(work, ForkableCorridor, config, actor=actor, iteration=iteration)
+    return TreeStore.of(work, ForkableCorridor, config, actor=actor, iteration=iteration)
 
 
-async def grown(made: Forest, script: Any = answer) -> ScriptedActor:
+async def grown(made: TreeStore, script: Any = answer) -> ScriptedActor:
     """Explore and revise the task; the actor that did it."""
     actor = ScriptedActor(script)
     await made.explore(actor, TASK)
@@ -57,23 +63,25 @@ async def grown(made: Forest, script: Any = answer) -> ScriptedActor:
 
 
 async def test_what_is_finished_is_not_asked_for_again(tmp_path: Path) -> None:
-    first = await grown(forest(tmp_path))
-    again = await grown(forest(tmp_path))
+    first = await grown(tree_store(tmp_path))
+    again = await grown(tree_store(tmp_path))
     assert (first.calls > 0, again.calls) == (True, 0)
 
 
 async def test_a_harvest_has_verified_revisions_and_counts_what_was_dropped(
     tmp_path: Path,
 ) -> None:
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     await grown(made)
-    harvest = await made.harvest(TASK)
-    assert harvest is not None
-    assert harvest.revisions
-    assert all(r.verified and r.reward == 1.0 for r in harvest.revisions)
-    assert sum(harvest.drops.values()) + len(harvest.revisions) <= harvest.pairs
-    assert Drop.LOW_REWARD.value in harvest.drops  # a dropped key cannot be made good
-    spliced = [tuple(t.step.response for t in r.turns) for r in harvest.revisions]
+    tree_revisions = await made.tree_revisions(TASK)
+    assert tree_revisions is not None
+    assert tree_revisions.revisions
+    assert all(r.verified and r.reward == 1.0 for r in tree_revisions.revisions)
+    assert (
+        sum(tree_revisions.drops.values()) + len(tree_revisions.revisions) <= tree_revisions.pairs
+    )
+    assert Drop.LOW_REWARD.value in tree_revisions.drops  # a dropped key cannot be made good
+    spliced = [tuple(t.step.response for t in r.turns) for r in tree_revisions.revisions]
     assert len(set(spliced)) == len(spliced)
 
 
@@ -85,52 +93,54 @@ async def test_two_pairs_with_one_first_error_are_one_revision_and_one_counted_a
             return "Idle.\nJudgement: " + ("Bad" if "east" in messages[-2].content else "Good")
         return f"Action: {('take key', 'push', 'east')[k]}"
 
-    made = forest(
+    made = tree_store(
         tmp_path,
-        search={"simulations": 60, "candidates": 3, "max_depth": 4, "give_up": 0},
+        search={"simulations": 60, "candidates": 3, "max_depth": 4, "abandon_after": 0},
         revision={"signal": "critique", "pairs_per_task": 30},
     )
     await grown(made, script)
-    harvest = await made.harvest(TASK)
-    assert harvest is not None
-    assert harvest.drops[Drop.SAME_ERROR.value] > 0
+    tree_revisions = await made.tree_revisions(TASK)
+    assert tree_revisions is not None
+    assert tree_revisions.drops[Drop.SAME_ERROR.value] > 0
     tree = await made.tree(TASK)
     assert tree is not None
-    errors = [(tree.path(r.pair.bad)[r.error.position], r.pair.good) for r in harvest.revisions]
+    errors = [
+        (tree.path(r.pair.bad)[r.error.position], r.pair.good) for r in tree_revisions.revisions
+    ]
     assert len(set(errors)) == len(errors) > 0
-    assert harvest.drops.get(Drop.DUPLICATE.value, 0) == 0
+    assert tree_revisions.drops.get(Drop.DUPLICATE.value, 0) == 0
 
 
 async def test_every_dropped_pair_is_kept_with_its_reason(tmp_path: Path) -> None:
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     await grown(made)
-    tree, harvest = await made.tree(TASK), await made.harvest(TASK)
-    assert tree is not None and harvest is not None and harvest.dropped
-    assert Counter(one.reason.value for one in harvest.dropped) == harvest.drops
-    assert len(harvest.dropped) + len(harvest.revisions) <= harvest.pairs
+    tree, tree_revisions = await made.tree(TASK), await made.tree_revisions(TASK)
+    assert tree is not None and tree_revisions is not None and tree_revisions.dropped
+    assert Counter(one.reason.value for one in tree_revisions.dropped) == tree_revisions.drops
+    assert len(tree_revisions.dropped) + len(tree_revisions.revisions) <= tree_revisions.pairs
     pairs = pair_trajectories(tree, made.revision)
-    assert all(one.pair in pairs for one in harvest.dropped)
+    assert all(one.pair in pairs for one in tree_revisions.dropped)
 
 
 def test_a_harvest_of_an_older_file_has_counts_alone() -> None:
-    old = HARVEST.validate_json('{"drops": {"duplicate": 2}, "pairs": 2, "tree": "x"}')
+    old = TREE_REVISIONS.validate_json('{"drops": {"duplicate": 2}, "pairs": 2, "tree": "x"}')
     assert (old.drops, old.dropped) == ({"duplicate": 2}, [])
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"task": "corr', b"[]", b"\xff\xfe"])
 async def test_a_half_written_file_is_redone(tmp_path: Path, damage: bytes) -> None:
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     await grown(made)
     for path in tmp_path.rglob("*.json"):
         path.write_bytes(damage)
     again = await grown(made)
     assert again.calls > 0
     assert isinstance(await made.tree(TASK), SearchTree)
-    assert await made.harvest(TASK) is not None
+    assert await made.tree_revisions(TASK) is not None
 
 
 async def test_an_endpoint_that_dies_leaves_no_half_tree(tmp_path: Path) -> None:
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     with pytest.raises(EndpointUnavailable):
         await grown(made, ["Action: push"] * 4 + [EndpointUnavailable("gone")])
     assert list(tmp_path.rglob("*.json")) == []
@@ -149,8 +159,8 @@ async def test_an_endpoint_that_dies_leaves_no_half_tree(tmp_path: Path) -> None
     ],
 )
 async def test_another_search_uses_another_folder(tmp_path: Path, change: Any) -> None:
-    await grown(forest(tmp_path))
-    changed = forest(tmp_path, **change)
+    await grown(tree_store(tmp_path))
+    changed = tree_store(tmp_path, **change)
     assert await changed.tree(TASK) is None
     assert (await grown(changed)).calls > 0
 
@@ -165,20 +175,20 @@ async def test_another_search_uses_another_folder(tmp_path: Path, change: Any) -
 async def test_another_revision_reuses_the_trees_and_not_the_harvest(
     tmp_path: Path, change: Any
 ) -> None:
-    await grown(forest(tmp_path))
-    changed = forest(tmp_path, **change)
+    await grown(tree_store(tmp_path))
+    changed = tree_store(tmp_path, **change)
     assert await changed.tree(TASK) is not None
-    assert await changed.harvest(TASK) is None
+    assert await changed.tree_revisions(TASK) is None
     actor = await grown(changed)
     assert all(asked[-1].content.endswith(JUDGE) for asked in actor.conversations)
 
 
 async def test_where_no_search_stops_early_another_alpha_reuses_the_trees(tmp_path: Path) -> None:
-    whole = {"search": SEARCH | {"stop_early": False, "give_up": 0}}
-    await grown(forest(tmp_path, **whole))
-    changed = forest(tmp_path, revision={"alpha": 0.3}, **whole)
+    whole = {"search": SEARCH | {"stop_early": False, "abandon_after": 0}}
+    await grown(tree_store(tmp_path, **whole))
+    changed = tree_store(tmp_path, revision={"alpha": 0.3}, **whole)
     assert await changed.tree(TASK) is not None
-    assert await changed.harvest(TASK) is None
+    assert await changed.tree_revisions(TASK) is None
 
 
 async def test_a_tree_without_a_pair_is_given_up(tmp_path: Path) -> None:
@@ -186,26 +196,29 @@ async def test_a_tree_without_a_pair_is_given_up(tmp_path: Path) -> None:
         return f"Action: wander {k}"
 
     for give_up, simulations in ((4, 4), (0, 20)):
-        made = forest(tmp_path / str(give_up), search=SEARCH | {"give_up": give_up, "walks": 1})
+        made = tree_store(
+            tmp_path / str(give_up),
+            search=SEARCH | {"abandon_after": give_up, "parallel_simulations": 1},
+        )
         tree = await made.explore(ScriptedActor(never), TASK)
         assert tree.nodes[0].visits == simulations
 
 
 async def test_a_harvest_of_another_tree_is_made_anew(tmp_path: Path) -> None:
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     await grown(made)
     [path] = tmp_path.glob("trees-*/*.json")
     tree = json.loads(path.read_bytes())
     path.write_text(json.dumps(tree | {"calls": 1}))  # a second run wrote it since
-    assert await made.reaped(TASK) is None
+    assert await made.with_revisions(TASK) is None
     again = ScriptedActor(answer)
     await made.revise(again, TASK)
     assert again.calls > 0
-    assert await made.reaped(TASK) is not None
+    assert await made.with_revisions(TASK) is not None
 
 
 async def test_an_interrupted_tree_asks_only_for_what_it_was_not_told(tmp_path: Path) -> None:
-    whole = forest(tmp_path / "whole")
+    whole = tree_store(tmp_path / "whole")
     calls = (await grown(whole)).calls
 
     for budget in range(1, calls):
@@ -216,7 +229,7 @@ async def test_an_interrupted_tree_asks_only_for_what_it_was_not_told(tmp_path: 
             left -= k == 0
             return answer(messages, k) if left >= 0 else EndpointUnavailable("killed")
 
-        made = forest(tmp_path / str(budget))
+        made = tree_store(tmp_path / str(budget))
         with pytest.raises(EndpointUnavailable):
             await grown(made, dies)
         again = await grown(made)
@@ -236,7 +249,7 @@ async def test_a_line_that_a_kill_cut_short_is_asked_for_again(tmp_path: Path) -
         deep = len(messages) > 6
         return EndpointUnavailable("killed") if deep else answer(messages, k)
 
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     with pytest.raises(EndpointUnavailable):
         await grown(made, dies)
     [journal] = tmp_path.glob("journal-*/*")
@@ -247,17 +260,17 @@ async def test_a_line_that_a_kill_cut_short_is_asked_for_again(tmp_path: Path) -
     lines = journal.read_bytes().splitlines()
     assert lines[-1] + b"\n" == whole.splitlines(keepends=True)[-1]
     await grown(made)
-    assert await made.reaped(TASK) is not None
+    assert await made.with_revisions(TASK) is not None
 
 
 async def test_revising_what_was_not_explored_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="explore it first"):
-        await forest(tmp_path).revise(ScriptedActor(answer), TASK)
+        await tree_store(tmp_path).revise(ScriptedActor(answer), TASK)
 
 
 async def test_a_world_without_forks_gives_the_same_tree_on_disk(tmp_path: Path) -> None:
-    forked = forest(tmp_path / "a")
-    replayed = Forest.of(tmp_path / "b", Corridor, forked.config, actor="tiny", iteration=1)
+    forked = tree_store(tmp_path / "a")
+    replayed = TreeStore.of(tmp_path / "b", Corridor, forked.config, actor="tiny", iteration=1)
     one = await forked.explore(ScriptedActor(answer), TASK)
     other = await replayed.explore(ScriptedActor(answer), TASK)
     assert one.nodes == other.nodes
@@ -266,26 +279,26 @@ async def test_a_world_without_forks_gives_the_same_tree_on_disk(tmp_path: Path)
 
 
 async def test_without_verification_a_revision_says_that_it_was_assumed(tmp_path: Path) -> None:
-    made = forest(tmp_path, revision={"verify": False})
+    made = tree_store(tmp_path, revision={"verify": False})
     await grown(made)
-    harvest = await made.harvest(TASK)
-    assert harvest is not None
-    assert {r.verified for r in harvest.revisions} == {False}
+    tree_revisions = await made.tree_revisions(TASK)
+    assert tree_revisions is not None
+    assert {r.verified for r in tree_revisions.revisions} == {False}
 
 
 async def test_a_judge_that_never_answers_drops_pairs_and_says_why(tmp_path: Path) -> None:
     def script(messages: Sequence[Message], k: int) -> str:
         return "Hm." if messages[-1].content.endswith(JUDGE) else answer(messages, k)
 
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     await grown(made, script)
-    harvest = await made.harvest(TASK)
-    assert harvest is not None
-    assert (harvest.revisions, list(harvest.drops)) == ([], [Drop.JUDGE_FAILED.value])
+    tree_revisions = await made.tree_revisions(TASK)
+    assert tree_revisions is not None
+    assert (tree_revisions.revisions, list(tree_revisions.drops)) == ([], [Drop.JUDGE_FAILED.value])
     built = await asyncio.to_thread(
         build, made, [TASK], tmp_path / "demo", actor="tiny", iteration=1
     )
-    assert built.counts["judge failed"] == len(harvest.critiques)
+    assert built.counts["judge failed"] == len(tree_revisions.critiques)
     assert built.dataset.rows["critique"] == 0
 
 
@@ -297,7 +310,7 @@ def test_why_there_is_no_error_is_told_apart() -> None:
 
 
 async def test_a_missing_harvest_is_counted_and_not_hidden(tmp_path: Path) -> None:
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     await grown(made)
     missing = replace(TASK, id="corridor 2")
     built = await asyncio.to_thread(
@@ -307,7 +320,7 @@ async def test_a_missing_harvest_is_counted_and_not_hidden(tmp_path: Path) -> No
 
 
 async def test_without_a_row_to_train_on_no_version_is_written(tmp_path: Path) -> None:
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     await grown(made, lambda messages, k: "I would rather not.")
     with pytest.raises(NothingMade) as nothing:
         await asyncio.to_thread(build, made, [TASK], tmp_path / "demo", actor="tiny", iteration=1)
@@ -340,15 +353,15 @@ async def test_many_jobs_are_bounded_ordered_and_end_with_the_first_failure() ->
         return number
 
     limit = asyncio.Semaphore(2)
-    assert await each(range(3), job, limit=limit) == [0, 1, 2]
+    assert await gather_bounded(range(3), job, limit=limit) == [0, 1, 2]
     assert most == 2
     with pytest.raises(KeyError, match="three"):
-        await each([3, *[0] * 50], functools.partial(job), limit=limit)
+        await gather_bounded([3, *[0] * 50], functools.partial(job), limit=limit)
     assert len(finished) < 10
 
 
 async def test_a_harvest_of_another_tree_is_made_again(tmp_path: Path) -> None:
-    made = forest(tmp_path)
+    made = tree_store(tmp_path)
     await grown(made)
     assert await made.finished(TASK)
     [path] = [p for p in tmp_path.rglob("*.json") if "trees-" in str(p)]
@@ -367,7 +380,7 @@ def test_trees_of_another_model_or_another_world_lie_elsewhere(tmp_path: Path) -
         settings = {"endpoint": endpoint, "env": env}
         for name, value in over.items():
             settings[name] = settings[name] | value
-        return forest(tmp_path, **settings).key
+        return tree_store(tmp_path, **settings).key
 
     assert key() == key(endpoint={"base_url": "http://b/v1"})
     keys = [key(), key(endpoint={"model": "/step-2/hf"}), key(env={"arguments": {"size": 2}})]

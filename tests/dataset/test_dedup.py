@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from agent_r.dataset.dedup import Seen
+from agent_r.dataset.dedup import DedupSet
 
 
 def test_a_key_is_new_once() -> None:
-    with Seen() as seen:
+    with DedupSet() as seen:
         assert [seen.add(key) for key in ("a", "b", "a", "", "")] == [
             True,
             True,
@@ -21,7 +21,7 @@ def test_a_key_is_new_once() -> None:
 
 def test_it_agrees_with_a_set_while_it_grows() -> None:
     rng, known = random.Random(0), set()
-    with Seen() as seen:
+    with DedupSet() as seen:
         for _ in range(30_000):
             key = f"revision-{rng.randrange(20_000):016x}"
             assert seen.add(key) == (key not in known)
@@ -30,12 +30,12 @@ def test_it_agrees_with_a_set_while_it_grows() -> None:
 
 
 def test_a_key_that_is_not_valid_unicode_is_a_key_like_others() -> None:
-    with Seen() as seen:
+    with DedupSet() as seen:
         assert seen.add("\ud800") and seen.add("\ud801") and not seen.add("\ud800")
 
 
 def test_closing_forgets_all_keys() -> None:
-    seen = Seen()
+    seen = DedupSet()
     seen.add("a")
     seen.close()
     assert len(seen) == 0
@@ -43,7 +43,7 @@ def test_closing_forgets_all_keys() -> None:
 
 
 def test_a_key_costs_at_most_sixty_bytes() -> None:
-    seen = Seen()
+    seen = DedupSet()
     for number in range(100_000):
         seen.add(str(number))
     assert seen._table.itemsize * len(seen._table) < 60 * len(seen)

@@ -9,13 +9,19 @@ import itertools
 import pytest
 
 from agent_r.endpoint.client import EndpointActor
-from agent_r.endpoint.limiter import AUTO_FIRST, AUTO_MOST, Climb, Slots, at_once
+from agent_r.endpoint.limiter import (
+    AUTO_FIRST,
+    AUTO_MOST,
+    AdaptiveLimit,
+    ConcurrencyLimiter,
+    at_once,
+)
 from agent_r.settings import OpenAIEndpoint
 from tests.support.faulty_endpoint import HELLO, KEY, PARAMS, FaultyEndpoint
 
 
 async def test_a_number_is_never_exceeded_and_served_in_order() -> None:
-    slots, order, most = Slots(3), [], 0
+    slots, order, most = ConcurrencyLimiter(3), [], 0
 
     async def one(number: int) -> None:
         nonlocal most
@@ -29,7 +35,7 @@ async def test_a_number_is_never_exceeded_and_served_in_order() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_takes_no_slot_along() -> None:
-    slots = Slots(1)
+    slots = ConcurrencyLimiter(1)
 
     async def hold(seconds: float) -> None:
         async with slots:
@@ -49,7 +55,7 @@ async def test_who_is_cancelled_while_waiting_takes_no_slot_along() -> None:
 
 def climb(slots: int, seconds: float, answers: int, *, refuse_above: int = AUTO_MOST) -> list[int]:
     """The limits along a run against a server of so many slots, simulated to the event."""
-    ways, limits, now = Climb(), [], 0.0
+    ways, limits, now = AdaptiveLimit(), [], 0.0
     free, flying, ties = [0.0] * slots, [], itertools.count()
     limit = ways.limit
 
@@ -88,7 +94,7 @@ def test_the_climb_ends_at_its_own_limit() -> None:
 
 
 def test_windows_in_which_slots_were_free_say_nothing() -> None:
-    ways = Climb()
+    ways = AdaptiveLimit()
     assert [ways.answered(k / 10, full=False) for k in range(200)][-1] == AUTO_FIRST
 
 

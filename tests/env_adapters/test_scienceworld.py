@@ -92,7 +92,7 @@ def test_splits_are_disjoint_and_their_first_tasks_are_of_all_kinds() -> None:
 async def test_the_gold_actions_win_and_the_same_from_a_fresh_start() -> None:
     async with opened() as (world, env):
         for task in ("find-plant/0", "find-animal/299", "lifespan-longest-lived/3", "freeze/2"):
-            gold = await world.expert.way(await env.reset(task), [])
+            gold = await world.expert.plan(await env.reset(task), [])
             first, again = [await replay(env, task, [f"Action: {a}" for a in gold]) for _ in "12"]
             assert first == again
             assert first[1] == 1.0

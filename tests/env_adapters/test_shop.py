@@ -58,7 +58,7 @@ async def walk(env: Shop, expert: Expert, prompt: str, rng: random.Random) -> li
     """A beginner's episode from where it begins; returns what was done."""
     done: list[str] = []
     for _ in range(15):
-        way = await expert.way(prompt, done)
+        way = await expert.plan(prompt, done)
         mistakes = await expert.mistakes(prompt, done)
         done.append(rng.choice(mistakes) if rng.random() < 0.5 else way[0])
         if (await env.step(done[-1])).terminated:
@@ -71,7 +71,7 @@ async def test_the_expert_buys_what_every_goal_asks_for() -> None:
     lengths = Counter[int]()
     for task in (task for split in SPLITS for task in env.tasks(split)):
         prompt = await env.reset(task.id)
-        way = await expert.way(prompt, ())
+        way = await expert.plan(prompt, ())
         results = [await env.step(action) for action in way]
         assert results[-1].reward == 1.0, (task, way)
         assert [r.terminated for r in results] == [False] * (len(way) - 1) + [True]
@@ -87,7 +87,7 @@ async def test_the_expert_finds_a_way_from_any_state() -> None:
     for goal in rng.sample(GOALS, 120):
         prompt = await env.reset(goal.id)
         done = await walk(env, expert, prompt, rng)
-        way = await expert.way(prompt, done)
+        way = await expert.plan(prompt, done)
         ends[bool(way)] += 1
         rewards = [(await env.step(action)).reward for action in way]
         assert not way or rewards[-1] == 1.0, (goal.id, done, way)
@@ -98,11 +98,11 @@ async def test_each_step_of_the_way_makes_it_shorter_and_no_mistake_does() -> No
     expert, rng = ShopExpert(SPEC), random.Random(3)
     for goal in rng.sample(GOALS, 60):
         prompt, done = opening(goal), list[str]()
-        while way := await expert.way(prompt, done):
+        while way := await expert.plan(prompt, done):
             mistakes = await expert.mistakes(prompt, done)
             assert mistakes and way[0] not in mistakes
             for mistake in mistakes:
-                left = await expert.way(prompt, [*done, mistake])
+                left = await expert.plan(prompt, [*done, mistake])
                 assert len(left) >= len(way) or not left, (done, mistake)
             done.append(way[0])
         assert await expert.mistakes(prompt, done) == ()
@@ -110,7 +110,7 @@ async def test_each_step_of_the_way_makes_it_shorter_and_no_mistake_does() -> No
 
 async def test_the_expert_knows_nothing_of_another_prompt() -> None:
     expert = ShopExpert(SPEC)
-    assert await expert.way("Goal: craft a door.", ()) == ()
+    assert await expert.plan("Goal: craft a door.", ()) == ()
     assert await expert.mistakes("Goal: craft a door.", ()) == ()
 
 
@@ -294,7 +294,7 @@ GARBAGE = (
 async def test_what_cannot_be_done_is_answered_and_changes_nothing() -> None:
     env, expert = Shop(SPEC), ShopExpert(SPEC)
     prompt = await env.reset(GOALS[0].id)
-    for action in await expert.way(prompt, ()):
+    for action in await expert.plan(prompt, ()):
         for garbage in GARBAGE:
             before = env.snapshot()
             result = await env.step(garbage)
@@ -324,7 +324,7 @@ async def test_after_the_end_only_a_reset_helps() -> None:
     with pytest.raises(UnknownTask):
         await env.reset("P0000000-0")
     await env.reset(GOALS[0].id)
-    for action in await ShopExpert(SPEC).way(opening(GOALS[0]), ()):
+    for action in await ShopExpert(SPEC).plan(opening(GOALS[0]), ()):
         await env.step(action)
     with pytest.raises(ValueError, match="the episode has ended: reset first"):
         await env.step("click[back to search]")

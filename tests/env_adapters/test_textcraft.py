@@ -13,7 +13,7 @@ from agent_r.algorithm.prompts import conversation, judge_request
 from agent_r.algorithm.trajectory import Step
 from agent_r.environment import Environment, Forkable
 from agent_r.errors import ConfigError, ExtraMissing, UnknownTask
-from agent_r.settings import ScriptedEndpoint, TextCraftEnv, told
+from agent_r.settings import ScriptedEndpoint, TextCraftEnv, public_settings
 from env_adapters import make_env, world_of_manifest
 from env_adapters.textcraft.demonstrations import DemoRecipe, demonstrations
 from env_adapters.textcraft.environment import TextCraft, shown_recipes
@@ -266,13 +266,17 @@ def test_the_version_names_all_that_observations_depend_on() -> None:
 
 def world(**over: Any) -> dict[str, Any]:
     info = make_env(TextCraftEnv()).info
-    return {"name": info.name, "settings": told(TextCraftEnv()), "version": info.version} | over
+    return {
+        "name": info.name,
+        "settings": public_settings(TextCraftEnv()),
+        "version": info.version,
+    } | over
 
 
 def test_the_world_of_a_manifest_is_made_again_or_refused_in_one_line() -> None:
     assert world_of_manifest(world()).environment().info == make_env(TextCraftEnv()).info
     wrong = [
-        world(settings=told(TextCraftEnv(recipes="/tmp/some"))),
+        world(settings=public_settings(TextCraftEnv(recipes="/tmp/some"))),
         world(version="0-old"),
         world(settings={"kind": "chess"}),
         world(settings=None),

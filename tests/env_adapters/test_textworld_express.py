@@ -44,7 +44,7 @@ async def test_the_gold_actions_repeat_to_the_letter_and_mostly_win(game: str) -
     async with opened(game) as (world, env):
         won = 0
         for task in [task.id for task in env.tasks("train")[:4]]:
-            gold = await world.expert.way(await env.reset(task), [])
+            gold = await world.expert.plan(await env.reset(task), [])
             responses = [f"Action: {action}" for action in gold]
             first, again = [await replay(env, task, responses) for _ in range(2)]
             assert first == again
@@ -56,7 +56,7 @@ async def test_the_gold_actions_repeat_to_the_letter_and_mostly_win(game: str) -
 async def test_two_episodes_at_once_do_not_disturb_one_another(game: str) -> None:
     async with opened(game) as (world, env):
         one, other = (task.id for task in env.tasks("train")[:2])
-        gold = await world.expert.way(await env.reset(one), [])
+        gold = await world.expert.plan(await env.reset(one), [])
         alone, _ = await replay(env, one, [f"Action: {action}" for action in gold])
         second = world.environment()
         await env.reset(one)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent_r.algorithm.prompts import JUDGE
-from agent_r.collection.tree_store import Forest
-from agent_r.collection.tree_stores import Woods
+from agent_r.collection.tree_store import TreeStore
+from agent_r.collection.tree_stores import TreeStores
 from agent_r.config import parse
 from agent_r.dataset.build import build
 from agent_r.dataset.manifest import read_manifest
@@ -25,8 +25,8 @@ from agent_r.settings import (
     PythonEnv,
     ScriptedEndpoint,
     TextCraftEnv,
-    singles,
-    told,
+    env_specs,
+    public_settings,
 )
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from env_adapters import world_of, world_of_manifest
@@ -74,9 +74,9 @@ def tries_all(messages: object, k: int) -> str:
     return "No use.\nJudgement: Bad" if judged else f"Action: {ACTIONS[k]}"
 
 
-def woods(folder: Path, worlds: Worlds, config: Config) -> Woods:
-    forests = {
-        name: Forest.of(
+def stores(folder: Path, worlds: Worlds, config: Config) -> TreeStores:
+    stores = {
+        name: TreeStore.of(
             folder,
             member.world.environment,
             config.model_copy(update={"env": member.spec}),
@@ -85,7 +85,7 @@ def woods(folder: Path, worlds: Worlds, config: Config) -> Woods:
         )
         for name, member in worlds.members.items()
     }
-    return Woods(config, forests)
+    return TreeStores(config, stores)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_each_world_gives_its_own_tasks_in_turn() -> None:
         ("corridor", "corridor 1"), ("cellar", "corridor 1"),
         ("corridor", "corridor 2"), ("cellar", "corridor 2"),
     ]  # fmt: skip
-    assert [(t.id, t.again) for t in second] == [
+    assert [(t.id, t.repeat) for t in second] == [
         ("corridor 3", 0), ("corridor 3", 0), ("corridor 1", 1), ("corridor 1", 1),
     ]  # fmt: skip
 
@@ -121,7 +121,7 @@ def test_no_turn_has_a_tree_of_another() -> None:
 
 
 def test_held_out_tasks_are_never_played_twice() -> None:
-    assert len(two().tasks("test", 50, again=False)) == 4
+    assert len(two().tasks("test", 50, repeats=False)) == 4
 
 
 def test_two_worlds_of_one_name_are_refused() -> None:
@@ -134,7 +134,7 @@ def test_two_worlds_of_one_name_are_refused() -> None:
 def test_a_mixture_is_read_from_toml_like_any_setting() -> None:
     worlds = [{"kind": "textcraft", "weight": 2}, {"kind": "python", "factory": "a:b"}]
     config = parse({"env": {"kind": "mixture", "worlds": worlds}}, source="test")
-    assert [(w.kind, w.weight) for w in singles(config.env)] == [("textcraft", 2), ("python", 1)]
+    assert [(w.kind, w.weight) for w in env_specs(config.env)] == [("textcraft", 2), ("python", 1)]
     with pytest.raises(ConfigError, match="env"):
         parse({"env": {"kind": "mixture", "worlds": []}}, source="test")
 
@@ -142,10 +142,13 @@ def test_a_mixture_is_read_from_toml_like_any_setting() -> None:
 async def test_one_dataset_holds_the_rows_of_all_worlds_and_their_column_tells(
     tmp_path: Path,
 ) -> None:
-    settings = {"search": {"max_depth": 5, "give_up": 0}, "revision": {"alpha": 0.3, "beta": 0.1}}
+    settings = {
+        "search": {"max_depth": 5, "abandon_after": 0},
+        "revision": {"alpha": 0.3, "beta": 0.1},
+    }
     config = Config.model_validate({"trees": 4} | settings)
     worlds, actor = two(), ScriptedActor(tries_all)
-    trees = woods(tmp_path / "work", worlds, config)
+    trees = stores(tmp_path / "work", worlds, config)
     tasks = worlds.tasks("train", config.trees)
     for task in tasks:
         await trees.explore(actor, task)
@@ -162,10 +165,10 @@ async def test_one_dataset_holds_the_rows_of_all_worlds_and_their_column_tells(
 
 
 def test_a_tree_of_a_mixture_is_that_of_a_run_of_its_world_alone(tmp_path: Path) -> None:
-    both = woods(tmp_path, two(), Config())
-    alone = woods(tmp_path, only(Cellar), Config())
-    assert both.forests["cellar"].key == alone.forests["cellar"].key == alone.key
-    assert both.key not in (alone.key, both.forests["corridor"].key)
+    both = stores(tmp_path, two(), Config())
+    alone = stores(tmp_path, only(Cellar), Config())
+    assert both.stores["cellar"].key == alone.stores["cellar"].key == alone.key
+    assert both.key not in (alone.key, both.stores["corridor"].key)
 
 
 async def test_a_measurement_plays_each_worlds_own_tasks_and_failures() -> None:
@@ -264,7 +267,7 @@ def test_what_a_manifest_tells_of_a_world_has_no_path_address_or_argument() -> N
         {"kind": "python", "factory": "a:b", "arguments": {"key": "hunter2hunter2"}},
     ]
     for spec in specs:
-        text = str(told(singles(parse({"env": spec}, source="test").env)[0]))
+        text = str(public_settings(env_specs(parse({"env": spec}, source="test").env)[0]))
         for secret in ("/home", "10.0.0.7", "hunter2"):
             assert secret not in text
 
@@ -282,7 +285,11 @@ def test_a_manifest_that_says_too_little_asks_for_the_settings() -> None:
 def test_the_readers_own_settings_go_before_the_manifests(tmp_path: Path) -> None:
     mine = TextCraftEnv(distractors=2)
     env: Environment = world_of(mine).environment()
-    entry = {"name": "textcraft", "version": env.info.version, "settings": told(TextCraftEnv())}
+    entry = {
+        "name": "textcraft",
+        "version": env.info.version,
+        "settings": public_settings(TextCraftEnv()),
+    }
     assert world_of_manifest(entry, [mine]).environment().info == env.info
     with pytest.raises(ConfigError, match="this is"):
         world_of_manifest(entry)

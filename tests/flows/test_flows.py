@@ -21,7 +21,7 @@ from agent_r.dataset.manifest import read_manifest
 from agent_r.errors import AgentRError, EndpointError
 from agent_r.settings import Config
 from env_adapters import world_of_manifest
-from flows.collect import Collected, collect
+from flows.collect import CollectResult, collect
 from flows.grow import grow
 from flows.measure import measure
 from flows.preflight import Needs, looking_once, preflight
@@ -58,12 +58,12 @@ def config(out: Path, **over: Any) -> Config:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Collected]:
+async def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CollectResult]:
     out = tmp_path_factory.mktemp("first")
     return out, await collect(config(out))
 
 
-async def test_collecting_writes_a_version_that_verifies(first: tuple[Path, Collected]) -> None:
+async def test_collecting_writes_a_version_that_verifies(first: tuple[Path, CollectResult]) -> None:
     out, collected = first
     version = Path(collected.built.dataset.path)
     assert version == out / "demo" / "v1.1"
@@ -74,7 +74,7 @@ async def test_collecting_writes_a_version_that_verifies(first: tuple[Path, Coll
 
 
 async def test_machines_that_share_a_shelf_make_the_dataset_of_one(
-    first: tuple[Path, Collected], tmp_path: Path
+    first: tuple[Path, CollectResult], tmp_path: Path
 ) -> None:
     """Each has its own work folder, and the trees lie on the shelf; the last writes the version."""
 
@@ -91,7 +91,7 @@ async def test_machines_that_share_a_shelf_make_the_dataset_of_one(
 
 
 async def test_collecting_again_searches_nothing_and_finds_the_version(
-    first: tuple[Path, Collected],
+    first: tuple[Path, CollectResult],
 ) -> None:
     out, collected = first
     again = await collect(config(out))
@@ -101,9 +101,9 @@ async def test_collecting_again_searches_nothing_and_finds_the_version(
 
 
 async def test_a_run_that_made_nothing_new_says_so_in_its_state(
-    first: tuple[Path, Collected],
+    first: tuple[Path, CollectResult],
 ) -> None:
-    state: State[Collected] = await collect(config(first[0]), return_state=True)
+    state: State[CollectResult] = await collect(config(first[0]), return_state=True)
     assert (state.type, state.name) == (StateType.COMPLETED, NOTHING_NEW)
     assert state.message == "nothing new: v1.1 holds the same rows"
     result = await state.aresult()
@@ -163,7 +163,7 @@ async def test_a_subflow_does_not_look_again(tmp_path: Path) -> None:
 
 
 async def test_another_place_gives_the_same_digest_and_another_seed_another(
-    first: tuple[Path, Collected], tmp_path: Path
+    first: tuple[Path, CollectResult], tmp_path: Path
 ) -> None:
     _, collected = first
     same = await collect(config(tmp_path / "same"))
@@ -173,7 +173,7 @@ async def test_another_place_gives_the_same_digest_and_another_seed_another(
 
 
 async def test_the_second_iteration_explores_other_tasks(
-    first: tuple[Path, Collected],
+    first: tuple[Path, CollectResult],
 ) -> None:
     out, collected = first
     second = await collect(config(out), 2, "", 1)

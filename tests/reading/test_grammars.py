@@ -17,7 +17,7 @@ from agent_r.settings import (
     OpenEnvEnv,
     PythonEnv,
     first_problem,
-    told,
+    public_settings,
 )
 from env_adapters import world_of
 from env_adapters.agentgym.profiles import PROFILES
@@ -146,5 +146,5 @@ def test_a_setting_says_how_other_worlds_replies_are_read() -> None:
     for spec in worlds[:2]:
         assert world_of(spec).info.grammar.labels == ("command",)
     for spec in worlds:
-        assert told(spec)["grammar"]["labels"] == ["command"]
-        assert "grammar" not in told(spec.model_copy(update={"grammar": None}))
+        assert public_settings(spec)["grammar"]["labels"] == ["command"]
+        assert "grammar" not in public_settings(spec.model_copy(update={"grammar": None}))

@@ -49,7 +49,7 @@ class ClosesOnce(Owning):
 class Lost:
     """An expert whose way leads nowhere."""
 
-    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+    async def plan(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         return ["west", "west"][len(actions) :]
 
     async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
@@ -57,7 +57,7 @@ class Lost:
 
 
 class Dumb(Lost):
-    async def way(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+    async def plan(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         raise RuntimeError("no plan")
 
 

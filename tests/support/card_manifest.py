@@ -17,7 +17,7 @@ CONFIG = {
     "alphas": [0.5, 1.0],
     "env": {"kind": "toy", "recipes": "a\n```b"},
     "search": {"simulations": 8, "candidates": 4},
-    "critique": {"within": 1},
+    "critique": {"agreement_tolerance": 1},
     "revision": {"alpha": 1.0, "beta": 0.2, "beta_is": "gap", "verify": True},
 }
 EXAMPLE = {

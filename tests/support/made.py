@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_r.collection.tree_store import Forest
-from agent_r.dataset.build import Built
+from agent_r.collection.tree_store import TreeStore
+from agent_r.dataset.build import BuildResult
 from agent_r.dataset.shards import read_rows
 from agent_r.settings import Config
 
@@ -16,8 +16,8 @@ class Made:
     """A dataset version and what made it."""
 
     config: Config
-    forest: Forest
-    built: Built
+    tree_store: TreeStore
+    built: BuildResult
 
     @property
     def version(self) -> Path:

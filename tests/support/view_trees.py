@@ -13,7 +13,7 @@ from agent_r.algorithm.critique import Critique, FirstError, Verdict
 from agent_r.algorithm.revision import Drop, Part, Revision, TrajectoryPair, Turn
 from agent_r.algorithm.trajectory import Step, StopReason
 from agent_r.algorithm.tree import Node, SearchTree
-from agent_r.collection.revise_tree import HARVEST, Dropped, Harvest
+from agent_r.collection.revise_tree import TREE_REVISIONS, Dropped, TreeRevisions
 from agent_r.collection.tree_store import TREE
 from agent_r.dataset.view.exhibit import Exhibit
 from agent_r.dataset.view.page import write_page
@@ -50,13 +50,13 @@ def small_tree(task: str = TASK, text: str = EVIL) -> SearchTree:
     return SearchTree(task, f"{text}\nGoal: get out.", 7, nodes, calls=9)
 
 
-def small_harvest(tree: SearchTree, text: str = EVIL) -> Harvest:
+def small_harvest(tree: SearchTree, text: str = EVIL) -> TreeRevisions:
     """The bad end's pair became a revision; another pair was dropped."""
     pair = TrajectoryPair(bad=5, good=3, fork=2)
     turns = [Turn(told, Part.INITIAL) for told in tree.steps(2)]
     turns += [Turn(tree.steps(4)[2], Part.BAD), Turn(step("open door", "Open.", text), Part.SIGNAL)]
     revision = Revision(pair, FirstError(2, "actor", True), tuple(turns), 1.0, True, "critique")
-    return Harvest(
+    return TreeRevisions(
         critiques={
             4: Critique(Verdict.BAD, text, f"{text}\nJudgement: Bad"),
             5: Critique(None, "", "judge failed: no reply"),
@@ -69,15 +69,15 @@ def small_harvest(tree: SearchTree, text: str = EVIL) -> Harvest:
     )
 
 
-def plant(work: Path, tree: SearchTree, harvest: Harvest | None) -> Path:
+def plant(work: Path, tree: SearchTree, tree_revisions: TreeRevisions | None) -> Path:
     """A tree's file, and its harvest's where there is one, as a run leaves them."""
     name, content = f"{files.slug(tree.task)}.json", TREE.dump_json(tree)
     files.write_bytes(work / "trees-t" / name, content)
     made = {"actor": "tiny", "iteration": 1, "world": "house 2", "instruction": "Get out."}
     files.write_json(work / "forest-h.json", made)
-    if harvest is not None:
+    if tree_revisions is not None:
         digest = hashlib.sha256(content).hexdigest()[:16]
-        told = HARVEST.dump_json(replace(harvest, tree=digest))
+        told = TREE_REVISIONS.dump_json(replace(tree_revisions, tree=digest))
         files.write_bytes(work / "harvest-h" / name, told)
     return work / "trees-t" / name
 

@@ -153,7 +153,8 @@ def critic(facts: Facts) -> str:
 
 
 def _within(facts: Facts) -> str:
-    within = facts.table("config", "critique").get("within")
+    critique = facts.table("config", "critique")
+    within = critique.get("agreement_tolerance", critique.get("within"))  # its older name
     return f", give or take {number(within)}," if within else ""
 
 

@@ -10,7 +10,7 @@ from agent_r.algorithm.revision import Part, TrajectoryPair, loops
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.trajectory import Step, StopReason
 from agent_r.algorithm.tree import ROOT, Node, SearchTree
-from agent_r.collection.revise_tree import Harvest
+from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.reading.reasoning import split_reasoning
 
 _STOPS = {stop.value: stop for stop in StopReason}
@@ -68,7 +68,7 @@ def _stop(reason: str | None) -> StopReason | None:
     return _STOPS.get(reason, StopReason.FAULT) if reason else None
 
 
-def tried_of(harvest: Harvest, sft: Sequence[Row]) -> list[Tried]:
+def tried_of(tree_revisions: TreeRevisions, sft: Sequence[Row]) -> list[Tried]:
     """The pairs of a harvest: those that became a row, then those that were dropped."""
     ids = {tuple(replies(row)): row["id"] for row in sft if row["kind"] == "revision"}
     found = [
@@ -77,9 +77,11 @@ def tried_of(harvest: Harvest, sft: Sequence[Row]) -> list[Tried]:
             one.error.position,
             ids.get(tuple(turn.step.response for turn in one.turns), ""),
         )
-        for one in harvest.revisions
+        for one in tree_revisions.revisions
     ]
-    return found + [Tried(one.pair, None, reason=one.reason.value) for one in harvest.dropped]
+    return found + [
+        Tried(one.pair, None, reason=one.reason.value) for one in tree_revisions.dropped
+    ]
 
 
 def tried_in(tree: SearchTree, sft: Sequence[Row]) -> list[Tried]:

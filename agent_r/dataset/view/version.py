@@ -29,9 +29,9 @@ def of_version(version: Path, *, task: str = "") -> Iterator[Exhibit]:
 def _exhibit(row: Row, rows: dict[str, list[Row]], work: Work) -> Exhibit:
     """A tree with what the work folder knows of it, or with what its rows tell."""
     if (found := work.find(row["id"], row["task"])) is not None:
-        tree, harvest = found
-        tried = tried_of(harvest, rows["sft"])
-        return Exhibit(row, tree, rows, dict(harvest.critiques), tried, harvest.drops)
+        tree, tree_revisions = found
+        tried = tried_of(tree_revisions, rows["sft"])
+        return Exhibit(row, tree, rows, dict(tree_revisions.critiques), tried, tree_revisions.drops)
     tree = tree_of(row)
     return Exhibit(
         row, tree, rows, critiques_in(tree, rows["critique"]), tried_in(tree, rows["sft"])

@@ -12,7 +12,7 @@ from typing import Any
 from agent_r import files
 from agent_r.algorithm.rows import Origin, Row
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import HARVEST, Harvest
+from agent_r.collection.revise_tree import TREE_REVISIONS, TreeRevisions
 from agent_r.collection.tree_store import TREE
 from agent_r.dataset.build import rows_of_tree
 from agent_r.dataset.shards import read_rows
@@ -55,35 +55,35 @@ class Work:
         tree = files.load(path, TREE)
         if tree is None:
             return None
-        key, harvest = self._harvest(path)
+        key, tree_revisions = self._harvest(path)
         origin = self._origin(tree, key)
         rows: dict[str, list[Row]] = {config: [] for config in ("trees", *ROWS)}
-        for config, row in rows_of_tree(origin, harvest or Harvest()):
+        for config, row in rows_of_tree(origin, tree_revisions or TreeRevisions()):
             if config in rows:
                 rows[config].append(row)
         [row] = rows.pop("trees")
-        if harvest is None:
+        if tree_revisions is None:
             return Exhibit(row, tree, rows, judged=False)
-        tried = tried_of(harvest, rows["sft"])
-        return Exhibit(row, tree, rows, dict(harvest.critiques), tried, harvest.drops)
+        tried = tried_of(tree_revisions, rows["sft"])
+        return Exhibit(row, tree, rows, dict(tree_revisions.critiques), tried, tree_revisions.drops)
 
-    def find(self, name: str, task: str) -> tuple[SearchTree, Harvest] | None:
+    def find(self, name: str, task: str) -> tuple[SearchTree, TreeRevisions] | None:
         """The tree that a dataset's row is of, and its harvest."""
         for path in self.trees.get(files.slug(task), []):
             tree = files.load(path, TREE)
-            key, harvest = self._harvest(path)
-            if tree and harvest and self._origin(tree, key).columns["tree"] == name:
-                return tree, harvest
+            key, tree_revisions = self._harvest(path)
+            if tree and tree_revisions and self._origin(tree, key).columns["tree"] == name:
+                return tree, tree_revisions
         return None
 
-    def _harvest(self, path: Path) -> tuple[str, Harvest | None]:
+    def _harvest(self, path: Path) -> tuple[str, TreeRevisions | None]:
         """The newest harvest of a tree, and the key of its forest."""
         content = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         found = self.folder.glob(f"harvest-*/{path.name}")
         for at in sorted(found, key=lambda p: (p.stat().st_mtime, p), reverse=True):
-            harvest = files.load(at, HARVEST)
-            if harvest is not None and harvest.tree == content:
-                return at.parent.name.removeprefix("harvest-"), harvest
+            tree_revisions = files.load(at, TREE_REVISIONS)
+            if tree_revisions is not None and tree_revisions.tree == content:
+                return at.parent.name.removeprefix("harvest-"), tree_revisions
         return next(iter(self.made), ""), None
 
     def _origin(self, tree: SearchTree, key: str) -> Origin:

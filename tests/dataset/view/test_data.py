@@ -49,7 +49,7 @@ def test_the_rows_of_a_version_are_each_shown_with_their_own_tree(made: Made) ->
 
 
 def test_a_version_without_its_work_folder_finds_the_pairs_of_its_rows_again(made: Made) -> None:
-    work = Work.of(made.forest.journals.parent)
+    work = Work.of(made.tree_store.journals.parent)
     files = [path for paths in work.trees.values() for path in paths]
     seen = 0
     for known in filter(None, map(work.exhibit, files)):
@@ -141,9 +141,9 @@ def test_a_page_that_is_full_holds_trees_spread_evenly_and_lists_all(
 
 def test_a_good_judgement_where_the_value_falls_most_is_doubted(tmp_path: Path) -> None:
     tree = small_tree()
-    harvest = small_harvest(tree)
+    tree_revisions = small_harvest(tree)
     judged = {4: Critique(Verdict.GOOD, "", "Fine."), 5: Critique(Verdict.BAD, "", "Bad.")}
-    plant(tmp_path, tree, replace(harvest, critiques=judged))
+    plant(tmp_path, tree, replace(tree_revisions, critiques=judged))
     [shown] = collection(tmp_path).exhibits()
     assert against(shown) == {4: FELL.format(verdict="Good")}
 

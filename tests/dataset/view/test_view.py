@@ -10,7 +10,7 @@ from playwright.async_api import Browser
 
 from agent_r.algorithm.critique import Critique, Verdict
 from agent_r.algorithm.trajectory import StopReason
-from agent_r.collection.revise_tree import Harvest
+from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.dataset.view.page import write_page
 from agent_r.dataset.view.path import collection
 from tests.support.made import Made
@@ -56,9 +56,9 @@ async def test_trees_are_picked_by_world_pairs_and_drop_reason_and_sorted(
 
 
 async def test_trees_are_picked_by_why_a_pair_was_dropped(browser: Browser, tmp_path: Path) -> None:
-    for name, harvest in (("kept", Harvest()), ("dropped", None)):
+    for name, tree_revisions in (("kept", TreeRevisions()), ("dropped", None)):
         tree = small_tree(name, "A room.")
-        plant(tmp_path / "work", tree, harvest or small_harvest(tree))
+        plant(tmp_path / "work", tree, tree_revisions or small_harvest(tree))
     page = await opened(
         browser, write_page(collection(tmp_path / "work"), tmp_path / "p.html").path
     )
@@ -200,9 +200,9 @@ async def test_a_person_is_led_to_a_doubtful_judgement_in_two_steps(
 ) -> None:
     tree = small_tree("plain task", "A room.")
     tree.nodes[5].step = tree.nodes[4].step
-    harvest = small_harvest(tree, "It is lost.")
-    harvest.critiques[5] = Critique(Verdict.GOOD, "", "Well done.")
-    plant(tmp_path / "work", tree, harvest)
+    tree_revisions = small_harvest(tree, "It is lost.")
+    tree_revisions.critiques[5] = Critique(Verdict.GOOD, "", "Well done.")
+    plant(tmp_path / "work", tree, tree_revisions)
     path = write_page(collection(tmp_path / "work"), tmp_path / "page.html").path
     page = await opened(browser, path)
     assert "speaks against 1 judgement, in 1 tree" in await page.inner_text(".welcome")
