@@ -49,9 +49,10 @@ def load(
     """
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset '{preset}': choose one of {', '.join(PRESETS)}")
-    base = PRESETS[preset]
+    # A layer may say an old name, and the one below it the new one.
+    base, over = PRESETS[preset], Config.with_new_names(over or {})
     if path is None:
-        return parse(merge(base, over or {}), source="command line")
+        return parse(merge(base, over), source="command line")
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -59,7 +60,7 @@ def load(
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     source = f"{path} and the command line" if over else str(path)
-    return parse(merge(merge(base, given), over or {}), source=source)
+    return parse(merge(merge(base, Config.with_new_names(given)), over), source=source)
 
 
 def parse(values: dict[str, Any], *, source: str) -> Config:

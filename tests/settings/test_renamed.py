@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
-from agent_r.config import parse
+from agent_r.config import load, parse
 from agent_r.errors import ConfigError
 
 RENAMED = [
@@ -32,3 +33,12 @@ def test_both_names_at_once_are_refused_in_one_line() -> None:
     both = {"search": {"walks": 2, "parallel_simulations": 3}}
     with pytest.raises(ConfigError, match="old name of `parallel_simulations`"):
         parse(both, source="test")
+
+
+def test_an_old_name_goes_before_the_new_one_of_the_layer_below(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("[search]\nwalks = 3\nexpansion = 'walked'", encoding="utf-8")
+    assert load(path, preset="paper").search.parallel_simulations == 3
+    over = {"search": {"walks": 4, "tried": "all"}}
+    search = load(path, preset="paper", over=over).search
+    assert (search.parallel_simulations, search.expansion) == (4, "all")
