@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -140,3 +140,15 @@ def test_no_schedule_is_active_before_someone_says_so() -> None:
     schedules = [s for d in DEPLOYMENTS.values() for s in d.get("schedules", [])]
     assert schedules
     assert not any(s["active"] for s in schedules)
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+@pytest.mark.parametrize("field", ["env", "endpoint"])
+def test_the_form_opens_on_the_kind_that_a_deployment_gives(name: str, field: str) -> None:
+    """Prefect's form shows the first member of a union that has all the fields that are given."""
+    given = DEPLOYMENTS[name].get("parameters", {}).get("config", {}).get(field)
+    if given is None:
+        return
+    members = get_args(Config.model_fields[field].annotation)
+    shown = next(member for member in members if given.keys() <= member.model_fields.keys())
+    assert shown.model_fields["kind"].default == given["kind"]
