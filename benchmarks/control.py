@@ -27,7 +27,9 @@ from flows.world_factory import worlds_of
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("reports", type=Path, nargs="+")
-    print("seed | control's success | gain ± 95 % | control's recovery")
+    print("seed | control's success | its gain ± 95 % | its recovery | the loop's lead ± 95 %")
+    loops: list[float] = []
+    controls: list[float] = []
     for path in arguments.parse_args().reports:
         report = RunReport.model_validate_json(path.read_bytes())
         measured = asyncio.run(control(report, path.parent / "control"))
@@ -36,9 +38,16 @@ def main() -> None:
             [report.start.rewards[task] for task in tasks],
             [measured.rewards[task] for task in tasks],
         )
+        last = report.iterations[-1].measured.rewards
+        mine, theirs = [last[task] for task in tasks], [measured.rewards[task] for task in tasks]
+        loops, controls = loops + mine, controls + theirs
+        lead = "{:+.3f} ± {:.3f}".format(*metrics.paired_gain(theirs, mine))
         print(
-            f"{report.seed:4} | {measured.success} | {gain:+.3f} ± {half:.3f} | {measured.recovery}"
+            f"{report.seed:4} | {measured.success} | {gain:+.3f} ± {half:.3f} | "
+            f"{measured.recovery} | {lead}"
         )
+    lead, half = metrics.paired_gain(controls, loops)
+    print(f" all | {len(loops)} episodes | the loop's lead {lead:+.3f} ± {half:.3f}")
 
 
 async def control(report: RunReport, folder: Path) -> Measurement:
