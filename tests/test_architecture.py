@@ -31,7 +31,8 @@ def imports(path: Path) -> Iterator[str]:
 
 # From the ground up: a module imports from its own folder and from the floors below it.
 FLOORS = (
-    "agent_r.errors agent_r.loopback agent_r.licences agent_r.concurrency agent_r.grammar",
+    "agent_r.errors agent_r.loopback agent_r.licences agent_r.concurrency agent_r.grammar "
+    "agent_r.printable",
     "agent_r.settings",
     "agent_r.config",
     "agent_r.files agent_r.actor agent_r.loading",
@@ -55,6 +56,8 @@ FLOORS = (
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor.split()}
 # What env_adapters knows of the core: a world is translated, whoever explores it.
 WORLDS_KNOW = "actor algorithm environment errors grammar loading loopback reading settings".split()
+WORLDS_KNOW += ["printable"]
+
 LIBRARIES = ("openai", "torch", "datasets", "pyarrow", "huggingface_hub", "aiohttp")
 DOORS = ("agent_r.local_model", "agent_r.endpoint", "agent_r.collection", "agent_r.dataset",
          "agent_r.hub", "agent_r.training", "agent_r.env_check")  # fmt: skip

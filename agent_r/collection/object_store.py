@@ -17,6 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from agent_r import files
 from agent_r.errors import ConfigError, ExtraMissing, StoreError
+from agent_r.printable import public_line
 
 PROBE = ".writable"
 PROBE_S = 30.0  # a dead server is said by then
@@ -277,7 +278,8 @@ def _reason(verb: str, error: Exception) -> str:
     answer = getattr(error.__cause__, "response", None)
     if answer is not None:
         status = answer["ResponseMetadata"]["HTTPStatusCode"]
-        return _answer(verb, _code(error), status, _clean(answer["Error"].get("Message") or ""))
+        said = public_line(answer["Error"].get("Message") or "")[:MAX_SAID_CHARS]
+        return _answer(verb, _code(error), status, said)
     known = [kind.__name__ for kind in type(error).__mro__]
     what = known[0]
     if re.search(r"Credential|Token|SSO|Login|Profile", what):
@@ -289,9 +291,9 @@ def _reason(verb: str, error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time: check AWS_ENDPOINT_URL and the network"
     if "BotoCoreError" in known or isinstance(error, ValueError):
-        told = f"{_clean(str(error))} ({what})"
+        told = f"{public_line(str(error))[:MAX_SAID_CHARS]} ({what})"
         return f"{told}: check AWS_ENDPOINT_URL, AWS_CA_BUNDLE and ~/.aws/config"
-    return _clean(getattr(error, "strerror", None) or str(error)) or what
+    return public_line(getattr(error, "strerror", None) or str(error))[:MAX_SAID_CHARS] or what
 
 
 def _answer(verb: str, code: str, status: int, said: str) -> str:
@@ -315,9 +317,3 @@ def _code(error: Exception) -> str:
     """S3's word for a failure; "" where it was not S3 that said it."""
     answer = getattr(error.__cause__, "response", None) or {}
     return str(answer.get("Error", {}).get("Code", ""))
-
-
-def _clean(text: str) -> str:
-    """One short printable line, without user, password or query of a URL."""
-    text = re.sub(r"//[^/@\s]*@", "//", re.sub(r"\?\S*", "", text))
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_SAID_CHARS]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent_r.printable import one_line
 from agent_r.reading.reply import Grammar
 
 UNHEALTHY = 0.1  # share of the replies from which a person should know
@@ -63,7 +64,7 @@ def quoted(text: str) -> str:
     >>> quoted("one\\ntwo")
     '"one two"'
     """
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = one_line(text)
     return f'"{line[:_SHOWN]}…"' if len(line) > _SHOWN else f'"{line}"'
 
 

@@ -17,8 +17,9 @@ from agent_r.env_check import checks, resource_leaks, state, words
 from agent_r.env_check.harness import SPLITS, Bench, Limits, Outcome, Verdict
 from agent_r.env_check.loop_watch import Held, Watch
 from agent_r.env_check.resources import Resources
-from agent_r.env_check.texts import in_a_line, over
+from agent_r.env_check.texts import over
 from agent_r.environment import Forkable, Split, World
+from agent_r.printable import one_line
 
 __all__ = ["CHECKS", "Facts", "Finding", "Limits", "Report", "check"]
 
@@ -175,7 +176,7 @@ async def _one(ask: Check, bench: Bench) -> Finding:
         verdict, why = "failed", bench.told(error)
         if late:
             why = f"{bench.doing} was under way when {limit_s:g} s were over for all of it"
-    return Finding(name_of(ask), verdict, in_a_line(why))
+    return Finding(name_of(ask), verdict, one_line(why, mark="?"))
 
 
 async def _facts(bench: Bench) -> Facts | None:

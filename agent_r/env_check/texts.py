@@ -67,12 +67,3 @@ def brief(value: object) -> str:
     if isinstance(value, str) and len(value) > _FIRST:
         return f"{value[:_FIRST]!r}… ({len(value)} characters)"
     return repr(value)[: 2 * _FIRST]
-
-
-def in_a_line(text: str) -> str:
-    """What can be printed of a world's words, anywhere.
-
-    >>> in_a_line("two\\nlines\\x1b and \\ud800")
-    'two lines? and ?'
-    """
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

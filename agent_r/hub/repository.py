@@ -29,6 +29,7 @@ from agent_r.dataset.manifest import Manifest, as_manifest
 from agent_r.endpoint.responses import deepest_cause, retry_after
 from agent_r.errors import DatasetError, HubRejected, HubUnavailable, NotOnHub, StoreError
 from agent_r.files import read_json
+from agent_r.printable import one_line
 
 KIND = "dataset"
 MAX_SAID_CHARS = 300  # of a server's own words
@@ -196,4 +197,4 @@ def clean(hub: Hub, text: str) -> str:
     """One printable line, the token blotted out."""
     token = hub.token.get_secret_value()
     text = text.replace(token, "***") if token else text
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return one_line(text)

@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from agent_r.errors import ConfigError, EnvironmentFault
+from agent_r.printable import one_line
 from env_adapters.agentgym.profiles import Profile
 
 LONGEST = 20_000  # characters of an observation
@@ -67,7 +68,7 @@ class Wire:
                 said = await response.content.read(1000)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self.trouble(f"no server answers ({_why(error)})") from error
-        text = _line(said.decode(errors="replace")).strip('"')
+        text = one_line(said.decode(errors="replace"), mark="?").strip('"')
         if response.status != 200 or text != self._profile.hello:
             raise ConfigError(
                 f"{self._base} is not AgentGym's {self._profile.server}: it answers "
@@ -201,7 +202,7 @@ def _answer(profile: Profile, answer: Any) -> Answer:
 def _complaint(answer: object) -> str:
     """The error that came as an answer, as one line; "" where there is none."""
     if isinstance(answer, dict) and "error" in answer:
-        return _line(str(answer["error"]))[:200] or "an error without a word"
+        return one_line(str(answer["error"]), mark="?")[:200] or "an error without a word"
     return ""
 
 
@@ -223,7 +224,3 @@ def _why(error: BaseException) -> str:
 def _cut(text: str) -> str:
     whole = text.encode(errors="replace").decode()
     return whole if len(whole) <= LONGEST else whole[: LONGEST - 1] + "…"
-
-
-def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

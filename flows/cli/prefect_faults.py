@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from types import TracebackType
 
 from agent_r.concurrency import first_of
 from agent_r.errors import PrefectFault
+from agent_r.printable import public_line
 
 PATIENCE_S = 30.0  # for a first answer; Prefect's own client would try for minutes
 _OURS = {"agent_r", "env_adapters", "flows", "tasks"}
@@ -68,8 +68,8 @@ def _server() -> str:
     if not url:
         return "Prefect's temporary server cannot be used"
     return (
-        f"Prefect's server at {_plain(url)} cannot be used (start it, or unset PREFECT_API_URL: "
-        "then there is one for the run)"
+        f"Prefect's server at {public_line(url)} cannot be used (start it, or unset "
+        "PREFECT_API_URL: then there is one for the run)"
     )
 
 
@@ -79,10 +79,4 @@ def _cause(error: BaseException) -> str:
     while inner is not None and not said.strip():
         said, inner = str(inner), inner.__cause__ or inner.__context__
     line = next((line for line in said.splitlines() if line.strip()), type(error).__name__)
-    return _plain(line)[:MAX_SAID_CHARS]
-
-
-def _plain(text: str) -> str:
-    """One printable line, without user, password or query of a URL."""
-    public = re.sub(r"\?\S*", "", re.sub(r"//[^/@\s]*@", "//", text))
-    return " ".join("".join(c if c.isprintable() else " " for c in public).split())
+    return public_line(line)[:MAX_SAID_CHARS]
