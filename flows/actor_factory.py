@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from agent_r.actor import Actor
 from agent_r.config import read_key
 from agent_r.endpoint.client import EndpointActor
-from agent_r.errors import ConfigError
 from agent_r.local_model.model_folder import PACKAGED, model_name
 from agent_r.local_model.server_process import serving
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
 from flows.world_factory import scripted
+from tasks.secret_blocks import secret_of
 
 
 def first_model(config: Config) -> Path | None:
@@ -101,7 +100,8 @@ async def acting(
             raise ValueError("a scripted actor follows the experts of worlds")
         yield scripted(endpoint, worlds)
     elif isinstance(endpoint, OpenAIEndpoint):
-        key = await _key(endpoint)
+        block = endpoint.api_key_block
+        key = await secret_of(block) if block else read_key(endpoint)
         async with EndpointActor(after(endpoint, trained), api_key=key) as actor:
             if checked:
                 await actor.check()
@@ -114,16 +114,3 @@ async def acting(
             local = OpenAIEndpoint(base_url=base_url, model=name, concurrency=endpoint.concurrency)
             async with EndpointActor(local, api_key="none") as actor:
                 yield actor
-
-
-async def _key(endpoint: OpenAIEndpoint) -> str:
-    """The key, from a Prefect Secret block if one is named, else from the environment."""
-    if not endpoint.api_key_block:
-        return read_key(endpoint)
-    from prefect.blocks.system import Secret
-
-    try:
-        block: Any = await Secret.aload(endpoint.api_key_block)
-    except ValueError as error:
-        raise ConfigError(f"no Prefect Secret block '{endpoint.api_key_block}'") from error
-    return str(block.get())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import socket
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from huggingface_hub import get_token
@@ -16,6 +15,7 @@ from agent_r.errors import ConfigError, HubRejected
 from agent_r.hub.repository import Hub, spoken
 from agent_r.hub.secret_scan import Private
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint
+from tasks.secret_blocks import secret_of
 
 
 async def hub_of(settings: HubConfig, repo: str = "") -> Hub:
@@ -45,13 +45,7 @@ async def _held_token(settings: HubConfig) -> str:
         if not token and settings.token_env != "HF_TOKEN":  # never somebody else's by accident
             raise ConfigError(f"hub.token_env names ${settings.token_env}, which is not set")
         return token or get_token() or ""
-    from prefect.blocks.system import Secret
-
-    try:
-        block: Any = await Secret.aload(settings.token_block)
-    except ValueError as error:
-        raise ConfigError(f"no Prefect Secret block '{settings.token_block}'") from error
-    return str(block.get())
+    return await secret_of(settings.token_block)
 
 
 def private_here(config: Config, hub: Hub) -> Private:

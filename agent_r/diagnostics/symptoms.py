@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agent_r.printable import one_line
+from agent_r.printable import printable_line
 from agent_r.reading.reply import Grammar
 
 UNHEALTHY = 0.1  # share of the replies from which a person should know
@@ -64,7 +64,7 @@ def quoted(text: str) -> str:
     >>> quoted("one\\ntwo")
     '"one two"'
     """
-    line = one_line(text)
+    line = printable_line(text)
     return f'"{line[:_SHOWN]}…"' if len(line) > _SHOWN else f'"{line}"'
 
 

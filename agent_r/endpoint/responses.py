@@ -17,7 +17,7 @@ from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr
 
 from agent_r.endpoint.choices import Choice
 from agent_r.errors import ContextOverflow, EndpointRejected
-from agent_r.printable import one_line
+from agent_r.printable import printable_line
 from agent_r.settings import OpenAIEndpoint
 
 MAX_SAID_CHARS = 400  # of a server's own words in an error message
@@ -114,7 +114,7 @@ class Server:
 
     def line(self, text: str) -> str:
         key = self.key.get_secret_value()
-        return one_line(text if key == NO_KEY else _scrubbed(text, key))
+        return printable_line(text if key == NO_KEY else _scrubbed(text, key))
 
     def judge(self, error: openai.APIStatusError, *, now: float) -> Exception:
         """What a failing status means: another try, the end of an episode, or that of a run."""

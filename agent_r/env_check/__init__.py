@@ -19,7 +19,7 @@ from agent_r.env_check.loop_watch import Held, Watch
 from agent_r.env_check.resources import Resources
 from agent_r.env_check.texts import over
 from agent_r.environment import Forkable, Split, World
-from agent_r.printable import one_line
+from agent_r.printable import printable_line
 
 __all__ = ["CHECKS", "Facts", "Finding", "Limits", "Report", "check"]
 
@@ -176,7 +176,7 @@ async def _one(ask: Check, bench: Bench) -> Finding:
         verdict, why = "failed", bench.told(error)
         if late:
             why = f"{bench.doing} was under way when {limit_s:g} s were over for all of it"
-    return Finding(name_of(ask), verdict, one_line(why, mark="?"))
+    return Finding(name_of(ask), verdict, printable_line(why, mark="?"))
 
 
 async def _facts(bench: Bench) -> Facts | None:

@@ -29,7 +29,7 @@ from agent_r.dataset.manifest import Manifest, as_manifest
 from agent_r.endpoint.responses import deepest_cause, retry_after
 from agent_r.errors import DatasetError, HubRejected, HubUnavailable, NotOnHub, StoreError
 from agent_r.files import read_json
-from agent_r.printable import one_line
+from agent_r.printable import printable_line
 
 KIND = "dataset"
 MAX_SAID_CHARS = 300  # of a server's own words
@@ -197,4 +197,4 @@ def clean(hub: Hub, text: str) -> str:
     """One printable line, the token blotted out."""
     token = hub.token.get_secret_value()
     text = text.replace(token, "***") if token else text
-    return one_line(text)
+    return printable_line(text)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from agent_r.config import secrets
 from agent_r.errors import TrainerError
-from agent_r.printable import one_line
+from agent_r.printable import printable_line
 
 PIECE = 2**16  # bytes; a longer line is read in pieces
 SAID_CHARS = 400  # of its last words, in an error
@@ -105,7 +105,7 @@ def _printable(text: str) -> str:
     '10%|█ |'
     """
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    return one_line(plain)
+    return printable_line(plain)
 
 
 def _last_words(said: str, code: int) -> str:

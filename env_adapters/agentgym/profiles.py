@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent_r.grammar import DEFAULT, Grammar
-from agent_r.printable import one_line
+from agent_r.printable import printable_line
 
 LONGEST_ACTION = 1000  # characters; more digits than Python reads as a number would be an error
 _FORMAT = "Each turn, answer with a thought and one action:\nThought: ...\nAction: "
@@ -81,7 +81,7 @@ class Profile:
     def said(self, action: str) -> str:
         """An action as one printable line, not endless, under the name that the server knows."""
         start = re.sub(self.ignored, "", action) if self.ignored else action
-        line = one_line(start[:LONGEST_ACTION])
+        line = printable_line(start[:LONGEST_ACTION])
         return self.renamed.get(line, line)
 
     def refusal(self, said: str) -> str:

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from agent_r.errors import ConfigError, EnvironmentFault
-from agent_r.printable import one_line
+from agent_r.printable import printable_line
 from env_adapters.agentgym.profiles import Profile
 
 LONGEST = 20_000  # characters of an observation
@@ -68,7 +68,7 @@ class Wire:
                 said = await response.content.read(1000)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self.trouble(f"no server answers ({_why(error)})") from error
-        text = one_line(said.decode(errors="replace"), mark="?").strip('"')
+        text = printable_line(said.decode(errors="replace"), mark="?").strip('"')
         if response.status != 200 or text != self._profile.hello:
             raise ConfigError(
                 f"{self._base} is not AgentGym's {self._profile.server}: it answers "
@@ -202,7 +202,7 @@ def _answer(profile: Profile, answer: Any) -> Answer:
 def _complaint(answer: object) -> str:
     """The error that came as an answer, as one line; "" where there is none."""
     if isinstance(answer, dict) and "error" in answer:
-        return one_line(str(answer["error"]), mark="?")[:200] or "an error without a word"
+        return printable_line(str(answer["error"]), mark="?")[:200] or "an error without a word"
     return ""
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from agent_r.errors import EnvironmentFault
-from agent_r.printable import one_line
+from agent_r.printable import printable_line
 from env_adapters.jvm.machine import Machine, Program
 from env_adapters.pool import Pool
 
@@ -180,7 +180,7 @@ def said(action: str) -> str:
     >>> said("  open\\n door\\ud800 "), len(said("x" * 100_000))
     ('open door', 300)
     """
-    return one_line(action[:MOST_SENT])
+    return printable_line(action[:MOST_SENT])
 
 
 async def _forget(simulator: Simulator) -> None:
