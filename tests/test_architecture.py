@@ -32,7 +32,7 @@ def imports(path: Path) -> Iterator[str]:
 # From the ground up: a module imports from its own folder and from the floors below it.
 FLOORS = (
     "agent_r.errors agent_r.loopback agent_r.licences agent_r.concurrency agent_r.grammar "
-    "agent_r.printable",
+    "agent_r.parent_watch agent_r.printable",
     "agent_r.settings",
     "agent_r.config",
     "agent_r.files agent_r.actor agent_r.loading",

@@ -17,7 +17,7 @@ from typing import Literal
 
 from agent_r.actor import Actor, Completion, SamplingParams
 from agent_r.algorithm.prompts import judge_request
-from agent_r.algorithm.sampling import USABLE
+from agent_r.algorithm.sampling import JUDGING, USABLE, reseeded
 from agent_r.algorithm.tree import SearchTree
 from agent_r.concurrency import gather_bounded
 from agent_r.errors import ConversationRefused
@@ -99,14 +99,10 @@ async def judge_step(
     """
     votes = config.votes if config.localiser == "vote" else 1
     temperature = config.temperature if votes == 1 else max(config.temperature, 0.7)
-    params = SamplingParams(
-        temperature=temperature,
-        max_tokens=config.max_tokens,
-        seed=(tree.seed + 7919 * index + 1) % 2**31,
-    )
+    params = SamplingParams(temperature, config.max_tokens, seed=tree.seed)
     messages = judge_request(instruction, tree.prompt, tree.steps(index))
     try:
-        replies = await actor.complete(messages, n=votes, params=params)
+        replies = await actor.complete(messages, n=votes, params=reseeded(params, index, JUDGING))
     except ConversationRefused as error:
         return Critique(None, "", f"judge failed: {type(error).__name__}", replies={"refused": 1})
     if not replies:

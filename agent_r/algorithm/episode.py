@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from agent_r.actor import Actor, SamplingParams, encodable
 from agent_r.algorithm.prompts import NO_ACTION, REVISE, REVISE_REPLY, conversation
-from agent_r.algorithm.sampling import sample
+from agent_r.algorithm.sampling import reseeded, sample
 from agent_r.algorithm.trajectory import Step, StopReason, Trajectory
 from agent_r.environment import EnvInfo, Environment, StepResult
 from agent_r.errors import AgentRError, EnvironmentFault
@@ -110,7 +110,7 @@ async def play(
                 actor,
                 conversation(env.info.instruction, prompt, steps),
                 n=1,
-                params=seeded(params, len(steps)),
+                params=reseeded(params, len(steps)),
                 grammar=env.info.grammar,
             )
             heard(sampled.all)
@@ -125,10 +125,3 @@ async def play(
             stop = StopReason.TERMINATED
             break
     return Trajectory(opening.task, prompt, tuple(steps), reward, stop)
-
-
-def seeded(params: SamplingParams, step: int) -> SamplingParams:
-    """Every step draws from a seed of its own, so that a repeated state is not a repeated reply."""
-    if params.seed is None:
-        return params
-    return replace(params, seed=(params.seed + 7919 * step) % 2**31)

@@ -17,7 +17,7 @@ from agent_r.reading.reply import Grammar, Outcome, Reading, read
 
 USABLE = frozenset({Outcome.ACTION, Outcome.NO_ACTION})  # what the actor itself has said
 MAX_SAMPLE_CHARS = 400  # of an odd reply that is kept for a person to look at
-_AGAIN = 104_729  # the seed of a second request differs by this
+JUDGING, _AGAIN = 1, 104_729  # by these the seeds of a judge and of a second request differ
 
 _ENDS = {
     Outcome.CUT: StopReason.CUT,
@@ -57,7 +57,7 @@ async def sample(
             too long, is data.
     """
     sampled = Sampled()
-    for tried in (params, _another(params)):
+    for tried in (params, reseeded(params, 0, _AGAIN)):
         sampled.calls += 1
         try:
             replies = await actor.complete(messages, n=n, params=tried)
@@ -88,7 +88,12 @@ def count(tree: SearchTree, sampled: Sampled) -> None:
             tree.samples[kind] = (said or reading.reasoning)[:MAX_SAMPLE_CHARS]
 
 
-def _another(params: SamplingParams) -> SamplingParams:
+def reseeded(params: SamplingParams, index: int, offset: int = 0) -> SamplingParams:
+    """A request of a node or a step draws from a seed of its own: a state may come again.
+
+    >>> reseeded(SamplingParams(seed=1), 2).seed, reseeded(SamplingParams(), 2).seed
+    (15839, None)
+    """
     if params.seed is None:
         return params
-    return replace(params, seed=(params.seed + _AGAIN) % 2**31)
+    return replace(params, seed=(params.seed + 7919 * index + offset) % 2**31)

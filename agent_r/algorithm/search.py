@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from agent_r.actor import Actor, SamplingParams
 from agent_r.algorithm.episode import act, begin, broken, silent
 from agent_r.algorithm.prompts import conversation
-from agent_r.algorithm.sampling import count, sample
+from agent_r.algorithm.sampling import count, reseeded, sample
 from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Step, StopReason
 from agent_r.algorithm.tree import ROOT, Node, SearchTree
 from agent_r.concurrency import gather_bounded
@@ -240,13 +240,13 @@ class _Growth:
         params = SamplingParams(
             temperature=self.config.temperature,
             max_tokens=self.config.max_tokens,
-            seed=(self.tree.seed + 7919 * index) % 2**31,
+            seed=self.tree.seed,
         )
         sampled = await sample(
             self.actor,
             messages,
             n=self.config.candidates,
-            params=params,
+            params=reseeded(params, index),
             grammar=self.env.info.grammar,
         )
         self.tree.calls += sampled.calls

@@ -13,7 +13,6 @@ import json
 import os
 import socket
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError, Future
@@ -37,8 +36,8 @@ from agent_r.local_model.engine import (
 from agent_r.local_model.generation import GenerationRequest, OnText
 from agent_r.local_model.listening import listen
 from agent_r.local_model.protocol import ApiError, ChatRequest, Json
+from agent_r.parent_watch import end_with
 
-PARENT_POLL_SECONDS = 0.5
 GRACE_SECONDS = 5
 
 
@@ -229,7 +228,7 @@ def serve(
         OSError: the address is taken.
     """
     if exit_with_parent:
-        _exit_with_parent()
+        end_with(os.getppid())
     listener = listen(host, port)
     engine = Engine(folder, threads=threads)
     base_url = f"http://{host}:{listener.getsockname()[1]}/v1"
@@ -254,17 +253,6 @@ def serve(
         server.run(sockets=[listener])
     finally:
         engine.close()
-
-
-def _exit_with_parent() -> None:
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_POLL_SECONDS)
-        os._exit(0)  # nothing here is worth saving, and a graceful end could hang
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import math
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +26,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from agent_r.errors import AgentRError, TrainerError
+from agent_r.files import write_jsonl
+from agent_r.parent_watch import end_with
 from agent_r.training import backends
 from agent_r.training.averaging import average_with
 from agent_r.training.backends import Progress, TrainJob, TrainReport
@@ -99,10 +99,8 @@ def _run(job: TrainJob) -> TrainReport:
     average_with(model, job.model, share=job.config.average)
     save_model(model, tokenizer, backends.new_model(job))
     tenth = math.ceil(here.step / 10)
-    losses = "".join(
-        json.dumps({"step": i, "loss": x}) + "\n" for i, x in enumerate(here.losses, 1)
-    )
-    (backends.new_model(job) / "loss.jsonl").write_text(losses, encoding="utf-8")
+    losses = [{"step": i, "loss": x} for i, x in enumerate(here.losses, 1)]
+    write_jsonl(backends.new_model(job) / "loss.jsonl", losses)
     report = TrainReport(
         digest=name,
         rows=len(lines),
@@ -273,18 +271,10 @@ class Clock:
         self._every = max(self._least, (self._saved - begun) / _CHECKPOINT_COST)
 
 
-def _end_with(parent: int) -> None:
-    """End this process when its parent has ended, however that came about."""
-    while os.getppid() == parent:
-        time.sleep(0.3)
-    os._exit(1)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run the job of a file; a second argument is the process this one must not outlive."""
     if len(arguments) > 1:
-        watch = threading.Thread(target=_end_with, args=(int(arguments[1]),), daemon=True)
-        watch.start()
+        end_with(int(arguments[1]))
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
