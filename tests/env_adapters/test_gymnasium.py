@@ -48,7 +48,7 @@ class Doors:
         if action == "short":
             return "seen", 0.0, True, {}
         reward: Any = {"none": None, "nan": float("nan")}.get(action, float(action == "open"))
-        seen = {"expansion": self.tried, "size": len(action)} if action == "look" else "A door."
+        seen = {"tried": self.tried, "size": len(action)} if action == "look" else "A door."
         return seen, reward, action == "open", self.tried >= 50, {}
 
     def close(self) -> None:
