@@ -80,8 +80,8 @@ def one(trees: int, seed: int, url: str, *, prefect: bool) -> dict[str, float]:
     import asyncio
     import resource
 
-    from agent_r.config import quiet_prefect
     from agent_r.settings import Config
+    from flows.cli.prefect_defaults import quiet_prefect
 
     quiet_prefect(Path(".prefect"))
     from prefect import flow

@@ -31,7 +31,8 @@ from agent_r.diagnostics.account import Accounting
 from agent_r.diagnostics.early_stop import EarlyStop
 from agent_r.diagnostics.symptoms import form_of
 from agent_r.endpoint.budget import Budget, Budgeted
-from agent_r.endpoint.limiter import ConcurrencyLimiter, at_once
+from agent_r.endpoint.limiter import at_once
+from agent_r.endpoint.served import Served
 from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
 from agent_r.run_worlds import Worlds
@@ -195,7 +196,7 @@ async def growing(
         trees=len(tasks),
         finished=scheduler.finished,
         failed=dict(scheduler.failed),
-        faults=dict(faults_of(actor)),
+        faults=dict(actor.faults) if isinstance(actor, Served) else {},
         unclosed=dict(stores.unclosed),
         stopped=scheduler.stopped,
         slots_used=slots_used(actor, seconds),
@@ -212,23 +213,15 @@ def details(scheduler: TreeScheduler, actor: Actor) -> list[str]:
     said.append(f"{prompt + completion:,} tokens")
     if (money := scheduler.budget.money) is not None:
         said.append(f"{money:,.2f} spent")
-    if slots := getattr(actor, "slots", None):
-        said.append(f"{slots.in_flight}/{slots.limit} slots")
-    if faults := faults_of(actor):
-        said.append(f"{sum(faults.values())} faults")
+    if isinstance(actor, Served):
+        said.append(f"{actor.slots.in_flight}/{actor.slots.limit} slots")
+        if actor.faults:
+            said.append(f"{actor.faults.total()} faults")
     if scheduler.failed:
         said.append(f"{scheduler.failed.total()} trees failed")
     return said
 
 
-def faults_of(actor: Actor) -> dict[str, int]:
-    """Failed tries by kind; only an endpoint has such."""
-    return dict(getattr(actor, "faults", {}))
-
-
 def slots_used(actor: Actor, seconds: float) -> float:
     """Share of the slots that held a request, on average; 1 where there is no endpoint."""
-    slots: ConcurrencyLimiter | None = getattr(actor, "slots", None)
-    if slots is None:
-        return 1.0
-    return float(getattr(actor, "busy_s", 0.0)) / (slots.limit * seconds)
+    return actor.busy_s / (actor.slots.limit * seconds) if isinstance(actor, Served) else 1.0

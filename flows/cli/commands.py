@@ -12,11 +12,12 @@ from typing import Any
 
 from agent_r import closing
 from agent_r.collection.plan import part_of
-from agent_r.config import load, overrides, parse, quiet_prefect
+from agent_r.config import load, overrides, parse
 from agent_r.config import merge as merge_settings
 from agent_r.dataset.view.command import hint
 from agent_r.errors import ConfigError
 from agent_r.settings import Config, env_specs
+from flows.cli.prefect_defaults import quiet_prefect
 from flows.cli.prefect_faults import check_server
 from flows.cli.runner import run
 

@@ -10,6 +10,7 @@ from agent_r.actor import Actor
 from agent_r.collection.cost_estimate import Cost, Estimate, costs, extrapolate, sample
 from agent_r.endpoint.budget import prices
 from agent_r.endpoint.limiter import at_once
+from agent_r.endpoint.served import Served
 from agent_r.settings import Config
 from flows.grow import growing, planned, ready
 
@@ -64,8 +65,7 @@ def _seconds_a_tree(
     asked = actor.usage.requests
     if not asked:
         return None
-    busy_s: float = getattr(actor, "busy_s", 0.0)
-    if not busy_s:  # no endpoint: all is done one after another
+    if not (isinstance(actor, Served) and actor.busy_s):  # no endpoint: one after another
         return seconds / len(known)
     a_tree = sum(cost.requests for cost in known) / len(known)
-    return busy_s / asked * a_tree / (0.8 * at_once(config.endpoint.concurrency))
+    return actor.busy_s / asked * a_tree / (0.8 * at_once(config.endpoint.concurrency))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import Any, ClassVar
 
 from agent_r.endpoint.limiter import ConcurrencyLimiter
 from agent_r.testing import ScriptedActor
@@ -48,6 +49,7 @@ def test_slots_are_used_by_requests_in_flight() -> None:
     class Endpoint(ScriptedActor):
         slots = ConcurrencyLimiter(8)
         busy_s = 20.0
+        faults: ClassVar[Counter[str]] = Counter()
 
     assert slots_used(Endpoint(lambda messages, k: ""), 10.0) == 0.25
     assert slots_used(ScriptedActor(lambda messages, k: ""), 10.0) == 1.0
