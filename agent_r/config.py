@@ -5,7 +5,6 @@ A secret is never a setting: `read_key` and `read_token` hand it to the one clie
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from agent_r.digests import sha256_of
 from agent_r.errors import ConfigError
 from agent_r.loopback import NAMES
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint, first_problem
@@ -136,7 +136,7 @@ def digest(*parts: BaseModel | str | int) -> str:
     """A short name for settings: equal settings, equal name, in any process."""
     plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return sha256_of(canonical, 16)
 
 
 def default_environment(values: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from agent_r.digests import sha256_of
 from agent_r.errors import StoreError
 
 STALE_S = 48 * 3600.0
@@ -80,6 +81,19 @@ def load(path: Path, kind: TypeAdapter[T]) -> T | None:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def sha256(path: Path) -> str:
+    """Digest of a file's bytes.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def slug(task: str) -> str:
     """A file name for a task: readable, and distinct even where the readable part is not.
 
@@ -87,7 +101,7 @@ def slug(task: str) -> str:
     'ash-boards-4091966e2684'
     """
     readable = re.sub(r"[^a-z0-9]+", "-", task.lower()).strip("-")[:60]
-    return f"{readable}-{hashlib.sha256(task.encode()).hexdigest()[:12]}"
+    return f"{readable}-{sha256_of(task, 12)}"
 
 
 @contextmanager

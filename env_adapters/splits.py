@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
+from agent_r.digests import sha256_of
 from agent_r.environment import Split, TaskSpec
 
 # The paper explores some goals and tests others; a warm start must not see either.
@@ -23,13 +23,9 @@ def split_by_depth(depths: Mapping[str, int]) -> dict[Split, list[TaskSpec]]:
     for goal, depth in depths.items():
         by_depth.setdefault(depth, []).append(goal)
     for depth, goals in sorted(by_depth.items()):
-        ordered, start = sorted(goals, key=_hash), 0.0
+        ordered, start = sorted(goals, key=sha256_of), 0.0
         for split, share in SHARES:
             first, last = round(start * len(goals)), round((start + share) * len(goals))
             splits[split] += [TaskSpec(goal, split, depth) for goal in ordered[first:last]]
             start += share
-    return {split: sorted(tasks, key=lambda t: _hash(t.id)) for split, tasks in splits.items()}
-
-
-def _hash(goal: str) -> str:
-    return hashlib.sha256(goal.encode()).hexdigest()
+    return {split: sorted(tasks, key=lambda t: sha256_of(t.id)) for split, tasks in splits.items()}

@@ -32,7 +32,7 @@ def imports(path: Path) -> Iterator[str]:
 # From the ground up: a module imports from its own folder and from the floors below it.
 FLOORS = (
     "agent_r.errors agent_r.loopback agent_r.licences agent_r.concurrency agent_r.grammar "
-    "agent_r.parent_watch agent_r.printable",
+    "agent_r.printable agent_r.digests",
     "agent_r.settings",
     "agent_r.config",
     "agent_r.files agent_r.actor agent_r.loading",
@@ -56,8 +56,7 @@ FLOORS = (
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor.split()}
 # What env_adapters knows of the core: a world is translated, whoever explores it.
 WORLDS_KNOW = "actor algorithm environment errors grammar loading loopback reading settings".split()
-WORLDS_KNOW += ["printable"]
-
+WORLDS_KNOW += ["digests", "printable"]
 LIBRARIES = ("openai", "torch", "datasets", "pyarrow", "huggingface_hub", "aiohttp")
 DOORS = ("agent_r.local_model", "agent_r.endpoint", "agent_r.collection", "agent_r.dataset",
          "agent_r.hub", "agent_r.training", "agent_r.env_check")  # fmt: skip
@@ -121,18 +120,19 @@ def test_only_the_config_reads_the_environment(path: Path, module: str) -> None:
     ("path", "module"), [(p, m) for p, m in FILES.items() if m.startswith("env_adapters.")]
 )
 def test_a_world_imports_no_other_world(path: Path, module: str) -> None:
-    shared = {"jvm", "pool", "splits", "scripted_actor"}
+    shared = {"jvm", "pool", "splits", "scripted_actor", "written"}
     others = {n.split(".")[1] for n in imports(path) if n.startswith("env_adapters.")}
     assert others <= {module.split(".")[1], *shared}
 
 
 def test_config_and_errors_lie_beneath_all() -> None:
     below = {
+        "agent_r.digests": set(),
         "agent_r.errors": set(),
         "agent_r.grammar": set(),
         "agent_r.loopback": set(),
         "agent_r.settings": {"agent_r.errors", "agent_r.grammar", "agent_r.settings"},
-        "agent_r.config": {"agent_r.errors", "agent_r.loopback", "agent_r.settings"},
+        "agent_r.config": {f"agent_r.{n}" for n in ("digests", "errors", "loopback", "settings")},
     }
     for path, module in FILES.items():
         for lowest, allowed in below.items():

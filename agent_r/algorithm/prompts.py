@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from agent_r.actor import Message
 from agent_r.algorithm.trajectory import Step
+from agent_r.digests import sha256_of
 
 NO_ACTION = "No action was found. Answer with a line that begins with `Action:`."
 
@@ -60,4 +60,4 @@ def judge_request(instruction: str, prompt: str, steps: Sequence[Step]) -> list[
 def prompt_digest() -> str:
     """Names this set of strings: a dataset says with which prompts it was made."""
     strings = "\x1f".join((NO_ACTION, REVISE, REVISE_REPLY, JUDGE, *SIGNALS))
-    return hashlib.sha256(strings.encode()).hexdigest()[:16]
+    return sha256_of(strings, 16)

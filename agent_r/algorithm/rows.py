@@ -7,7 +7,6 @@ in the same order.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from agent_r.algorithm.revision import Part, Revision
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.algorithm.trajectory import Step, Trajectory
 from agent_r.algorithm.tree import Node, SearchTree
+from agent_r.digests import sha256_of
 from agent_r.environment import EnvInfo, TaskSpec
 from agent_r.reading.reasoning import split_reasoning, with_reasoning
 
@@ -95,7 +95,7 @@ def name_row(kind: str, env: str, task: str, content: Any) -> str:
 def short_digest(content: Any) -> str:
     """16 hexadecimal digits that name plain values."""
     text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return sha256_of(text, 16)
 
 
 def to_messages(messages: Sequence[Message], trained: Iterable[bool]) -> list[Row]:

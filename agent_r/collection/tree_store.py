@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from agent_r.collection.journal import Journal
 from agent_r.collection.object_store import ObjectStore
 from agent_r.collection.revise_tree import TREE_REVISIONS, TreeRevisions, most_tried, revise_tree
 from agent_r.config import digest
+from agent_r.digests import sha256_of
 from agent_r.environment import EnvInfo, Environment, TaskSpec
 from agent_r.settings import (
     Config,
@@ -118,7 +118,7 @@ class TreeStore:
         return (
             tree_revisions is not None
             and content is not None
-            and tree_revisions.tree == _digest(content)
+            and tree_revisions.tree == sha256_of(content, 16)
         )
 
     async def with_revisions(self, task: TaskSpec) -> tuple[SearchTree, TreeRevisions] | None:
@@ -212,13 +212,9 @@ async def _load(object_store: ObjectStore, name: str, kind: TypeAdapter[T]) -> t
     if content is None:
         return None
     try:
-        return kind.validate_json(content), _digest(content)
+        return kind.validate_json(content), sha256_of(content, 16)
     except ValidationError:
         return None
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _name(task: TaskSpec) -> str:

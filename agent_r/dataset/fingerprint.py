@@ -8,6 +8,7 @@ import re
 
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import LATER, SCHEMAS
+from agent_r.digests import sha256_of
 
 
 class Fingerprint:
@@ -26,7 +27,7 @@ class Fingerprint:
         self._sums[config] = (self._sums[config] + row) % 2**256
 
     def hexdigest(self) -> str:
-        return hashlib.sha256(json.dumps(self._sums, sort_keys=True).encode()).hexdigest()
+        return sha256_of(json.dumps(self._sums, sort_keys=True))
 
 
 def canonical(row: Row, config: str) -> bytes:

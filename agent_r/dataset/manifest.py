@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agent_r.algorithm.schema import SCHEMA_VERSION, SCHEMAS
 from agent_r.dataset.shards import is_schema, read_footer, shard_files
 from agent_r.errors import DatasetError, StoreError
-from agent_r.files import read_json
+from agent_r.files import read_json, sha256
 from agent_r.settings import first_problem
 
 Manifest: TypeAlias = dict[str, Any]
@@ -140,12 +139,3 @@ def number_of(version: str) -> int:
     """
     schema, number = place(version)
     return number if schema == SCHEMA_VERSION else 0
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file's bytes."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error

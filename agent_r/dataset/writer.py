@@ -15,11 +15,11 @@ from agent_r.dataset.card.page import render_card
 from agent_r.dataset.card.tree_figure import draw_tree
 from agent_r.dataset.dedup import DedupSet
 from agent_r.dataset.fingerprint import Fingerprint, canonical, near_duplicate_key
-from agent_r.dataset.manifest import Manifest, number_of, peek, place, sha256
+from agent_r.dataset.manifest import Manifest, number_of, peek, place
 from agent_r.dataset.shards import SHARD_BYTES, ShardWriter
 from agent_r.dataset.statistics import Statistics
 from agent_r.errors import DatasetError, NothingMade
-from agent_r.files import beside, keep, write_bytes, write_json
+from agent_r.files import beside, keep, sha256, write_bytes, write_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
 from pydantic import BaseModel, ConfigDict
 
 from agent_r.dataset.manifest import Manifest, place
+from agent_r.digests import sha256_of
 from agent_r.errors import HubError, HubRejected, HubUnavailable, NotOnHub, VersionConflict
 from agent_r.hub.backoff import ATTEMPTS, patiently
 from agent_r.hub.load_check import load_back
@@ -221,5 +222,5 @@ def same_file(there: RepoFile, digest: str, sent: Path | bytes | None) -> bool:
         return bool(there.lfs.sha256 == digest)
     content = sent.read_bytes() if isinstance(sent, Path) else sent or b""
     blob = b"blob %d\0" % len(content) + content
-    same = hashlib.sha256(content).hexdigest() == digest
+    same = sha256_of(content) == digest
     return same and there.blob_id == hashlib.sha1(blob, usedforsecurity=False).hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
 
 from agent_r.config import digest
 from agent_r.errors import StoreError
+from agent_r.files import sha256
 
 PACKAGED = (
     Path(__file__).parent / "checkpoint"
@@ -45,8 +45,4 @@ def model_digest(folder: Path) -> str:
 @lru_cache(maxsize=256)
 def _content(path: Path, state: os.stat_result) -> str:
     """A file's digest; `state` is what changes with the file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    return sha256(path)

@@ -35,8 +35,8 @@ from agent_r.local_model.engine import (
 )
 from agent_r.local_model.generation import GenerationRequest, OnText
 from agent_r.local_model.listening import listen
+from agent_r.local_model.parent_watch import end_with
 from agent_r.local_model.protocol import ApiError, ChatRequest, Json
-from agent_r.parent_watch import end_with
 
 GRACE_SECONDS = 5
 

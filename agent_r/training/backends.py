@@ -8,7 +8,6 @@ is there is not run again; another job in the same place is refused.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib.util
 import json
 import os
@@ -24,6 +23,7 @@ from typing import Annotated, Protocol
 from pydantic import Field, ValidationError
 
 from agent_r.config import digest, process_environment
+from agent_r.digests import sha256_of
 from agent_r.errors import ExtraMissing, TrainerError
 from agent_r.settings import Positive, Settings, TrainConfig
 from agent_r.training.process import run
@@ -271,6 +271,6 @@ def _content(path: Path) -> str:
     try:
         if (size := path.stat().st_size) > _HASHED_WHOLE:
             return str(size)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path.read_bytes())
     except OSError as error:
         raise TrainerError(f"cannot read {path}: {error}") from error

@@ -27,7 +27,7 @@ from transformers.utils import logging as transformers_logging
 
 from agent_r.errors import AgentRError, TrainerError
 from agent_r.files import write_jsonl
-from agent_r.parent_watch import end_with
+from agent_r.local_model.parent_watch import end_with
 from agent_r.training import backends
 from agent_r.training.averaging import average_with
 from agent_r.training.backends import Progress, TrainJob, TrainReport

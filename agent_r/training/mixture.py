@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from agent_r.algorithm.rows import Row, mix
 from agent_r.config import digest
 from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
+from agent_r.digests import sha256_of
 from agent_r.errors import ConfigError
 from agent_r.settings import Config
 
@@ -76,5 +76,5 @@ def _flagged(message: dict[str, Any]) -> Row:
 
 def mixture_key(rows: Sequence[Row], config: Config, *, actor: str) -> str:
     """Names a training job by what goes into it: rows, the actor before, settings and seed."""
-    content = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+    content = sha256_of(json.dumps(rows, sort_keys=True))
     return digest(actor, content, config.train, config.seed)

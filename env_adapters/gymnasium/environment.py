@@ -10,7 +10,6 @@ nothing of the wrapper's own state (a step counter).
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 import json
 import re
@@ -19,6 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from agent_r.digests import sha256_of
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
 from agent_r.grammar import DEFAULT
@@ -145,7 +145,7 @@ class GymWorld:
         self._ending: list[Future[None]] = []
         self._dropping: set[asyncio.Future[None]] = set()
         settings = spec.model_dump(mode="json", include={"arguments", "reward", "reward_range"})
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+        digest = sha256_of(json.dumps(settings, sort_keys=True), 8)
         self.info = EnvInfo(
             name=f"gymnasium-{spec.factory.replace(':', '.')}",
             version=f"{VERSION}-{spec.version}-{digest}",
@@ -213,7 +213,7 @@ def split_of(seed: int) -> Split:
     >>> [split_of(seed) for seed in (0, 1, 2, 11)]
     ['test', 'train', 'test', 'warm_start']
     """
-    drawn = int(hashlib.sha256(f"seed/{seed}".encode()).hexdigest(), 16) % 100
+    drawn = int(sha256_of(f"seed/{seed}"), 16) % 100
     return next(split for split, up_to in _SHARES if drawn < up_to)
 
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-LONGEST = 20_000  # characters of an action or an observation
+from env_adapters.written import clean
+
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
 
 
@@ -94,14 +95,6 @@ def _plain(thing: Any) -> Any:
     if isinstance(thing, bytes):
         return thing.decode(errors="replace")
     return sorted(map(str, thing)) if isinstance(thing, (set, frozenset)) else str(thing)
-
-
-def clean(said: str) -> str:
-    """Text that can be written down: not endless, and without halves of surrogate pairs."""
-    if len(said) > LONGEST:
-        mark = f" … ({len(said):,} characters)"
-        said = said[: LONGEST - len(mark)] + mark
-    return said.encode(errors="replace").decode()
 
 
 def number(reward: Any) -> float | None:

@@ -21,7 +21,6 @@ from agent_r.settings import OpenEnvEnv
 from env_adapters.openenv.texts import (
     NotANumber,
     Told,
-    clean,
     digest,
     filled,
     has_a_place,
@@ -31,6 +30,7 @@ from env_adapters.openenv.texts import (
 )
 from env_adapters.openenv.wire import Full, Lost, Refused, Session, addresses
 from env_adapters.pool import Pool
+from env_adapters.written import clean
 
 VERSION = 1  # raised when the same actions could give other observations
 TRIES = 3  # sessions in which one step is tried

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -10,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-LONGEST = 20_000  # characters of an action or an observation
+from agent_r.digests import sha256_of
+from env_adapters.written import clean
+
 _PLACE = "{action}"
 _NUMBER_PLACE = "{action:int}"
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}")
@@ -99,18 +100,10 @@ def _text(found: Any) -> str:
     return clean(text)
 
 
-def clean(said: str) -> str:
-    """Text that can be written down: not endless, and without halves of surrogate pairs."""
-    if len(said) > LONGEST:
-        mark = f" … ({len(said):,} characters)"
-        said = said[: LONGEST - len(mark)] + mark
-    return said.encode(errors="replace").decode()
-
-
 def digest(value: Any) -> str:
     """Of any JSON, whatever the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+    return sha256_of(canonical, 8)
 
 
 def name_of(reset: dict[str, Any]) -> str:

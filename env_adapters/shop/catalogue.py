@@ -5,7 +5,6 @@ Product number i depends on the seed and on i alone, so a larger catalogue holds
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
+from agent_r.digests import sha256_of
 from agent_r.environment import Split, TaskSpec
 from env_adapters.shop.goods import SHELVES, Shelf
 from env_adapters.shop.texts import (
@@ -90,7 +90,7 @@ class Catalogue:
     def digest(self) -> str:
         texts = [json.dumps(asdict(p)) for p in self.products]
         texts += [f"{g.id} {g.instruction}" for g in self.goals.values()]
-        return _hash("\n".join(texts))[:12]
+        return sha256_of("\n".join(texts), 12)
 
     @cached_property
     def splits(self) -> dict[Split, list[TaskSpec]]:
@@ -203,7 +203,7 @@ def _description(draw: Draw, shelf: Shelf, kind: _Kind, use: str, phrase: str) -
 
 def _named(product: Product) -> Product:
     """An id made of what the product is: it names that product for good."""
-    number, name = int(_hash(json.dumps(asdict(product)))[:16], 16), "P"
+    number, name = int(sha256_of(json.dumps(asdict(product)), 16), 16), "P"
     for _ in range(6):
         number, digit = divmod(number, len(_IDS))
         name += _IDS[digit]
@@ -218,7 +218,7 @@ def _goal(draw: Draw, product: Product) -> Goal:
     limit = (product.price // 1000 + 1 + draw.below(3)) * 1000
     terms = json.dumps((attributes, options, limit))
     return Goal(
-        id=f"{product.id}-{_hash(terms)[:8]}",
+        id=f"{product.id}-{sha256_of(terms, 8)}",
         product=product,
         attributes=attributes,
         options=options,
@@ -239,7 +239,3 @@ def _instruction(
     wanted = [f"{name}: {value}" for name, value in options]
     wanted.append(f"price lower than {limit / 100:.2f} dollars")
     return f"{text}, with {', and '.join(wanted)}"
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -8,7 +8,6 @@ stands for several items) and needs nothing.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from agent_r.digests import sha256_of
 from agent_r.errors import ConfigError, ExtraMissing
 
 Ingredient = tuple[str, int]  # (name of an item or of a tag, count)
@@ -92,7 +92,7 @@ class RecipeBook:
     def digest(self) -> str:
         """Names this set of recipes: it is part of the environment's version."""
         text = "\n".join(sorted(r.text for r in self.recipes)) + repr(sorted(self.tags.items()))
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return sha256_of(text, 8)
 
     def making(self, name: str) -> tuple[Recipe, ...]:
         """Recipes for an item, or for any member of a tag."""

@@ -16,9 +16,9 @@ from openai.types.chat import (
 from pydantic import TypeAdapter
 
 from agent_r.dataset.formats import LLAMAFACTORY_INFO, export_format, problems_of_openai
-from agent_r.dataset.manifest import sha256
 from agent_r.dataset.shards import ShardWriter, read_rows, shard_files
 from agent_r.errors import DatasetError, StoreError
+from agent_r.files import sha256
 from tests.support.made import Made
 
 OPENAI = {

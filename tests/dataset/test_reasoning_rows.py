@@ -22,11 +22,12 @@ from agent_r.algorithm.schema import SCHEMAS
 from agent_r.algorithm.tree import SearchTree
 from agent_r.dataset.diff import diff
 from agent_r.dataset.fingerprint import canonical
-from agent_r.dataset.manifest import read_manifest, sha256
+from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.merge import merge
 from agent_r.dataset.shards import read_rows
 from agent_r.dataset.writer import export
 from agent_r.errors import DatasetError
+from agent_r.files import sha256
 from agent_r.reading.reasoning import split_reasoning, with_reasoning
 from tests.algorithm.test_rows import CRITIQUES, INFO, ORIGIN, REVISION, TASK, TREE
 from tests.support.made import Made

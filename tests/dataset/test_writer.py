@@ -18,10 +18,11 @@ from agent_r import files
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.dataset.card.page import render_card
-from agent_r.dataset.manifest import read_manifest, sha256
+from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import arrow_schema, read_rows
 from agent_r.dataset.writer import export, versions
 from agent_r.errors import AgentRError, DatasetError, StoreError
+from agent_r.files import sha256
 from tests.support.made import Made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from agent_r.dataset.build import rows_of_tree
 from agent_r.dataset.shards import read_rows
 from agent_r.dataset.view.exhibit import ROWS, Exhibit, tried_of
 from agent_r.dataset.writer import versions
+from agent_r.digests import sha256_of
 from agent_r.environment import EnvInfo, TaskSpec
 
 _AGAIN = re.compile(r"(?<=-[0-9a-f]{12})-\d+$")  # of a task's second tree and later ones
@@ -78,7 +78,7 @@ class Work:
 
     def _harvest(self, path: Path) -> tuple[str, TreeRevisions | None]:
         """The newest harvest of a tree, and the key of its forest."""
-        content = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        content = sha256_of(path.read_bytes(), 16)
         found = self.folder.glob(f"harvest-*/{path.name}")
         for at in sorted(found, key=lambda p: (p.stat().st_mtime, p), reverse=True):
             tree_revisions = files.load(at, TREE_REVISIONS)

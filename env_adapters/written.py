@@ -1,0 +1,13 @@
+"""What worlds of others may say: text that can be written down."""
+
+from __future__ import annotations
+
+LONGEST = 20_000  # characters of an action or an observation
+
+
+def clean(said: str) -> str:
+    """Text that can be written down: not endless, and without halves of surrogate pairs."""
+    if len(said) > LONGEST:
+        mark = f" … ({len(said):,} characters)"
+        said = said[: LONGEST - len(mark)] + mark
+    return said.encode(errors="replace").decode()
