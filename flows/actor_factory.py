@@ -1,4 +1,4 @@
-"""From an endpoint's settings to a live actor: the only place that knows all kinds of endpoint."""
+"""Make a live actor from an endpoint's settings; only this file knows all its kinds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def actor_name(config: Config, *, model: Path | None, trained: int) -> str:
 
 
 def fine_tunings(trained: int | None, iteration: int) -> int:
-    """How many an iteration's actor has had: one after each iteration before it, unless told.
+    """How many an iteration's actor has had: one after each iteration before it, unless given.
 
     >>> fine_tunings(None, 2), fine_tunings(0, 2)
     (1, 0)
@@ -71,7 +71,7 @@ def as_trained(config: Config, *, model: Path | None, trained: int) -> Config:
 
 
 def served_name(config: Config, *, trained: int) -> str:
-    """What a `command` trainer is told of a model that is no folder of ours."""
+    """The model's name as a `command` trainer gets it, where it is no folder of ours."""
     endpoint = config.endpoint
     if isinstance(endpoint, OpenAIEndpoint):
         return after(endpoint, trained).model
@@ -87,7 +87,7 @@ async def acting(
     worlds: Worlds | None = None,
     checked: bool = True,
 ) -> AsyncIterator[Actor]:
-    """An actor that answers, checked before any work begins; given back at the end.
+    """Open an actor, checked before any work begins; closed at the end.
 
     The scripted one follows the experts of the `worlds` in which it acts.
 

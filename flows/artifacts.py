@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect's UI: the version that it wrote, the report and its curve."""
+"""Publish a run's results as Prefect artifacts: its dataset version, report and curve."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def announce_published(published: Published) -> None:
 
 
 def announce_folder(built: BuildResult, *, name: str, iteration: int) -> None:
-    """The same where no Hub is configured."""
+    """Announce the folder as a version to train on, where no Hub is configured."""
     _emit(PUBLISHED, name, asdict(built.dataset) | {"iteration": iteration})
 
 

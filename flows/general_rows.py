@@ -1,4 +1,4 @@
-"""The general rows of a training mixture: a file of the user's, or the world's own expert."""
+"""Load a training mixture's general rows: from a user's file, or from the world's expert."""
 
 from __future__ import annotations
 

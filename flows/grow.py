@@ -1,4 +1,4 @@
-"""Explore → critique → revise: trees and harvests, on a shelf that several machines can share."""
+"""Explore → critique → revise: trees and revisions, in a store that machines can share."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class GrowResult(BaseModel):
     actor: str
     iteration: int
     trees: int  # wanted
-    finished: int  # with a harvest, those of earlier runs among them
+    finished: int  # with revisions, those of earlier runs among them
     failed: dict[str, int]  # trees left for the next run, by what went wrong
     faults: dict[str, int]  # tries of requests that failed in this run, by kind
     unclosed: dict[str, int]  # closings of a world that failed
@@ -119,7 +119,7 @@ def planned(config: Config, iteration: int) -> list[TaskSpec]:
 async def ready(
     config: Config, iteration: int, model: str, trained: int
 ) -> AsyncIterator[tuple[TreeStores, Actor]]:
-    """Forests that can be written, and an actor that answers; the worlds are closed at the end."""
+    """Open writable tree stores and an actor that answers; close the worlds at the end."""
     object_store = ObjectStore.at(config.dataset.store or work_folder(config))
     await object_store.require_writable()
     folder = Path(model) if model else first_model(config)
@@ -137,7 +137,7 @@ async def ready(
 def open_tree_stores(
     config: Config, worlds: Worlds, object_store: ObjectStore, *, actor: str, iteration: int
 ) -> TreeStores:
-    """A forest for each world of a run: its trees are the same in a run of that world alone."""
+    """A tree store for each world: its trees are the same in a run of that world alone."""
     stores = {
         name: TreeStore.of(
             work_folder(config),

@@ -1,4 +1,4 @@
-"""From settings to a repository on the Hub that we may write to; what must never go there."""
+"""Open the Hub repository of the settings, and list what must never be published there."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def _held_token(settings: HubConfig) -> str:
 
 
 def private_here(config: Config, hub: Hub) -> Private:
-    """What is known of this machine and this run, and is nobody else's business."""
+    """Private values of this machine and this run, which must not be published."""
     held = [hub.token.get_secret_value(), *secrets()]
     hosts = [socket.gethostname(), socket.getfqdn()]
     if isinstance(config.endpoint, OpenAIEndpoint):

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before a run begins, in one line each."""
+"""Check before a run begins what can be known to be wrong; one line for each problem."""
 
 from __future__ import annotations
 

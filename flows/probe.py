@@ -1,4 +1,4 @@
-"""One request in the shape of a run's own, before it spends anything: the small check of `try`."""
+"""Send one request like a run's own before it spends anything: a small version of `try`."""
 
 from __future__ import annotations
 

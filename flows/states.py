@@ -1,4 +1,4 @@
-"""How a run ends, as its Prefect state says it: in one line, which is the terminal's too."""
+"""End a run in a Prefect state with a one-line message, the same as in the terminal."""
 
 from __future__ import annotations
 

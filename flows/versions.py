@@ -1,4 +1,4 @@
-"""A dataset version by its folder, or by its address on the Hub, from where it is read back."""
+"""Find a dataset version by its folder, or fetch it by its address on the Hub."""
 
 from __future__ import annotations
 

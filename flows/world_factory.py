@@ -1,4 +1,4 @@
-"""From a run's settings to its worlds."""
+"""Make the worlds of a run from its settings."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ async def build(
     iteration: int,
     on_hub: Manifest | None,
 ) -> BuildResult:
-    """Turn harvests into the next dataset version; equal rows find the version that has them."""
+    """Turn revisions into the next dataset version; equal rows find the version that has them."""
     return await asyncio.to_thread(
         build_version, trees, tasks, folder, actor=actor, iteration=iteration, elsewhere=on_hub
     )

@@ -1,4 +1,4 @@
-"""Train."""
+"""Fine-tune a model, as a Prefect task."""
 
 from __future__ import annotations
 

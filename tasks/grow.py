@@ -1,4 +1,4 @@
-"""Search, judge, splice and verify."""
+"""Explore and revise trees, as a Prefect task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure."""
+"""Measure an actor, as a Prefect task."""
 
 from __future__ import annotations
 

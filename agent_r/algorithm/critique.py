@@ -1,4 +1,4 @@
-"""The actor judges its own steps, and the first wrong one is found (paper section 3.2).
+"""Let the actor judge its own steps, and find the first wrong one (paper section 3.2).
 
 A judgement belongs to a node of the tree, not to a pair: a node on twenty bad trajectories is
 judged once. A reply that holds no judgement, and a step that does not fit the judge's context,

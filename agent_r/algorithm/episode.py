@@ -1,4 +1,4 @@
-"""What one response does to a world: the step that search, measurement and replay all take."""
+"""Take one step in a world: shared by search, measurement and replay."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def act(
 
 
 def silent(action: str) -> bool:
-    """Is it none of the world's business: no action, or that of a revision signal's own turn?"""
+    """Whether the world never sees this response: no action, or a revision signal's turn."""
     return action in ("", REVISE)
 
 
@@ -74,7 +74,7 @@ def sound(result: StepResult) -> StepResult:
 
 
 def broken(world: EnvInfo, error: Exception) -> EnvironmentFault:
-    """What a world's own mistake is for us: a fault, in one line, and one tree's matter."""
+    """Turn an exception of the world's into a one-line fault that ends one tree only."""
     return EnvironmentFault(f"the world '{world.name}' fails: {one_line(error)}")
 
 
@@ -97,7 +97,7 @@ async def play(
 ) -> Trajectory:
     """Play one episode, one reply a step; `max_steps` counts the opening's responses too.
 
-    `heard` is told all replies of a step, those too that could not be used.
+    `heard` is called with all replies of a step, unusable ones too.
     """
     prompt = await begin(env, opening.task)
     steps: list[Step] = []

@@ -1,4 +1,4 @@
-"""Leave out of a good trajectory what it does not need: each step is tried without, by replay.
+"""Remove the steps that a good trajectory does not need: replay it without each in turn.
 
 A trajectory that reached its goal by sampling has detours and refused actions in it, and training
 on it would teach them. No model is asked: the world says whether the goal is still reached.

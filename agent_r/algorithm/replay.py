@@ -1,4 +1,4 @@
-"""Take an episode's actions again: what a trajectory is worth is what the world answers now."""
+"""Replay an episode's actions: a trajectory's reward is what the world answers now."""
 
 from __future__ import annotations
 

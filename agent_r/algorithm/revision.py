@@ -94,7 +94,7 @@ def pair_trajectories(tree: SearchTree, config: RevisionConfig) -> list[Trajecto
 
 
 def _own_ends(tree: SearchTree) -> list[int]:
-    """Leaves where an episode came to an end that is the actor's own doing."""
+    """Leaves where the actor itself ended the episode."""
     return [leaf for leaf in tree.leaves() if tree.nodes[leaf].stop not in NOT_THE_ACTORS]
 
 
@@ -220,7 +220,7 @@ async def verify(
 async def tighten(
     env: Environment, tree: SearchTree, revision: Revision, *, alpha: float
 ) -> Revision:
-    """Leave out of a verified revision's good tail what the world does not need."""
+    """Remove steps of a verified revision's good tail that the reward does not need."""
     tail = next(i for i, turn in enumerate(revision.turns) if turn.part is Part.SIGNAL) + 1
     steps = [turn.step for turn in revision.turns]
     kept = await prune(env, tree.task, steps, keep=tail, alpha=alpha)

@@ -1,4 +1,4 @@
-"""The revision signal in the actor's own words: what a judge wrote, made fit to be trained.
+"""Turn what a judge wrote into a revision signal in the actor's own words.
 
 A judge writes for a reader: headings, lists, JSON, its verdict, "the agent". A revision signal is a
 thought of the actor's about its own last step: whole sentences, in the first person, within a

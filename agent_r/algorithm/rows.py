@@ -1,4 +1,4 @@
-"""Rows: what a dataset holds, and the views of the same trees that different trainers eat.
+"""Turn trees into dataset rows: one config for each kind of trainer.
 
 A row is a plain dict whose keys and types are the schema of its config
 (`agent_r.algorithm.schema`); the functions here are pure, and the same trees give the same rows

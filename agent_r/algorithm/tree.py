@@ -1,4 +1,4 @@
-"""All that was tried for one task: nodes in a list, which compares, prints and serialises."""
+"""The search tree of one task: nodes in a list, which compares, prints and serialises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns of our own making, in the form in which the actor writes its turns.
+"""Write turns of our own in the form in which the actor writes its turns.
 
 A revision signal that says `Thought: … Action: …` between replies in JSON would teach two forms.
 """

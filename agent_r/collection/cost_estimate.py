@@ -1,4 +1,4 @@
-"""What a run will cost, said from a few trees that were really grown; they are kept."""
+"""Estimate what a run will cost from a few trees that are really searched, and kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent_r.environment import TaskSpec
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one tree and its harvest took."""
+    """What one tree and its revisions took."""
 
     requests: int
     prompt_tokens: int

@@ -1,4 +1,4 @@
-"""What made a thing that is stored: its label may be another's, and no two may share one file."""
+"""Identify what a stored file was made from, so that different inputs never share a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent_r.settings import (
 
 
 def unnamed(config: Config) -> dict[str, str]:
-    """What neither the actor's name nor the world's version says of a run.
+    """What a run depends on beside the actor's name and the world's version.
 
     The name may be an alias, the last part of a path, or a few digits of the weights; a world of
     one's own may not know what it was called with. What that was may be a secret: it is a digest.

@@ -1,4 +1,4 @@
-"""Replies that an unfinished tree has had: after a kill only what was in flight is asked again."""
+"""Keep an unfinished tree's replies on disk: after a kill only requests in flight are repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE = TypeAdapter(tuple[str, list[Completion]])
 
 
 class Journal:
-    """An actor that remembers what it was told, in a file beside the tree's; use as a `with`.
+    """An actor that records its replies in a file and reads them back; use as a `with`.
 
     A reply is on disk before the search sees it, so an interrupted tree grows again into the tree
     that it would have been, whatever the endpoint would say today. A line is written in one piece;
@@ -65,7 +65,7 @@ class Journal:
         return self._told[asked]
 
     def forget(self) -> None:
-        """The tree is saved: its replies are in it."""
+        """Delete the journal: the tree is saved, and holds its replies."""
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
 

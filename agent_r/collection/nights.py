@@ -1,4 +1,4 @@
-"""The nights of a `continual` run: each goes on where the last finished one ended.
+"""Keep track of a `continual` run's nights: each goes on where the last finished one ended.
 
 A night is a file in the dataset's work folder: its ground, the runs that worked on it, and once it
 is finished what the next one goes on from. An unfinished night belongs to whoever runs next; a run
@@ -39,7 +39,7 @@ class Nights:
         self._folder, self._flow = work_folder(config), flow
 
     def enter(self, number: int, run: str) -> None:
-        """This run works on that night.
+        """Record that this run works on that night.
 
         Raises:
             StoreError: it cannot be noted.
@@ -70,7 +70,7 @@ class Nights:
         return (self._found(earlier[-1].model) if earlier else ""), versions
 
     def finish(self, number: int, *, last: int, model: str, versions: Sequence[str]) -> None:
-        """The next run goes on from here.
+        """Mark a night as finished: the next run goes on from here.
 
         Raises:
             StoreError: it cannot be noted.
@@ -104,7 +104,7 @@ class Nights:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a run begins with, which of a `continual` one the nights before have left."""
+    """What a run begins with; in a `continual` run, what the nights before have left."""
 
     first: int = 1  # its first iteration
     model: str = ""  # folder of the model to go on from; empty: the endpoint's own
@@ -126,7 +126,7 @@ class Ground:
 
     @classmethod
     def ahead(cls, config: Config, flow: str, run: str = "") -> Ground:
-        """The same, and nothing is noted: what a run would take."""
+        """What a run would begin with; nothing is recorded."""
         if not config.continual:
             return cls()
         nights = Nights(config, flow)
@@ -135,7 +135,7 @@ class Ground:
         return cls(nights[number].first, model, tuple(versions), nights, number)
 
     def finish(self, *, last: int, versions: Sequence[str], model: str = "") -> None:
-        """All that this run was to do is done: the next one takes new ground.
+        """Mark this run as finished: the next one begins a new night.
 
         Raises:
             StoreError: it cannot be noted.

@@ -1,4 +1,4 @@
-"""Where trees and harvests lie: a folder of this machine, or a bucket of an object store."""
+"""Store trees and their revisions as files in a local folder or an object store's bucket."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ObjectStore:
 
     @classmethod
     def at(cls, where: str | Path) -> ObjectStore:
-        """The shelf in a folder, or at `file:///…`, `memory://…` or `s3://bucket/prefix`.
+        """The object store in a folder, or at `file:///…`, `memory://…` or `s3://bucket/prefix`.
 
         Raises:
             ConfigError: a malformed URL, or a protocol that we do not know.
@@ -236,7 +236,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _s3() -> _Remote:
-    """A client of its own for each shelf: it takes the credentials of now, and caches nothing."""
+    """A new client for each store: it reads today's credentials, and caches nothing."""
     try:
         import aiohttp
         from aiobotocore.session import AioSession

@@ -1,4 +1,4 @@
-"""Which trees an iteration grows, in which shards, and where all of it lies."""
+"""Plan an iteration: which tasks it explores, in which shards, and in which folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def dataset_folder(config: Config) -> Path:
 
 
 def work_folder(config: Config) -> Path:
-    """Trees, harvests, models and measurements: what a resumed run goes on from."""
+    """Trees, revisions, models and measurements: what a resumed run goes on from."""
     return dataset_folder(config) / "work"
 
 

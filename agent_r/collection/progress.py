@@ -1,4 +1,4 @@
-"""How far a stage has come: done of how many, rate, time left, tokens; logged, never printed.
+"""Log the progress of a run: items done of how many, rate, time left, tokens.
 
 Every line goes to the logger `agent_r.progress`: the CLI shows it, Prefect ships it to its UI.
 """
@@ -17,7 +17,7 @@ LOG = logging.getLogger("agent_r.progress")
 
 @dataclass(slots=True)
 class Progress:
-    """One stage's count; a line at most every `every` seconds, and one at the end."""
+    """One count; a line at most every `every` seconds, and one at the end."""
 
     stage: str
     total: int

@@ -1,4 +1,4 @@
-"""What made the trees on a shelf, in words: a changed setting is said, another format refused."""
+"""Record which settings made the stored trees; log changed ones, refuse another format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent_r.collection.tree_store import TreeStore
 from agent_r.config import dotted
 from agent_r.errors import StoreError
 
-FORMAT = 2  # of trees and harvests on a shelf; SCHEMA_VERSION is that of a dataset's rows
+FORMAT = 2  # of stored trees and revisions; SCHEMA_VERSION is that of a dataset's rows
 MOST_SAID = 4  # settings that differ
 
 _log = logging.getLogger("agent_r.progress")
@@ -22,7 +22,7 @@ _log = logging.getLogger("agent_r.progress")
 async def record(
     object_store: ObjectStore, tree_store: TreeStore, *, actor: str, iteration: int
 ) -> None:
-    """Leave word of what makes this forest, and say how it differs from those beside it.
+    """Record the settings of this tree store, and log how they differ from the stores beside it.
 
     Raises:
         StoreError: trees of another format lie there; they would not be found again.
@@ -46,7 +46,7 @@ async def record(
 
 
 def describe(tree_store: TreeStore, *, actor: str, iteration: int) -> dict[str, Any]:
-    """All settings that a forest's folders are named by."""
+    """All settings that a tree store's folders are named by."""
     info, config = tree_store.world, tree_store.config
     return {
         "format": [FORMAT, SCHEMA_VERSION],

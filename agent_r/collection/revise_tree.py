@@ -1,4 +1,4 @@
-"""What one tree gives: its judgements, its verified revisions, its good ways."""
+"""Turn one tree into judgements, verified revisions and good trajectories."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class TreeRevisions:
-    """What one tree gave: its judgements, its revisions, its good ways, and what was dropped."""
+    """What one tree gave: judgements, revisions, good trajectories, and dropped pairs."""
 
     critiques: dict[int, Critique] = field(default_factory=dict)
     revisions: list[Revision] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""One iteration's trees, many at once: each is explored, then revised; one's failure is its own."""
+"""Run many trees concurrently; one tree failing does not affect the others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class EarlyStopping(Protocol):
-    """Ends a run in which nothing can come (`agent_r.diagnostics.early_stop`)."""
+    """Stops a run that cannot produce any pair (`agent_r.diagnostics.early_stop`)."""
 
     @property
     def looking(self) -> bool:
@@ -56,7 +56,7 @@ class EarlyStopping(Protocol):
 
 @dataclass(slots=True)
 class TreeScheduler:
-    """The trees in flight: a place is a tree's from its first request to its harvest."""
+    """Runs the trees in flight; each holds a place from its first request until it is revised."""
 
     trees: Trees
     actor: Actor
@@ -64,7 +64,7 @@ class TreeScheduler:
     places: asyncio.Semaphore
     progress: Progress
     early_stop: EarlyStopping | None = None
-    finished: int = 0  # trees with a harvest, those of earlier runs among them
+    finished: int = 0  # trees with revisions, those of earlier runs among them
     in_flight: int = 0
     failed: Counter[str] = field(default_factory=Counter)  # trees given up, by kind
     stopped: str = ""  # the limit of the budget that ended the run
@@ -135,7 +135,7 @@ class TreeScheduler:
     async def _try(self, task: TaskSpec) -> tuple[int, int] | None:
         """Prompt and completion tokens of a tree that was finished; None if it was not.
 
-        It is told nothing twice, so another try goes on where the last one failed.
+        Replies are kept in its journal, so another try goes on where the last one failed.
         """
         for left in range(TRIES - 1, -1, -1):
             try:
@@ -153,7 +153,7 @@ class TreeScheduler:
         return None
 
     async def _grow(self, task: TaskSpec) -> tuple[int, int]:
-        """Prompt and completion tokens of a tree and its harvest."""
+        """Prompt and completion tokens of a tree and its revisions."""
         tree = await self.trees.explore(self.actor, task)
         tree_revisions = await self.trees.revise(self.actor, task)
         if self.early_stop is not None:

@@ -1,4 +1,4 @@
-"""From a task to what it adds to a dataset, one file a stage: a finished file is never redone.
+"""Explore and revise a task's tree, each step saved in a file that is never redone.
 
 While a tree grows, its replies are in a journal: a run may be killed at any moment.
 """
@@ -71,7 +71,7 @@ class TreeStore:
     ) -> TreeStore:
         """Folders named by a digest of all that went in: a changed setting never mixes.
 
-        They are in `work`, or on another shelf, which several machines can share.
+        They are in `work`, or in an object store, which several machines can share.
         """
         revision, object_store = config.revision_at(iteration), object_store or ObjectStore.at(work)
         world = make_env().info
@@ -85,7 +85,7 @@ class TreeStore:
         return cls(trees, all_revisions, journals, made, make_env, world, config, revision)
 
     def info(self, task: TaskSpec) -> EnvInfo:
-        """The world of a task of this forest."""
+        """The world of a task of this store."""
         return self.world
 
     @property
@@ -111,7 +111,7 @@ class TreeStore:
         return found[0] if found else None
 
     async def finished(self, task: TaskSpec) -> bool:
-        """Whether there is a harvest, and of the tree that is there now."""
+        """Whether revisions are stored, and were made of the tree that is there now."""
         tree_revisions, content = await asyncio.gather(
             self.tree_revisions(task), self.trees.read(_file(task))
         )
@@ -226,7 +226,7 @@ def _file(task: TaskSpec) -> str:
 
 
 def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> str:
-    """Names all that a tree depends on: world, prompts, model, search and seed."""
+    """Digest of all that a tree depends on: world, prompts, model, search and seed."""
     how = config.search
     early = enough_key(config.revision_at(iteration)) if how.stop_early or how.abandon_after else ""
     return digest(

@@ -1,4 +1,4 @@
-"""The forests of a run of several worlds: one each, and a tree is found in its own."""
+"""The tree stores of a run of several worlds, one for each world."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agent_r.settings import Config
 
 
 class Trees(Protocol):
-    """What is asked of one forest, or of several."""
+    """What a run needs of one tree store, or of several."""
 
     @property
     def config(self) -> Config: ...
@@ -41,14 +41,14 @@ class Trees(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TreeStores:
-    """Implements Trees over the forests of all worlds, by the worlds' names."""
+    """Implements Trees over the tree stores of all worlds, by the worlds' names."""
 
     config: Config
     stores: dict[str, TreeStore]
 
     @property
     def key(self) -> str:
-        """Names all that went in; of a single world its own forest's."""
+        """Digest of all that went in; with a single world, its own store's key."""
         keys = [tree_store.key for tree_store in self.stores.values()]
         return keys[0] if len(keys) == 1 else digest(*keys)
 
@@ -62,7 +62,7 @@ class TreeStores:
         return sum((tree_store.unclosed for tree_store in self.stores.values()), Counter())
 
     def of(self, task: TaskSpec) -> TreeStore:
-        """The forest in which a tree of this task stands."""
+        """The tree store that holds this task's tree."""
         return self.stores[task.world]
 
     def info(self, task: TaskSpec) -> EnvInfo:

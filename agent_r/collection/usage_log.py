@@ -1,4 +1,4 @@
-"""What a stage has cost, over all the runs that it took to finish it."""
+"""Add up tokens and seconds over all the runs that an iteration took."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent_r.actor import Usage
 
 
 class Spent(BaseModel):
-    """Requests and tokens by name, and seconds; a killed run's last stage is not in it."""
+    """Requests and tokens by name, and seconds; what a killed run spent last is not in it."""
 
     usage: dict[str, int] = asdict(Usage())
     seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""What became of everything in a run: replies, judgements, episodes, trees, pairs.
+"""Count what became of all replies, judgements, episodes, trees and pairs of a run.
 
 The same numbers end a run, and are in the manifest, on the card and in Prefect.
 """
@@ -80,12 +80,12 @@ class Accounting:
 
     @property
     def speechless(self) -> bool:
-        """Was there no reply at all with an action in it?"""
+        """Whether no reply at all had an action in it."""
         return self.tables["replies"].total() > 0 and not self.tables["replies"][Outcome.ACTION]
 
     @property
     def fruitless(self) -> bool:
-        """Has no tree had a pair?"""
+        """Whether no tree has had a pair."""
         return self.trees > 0 and not self.tables["trees"][WITH_A_PAIR]
 
     def symptoms(self, config: Config) -> Symptoms:

@@ -1,4 +1,4 @@
-"""Stop a run in which nothing can come, after its first trees and not after its budget."""
+"""Stop a run that cannot produce any pair after its first trees, not after its budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPEECHLESS_TREES = 4  # without one action in any reply: then the next will hold
 
 @dataclass(slots=True)
 class EarlyStop:
-    """Looks at trees as they are finished, until the first with a pair; `total` will be grown."""
+    """Looks at trees as they are finished, until the first with a pair; `total` are planned."""
 
     config: Config
     revision: RevisionConfig  # with the iteration's alpha

@@ -1,4 +1,4 @@
-"""What a trial of an actor says: facts in rows, and a line for each thing that is to be changed."""
+"""Turn a trial of an actor into rows of facts, and a line for each thing to change."""
 
 from __future__ import annotations
 

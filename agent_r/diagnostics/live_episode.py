@@ -1,4 +1,4 @@
-"""One episode as it happens: who wants to see it is told what the actor says and the world answers.
+"""Play one episode and report each reply and observation to an audience as it happens.
 
 The episode itself is `agent_r.algorithm.episode.play`'s: an actor and a world are only listened to.
 """
@@ -44,7 +44,7 @@ class Played:
 
 
 class Audience(Protocol):
-    """Whoever is told of it as it happens."""
+    """Receives each event of an episode as it happens."""
 
     def begins(self, played: Played) -> None: ...
 

@@ -1,4 +1,4 @@
-"""From an endpoint's refusal, or its silence, to the setting that a person should change."""
+"""Map an endpoint's refusal, or its silence, to the setting that a person should change."""
 
 from __future__ import annotations
 

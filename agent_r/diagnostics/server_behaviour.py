@@ -1,4 +1,4 @@
-"""What a server does with the settings of a request: found out by a handful of requests."""
+"""Find out with a handful of requests how a server treats a request's settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHORT = 64  # tokens, by which two samples of a text differ
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """How an endpoint behaves; None where it cannot be told."""
+    """How an endpoint behaves; None where it cannot be known."""
 
     sent: Sent | None  # a request in the shape of a run's, as it went out; its key is hidden
     refused: Sequence[str]  # settings that the server does not take

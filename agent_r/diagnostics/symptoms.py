@@ -1,4 +1,4 @@
-"""From what an actor's replies look like to what a person should change: one line for each thing.
+"""Map what an actor's replies look like to what a person should change, one line each.
 
 The same lines end a trial of one episode and a run of thousands of trees.
 """

@@ -1,4 +1,4 @@
-"""A trial of an actor: episodes played for real, one step judged, its server observed."""
+"""Try an actor: play real episodes, let it judge one step, observe its server."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def try_out(
     """Play the tasks, judge the last step of the first, and see what the server takes.
 
     Raises:
-        EnvironmentFault: a world broke. What the endpoint does wrong is told in the trial.
+        EnvironmentFault: a world broke. What the endpoint does wrong is in the trial.
     """
     trial = Trial(actor.name)
     try:

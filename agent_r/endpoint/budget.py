@@ -1,4 +1,4 @@
-"""What a run may still spend, in tokens, money and minutes, and what it has spent.
+"""Track what a run has spent and may still spend, in tokens, money and minutes.
 
 Whole trees are what a budget buys: a tree is begun only where what the others have cost says that
 it can be ended, and no request is made past the limit. Replies of a tree that was stopped are in

@@ -78,7 +78,7 @@ class Choice(BaseModel):
         return "a reply with broken characters" if self.message.broken else ""
 
     def completion(self, tags: tuple[str, ...] = ()) -> Completion:
-        """The reply; reasoning in tags of the model's own is told apart here."""
+        """The reply; reasoning in tags of the model's own is split off here."""
         text, told = self.message.content, self.message.reasoning
         finish = "length" if len(text) > MAX_TEXT_CHARS else self.finish_reason or "stop"
         text = text[:MAX_TEXT_CHARS]

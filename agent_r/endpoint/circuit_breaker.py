@@ -1,4 +1,4 @@
-"""A server that answers nobody is asked by one for all, and after some patience by none."""
+"""Stop sending to a dead server: one request probes it, and after a time limit all fail."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Breaker:
         return self._row >= SUSPECT
 
     def answered(self) -> None:
-        """There is somebody."""
+        """Note that the server answered."""
         if self._row == 0:
             return
         if self.suspect:
@@ -62,7 +62,7 @@ class Breaker:
         self._parties.clear()
 
     def failed(self, cause: str, party: str = NOBODY) -> None:
-        """One try had no answer.
+        """Note that one try had no answer.
 
         Args:
             party: whose try it was; NOBODY where it would have failed for anybody.
@@ -89,7 +89,7 @@ class Breaker:
         return max(min(pause, left), 0.0)
 
     def _note(self, party: str) -> None:
-        """What one party suffers alone is no outage yet, however long: that begins with another."""
+        """Count a failure; an outage begins only when a second party fails too."""
         if len(self._parties) < 2 or party == NOBODY:
             self._parties.add(party)
         alone = len(self._parties) < 2 and NOBODY not in self._parties
@@ -100,7 +100,7 @@ class Breaker:
             self._row = min(self._row, SUSPECT - 1)
 
     async def ask(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Send at once; where the server is suspect, when it is this request's turn to find out.
+        """Send at once, or, while the server is suspect, wait until this request may probe it.
 
         Raises:
             EndpointDown: it has been given up.

@@ -1,4 +1,4 @@
-"""The client of any OpenAI-compatible server: patient, bounded, and clear about what went wrong."""
+"""Ask any OpenAI-compatible server for replies: bounded, with retries and clear errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class EndpointActor:
-    """An `Actor` behind an OpenAI-compatible server; its requests outlive passing trouble.
+    """An `Actor` behind an OpenAI-compatible server; its requests are retried.
 
     Args:
         api_key: sent to the server, and scrubbed from every message.
@@ -141,7 +141,7 @@ class EndpointActor:
     async def once(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
     ) -> list[Completion]:
-        """All that one request brings, be it odd, or fewer or more than `n`: to try a server out.
+        """All replies to one request, odd ones too, fewer or more than `n`: to try a server out.
 
         Nothing comes back where the server does not take `n`; `complete` says what is raised.
         """
@@ -216,7 +216,7 @@ class EndpointActor:
         return [spent, *others]
 
     async def _reply(self, body: dict[str, Any], n: int) -> Reply:
-        """A reply without doubt; one that stays doubtful in all tries is taken as it is.
+        """A healthy reply; one that stays doubtful in all tries is taken as it is.
 
         Of several requests in a row it is the model's way, and no other is asked again for it.
         """

@@ -1,4 +1,4 @@
-"""How many requests are in flight: a number that is given, or one that is found by trying."""
+"""Limit the requests in flight: to a fixed number, or to one that is found by trying."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-AUTO_FIRST = 8  # where the climb begins
+AUTO_FIRST = 8  # where the search for the limit begins
 AUTO_MOST = 256
 DOUBLE, STEP = 2.0, 1.25  # how far a trial goes: until the first that fails, and later
 REST = 12  # windows between two later trials

@@ -1,4 +1,4 @@
-"""What is sent to an OpenAI-compatible server, and by what client."""
+"""Build the requests to an OpenAI-compatible server, and the client that sends them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def client_of(config: OpenAIEndpoint, server: Server) -> openai.AsyncOpenAI:
 
 
 def wire_of(config: OpenAIEndpoint, server: Server) -> Wire:
-    """What completions are asked over."""
+    """The connections that completions are requested over."""
     return Wire(
         config.base_url,
         server.key.get_secret_value(),

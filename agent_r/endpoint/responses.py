@@ -1,4 +1,4 @@
-"""What a server of chat completions says: its replies, its refusals, and what they mean."""
+"""Read what a chat completion server answers: its replies, its refusals, its errors."""
 
 from __future__ import annotations
 

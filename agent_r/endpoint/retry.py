@@ -1,4 +1,4 @@
-"""A question that a server is asked until it answers: tries, waits, slots, and the end of patience.
+"""Send a request until it is answered: attempts, waits, slots, and when to give up.
 
 What goes wrong is counted by kind. `EndpointActor` says what is asked, and what an answer means.
 """
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PendingRequest(Generic[T]):
-    """Something that a server is asked, as often as it takes."""
+    """One request, sent again until it is answered."""
 
     send: Callable[[], Awaitable[str]]
     read: Callable[[str], T]
@@ -51,7 +51,7 @@ class PendingRequest(Generic[T]):
 
 
 class RetryingClient:
-    """All that is asked of one server.
+    """Sends all requests to one server, with retries.
 
     Args:
         usage: requests and retries are counted there.

@@ -1,4 +1,4 @@
-"""What an actor tells of the endpoint that serves it; a scripted one has none."""
+"""What an actor reports of the endpoint that serves it; a scripted one has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one request that is made by the thousand, for a fifth of the CPU that the library takes.
+"""Post chat completions over aiohttp, for a fifth of the CPU that the openai library takes.
 
 The library's client builds, checks and parses what is known here to be right, and its connection
 pool looks at every connection for every request (figures: benchmarks/client_cpu.py). So chat

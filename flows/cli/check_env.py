@@ -1,4 +1,4 @@
-"""`agent-r check-env`: whether a world keeps the contract, for a person who brings one."""
+"""`agent-r check-env`: check whether a world keeps the contract."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _facts(facts: Facts) -> list[str]:
 
 
 def _round(value: float) -> str:
-    """Two figures: a third would not repeat.
+    """Round to two figures: a third would not repeat.
 
     >>> _round(448453.9)
     '450,000'

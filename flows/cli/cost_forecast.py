@@ -1,4 +1,4 @@
-"""`collect --dry-run`: a few trees are grown, and say what all of them will take."""
+"""`collect --dry-run`: search a few trees, and estimate what all of them will cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a check, for a person: a mark, a name, and what was found; as wide as the terminal."""
+"""Print a check's findings as rows: a mark, a name, and what was found."""
 
 from __future__ import annotations
 

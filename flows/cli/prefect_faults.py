@@ -1,4 +1,4 @@
-"""What Prefect cannot do is one line, and no traceback; a mistake of ours stays one."""
+"""Show Prefect's failures in one line; bugs of our own keep their traceback."""
 
 from __future__ import annotations
 

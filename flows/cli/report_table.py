@@ -1,4 +1,4 @@
-"""The end of a run, for a person: a table, where things lie, and where the picture is."""
+"""Print a run's results: a table, and the paths of its files."""
 
 from __future__ import annotations
 

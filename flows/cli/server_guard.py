@@ -1,4 +1,4 @@
-"""Prefect's temporary server ends with this process, also after kill -9."""
+"""Stop Prefect's temporary server when this process ends, also after kill -9."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`agent-r try`: what anyone runs first with an endpoint, or a world, of their own."""
+"""`agent-r try`: play an episode with an endpoint or a world, and diagnose it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def try_actor(
 
 
 def try_for_scripts(config: Config, *, episodes: int | None = None, task: str = "") -> int:
-    """The same as one JSON document on standard output, progress on standard error.
+    """Play and diagnose as one JSON document on standard output, progress on standard error.
 
     Raises:
         AgentRError: a setting or a world is wrong.

@@ -1,4 +1,4 @@
-"""An episode in the terminal, as it happens; a model's and a world's texts are never markup."""
+"""Show an episode in the terminal as it happens; its texts are never markup."""
 
 from __future__ import annotations
 
