@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import re
@@ -12,6 +11,7 @@ from typing import Any
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, UnknownTask
 from agent_r.settings import TextWorldExpressEnv
+from env_adapters.jvm.gold import GoldActions
 from env_adapters.jvm.machine import Program, packaged, require_java
 from env_adapters.jvm.simulators import Seat, Simulator, Simulators, said
 
@@ -60,7 +60,7 @@ class TextWorldExpress:
         prompt = await self._seat.begin(
             lambda simulator: _prompt(simulator, begin(simulator, self._spec, fold, seed))
         )
-        self._world.remember(prompt, (fold, seed))
+        self._world.gold.remember(prompt, (fold, seed))
         self._steps, self._done = 0, False
         return prompt
 
@@ -124,11 +124,27 @@ def _shown(seen: dict[str, Any]) -> str:
     return f"{seen['observation']}\nActions: {' | '.join(actions[:MOST_ACTIONS])}{more}"
 
 
-class TextWorlds:
-    """Implements World and Expert: one machine, and the games' own gold actions, kept.
+class Gold(GoldActions[tuple[str, int]]):
+    """Implements Expert; a task is a fold and a seed."""
 
-    They are fetched with a simulator beside those that are lent: who asks holds one already.
-    """
+    def __init__(self, simulators: Simulators, spec: TextWorldExpressEnv) -> None:
+        super().__init__(simulators)
+        self._spec = spec
+
+    async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
+        """Of those that the opening lists, a few; some were right once and are not now."""
+        listed = prompt.rpartition("\nActions: ")[2].split(" | ")
+        rng = random.Random(repr((prompt, tuple(actions))))
+        return rng.sample(listed, min(5, len(listed)))
+
+    def fetch(self, simulator: Simulator, task: tuple[str, int]) -> Sequence[str]:
+        begin(simulator, self._spec, *task, gold=True)
+        gold = [str(action) for action in simulator.server.getGoldActionSequence()]
+        return [action for action in gold if action]
+
+
+class TextWorlds:
+    """Implements World: one machine, and the games' own gold actions."""
 
     def __init__(self, spec: TextWorldExpressEnv) -> None:
         self.spec = spec
@@ -144,49 +160,14 @@ class TextWorlds:
             licence="Apache-2.0",
             source="https://pypi.org/project/textworld-express/",
         )
-        self._tasks: dict[str, tuple[str, int]] = {}  # by opening prompt
-        self._gold: dict[tuple[str, int], tuple[str, ...]] = {}
-        self._turn = asyncio.Lock()
-        self._own: Simulator | None = None
+        self.gold = Gold(self.simulators, spec)
 
     @property
     def expert(self) -> Expert:
-        return self
+        return self.gold
 
     def environment(self) -> Environment:
         return TextWorldExpress(self)
-
-    def remember(self, prompt: str, task: tuple[str, int]) -> None:
-        """An episode of the task began so."""
-        self._tasks[prompt] = task
-
-    async def plan(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
-        task = self._tasks.get(prompt)
-        if task is None:
-            return ()
-        left = await self._kept(task)
-        for action in actions:
-            if left and action == left[0]:
-                left = left[1:]
-        return left
-
-    async def _kept(self, task: tuple[str, int]) -> tuple[str, ...]:
-        """Those of some games are others each time that they are asked for."""
-        async with self._turn:
-            if task not in self._gold:
-                if self._own is None or not self._own.machine.alive:
-                    self._own = await self.simulators.extra()
-                own = self._own
-                self._gold[task] = await self.simulators.call(
-                    lambda: _fetch(own, self.spec, *task), own.machine
-                )
-            return self._gold[task]
-
-    async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
-        """Of those that the opening lists, a few; some were right once and are not now."""
-        listed = prompt.rpartition("\nActions: ")[2].split(" | ")
-        rng = random.Random(repr((prompt, tuple(actions))))
-        return rng.sample(listed, min(5, len(listed)))
 
     async def check(self) -> None:
         """Is all installed?"""
@@ -195,14 +176,6 @@ class TextWorlds:
 
     async def aclose(self) -> None:
         await self.simulators.aclose()
-
-
-def _fetch(
-    simulator: Simulator, spec: TextWorldExpressEnv, fold: str, seed: int
-) -> tuple[str, ...]:
-    begin(simulator, spec, fold, seed, gold=True)
-    gold = [str(action) for action in simulator.server.getGoldActionSequence()]
-    return tuple(action for action in gold if action)
 
 
 def textworld_express(spec: TextWorldExpressEnv) -> TextWorlds:
