@@ -1,4 +1,4 @@
-"""The second seam: a language model that answers conversations."""
+"""The actor interface: a language model that answers conversations."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Completion:
 
     text: str
     finish_reason: str = "stop"
-    # What the server counted; a request's tokens are told once, by its first reply.
+    # What the server counted; a request's tokens are counted once, with its first reply.
     prompt_tokens: int = field(default=0, compare=False)
     completion_tokens: int = field(default=0, compare=False)
-    reasoning: str = ""  # what the server gave apart; reasoning in the text is not yet told apart
+    reasoning: str = ""  # what the server gave apart; reasoning in the text is not yet split off
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What a world raises when it is closed is said and counted, and no work is lost by it."""
+"""Close worlds and environments; a failure to close is logged and counted, never raised."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def close(closing: Callable[[], Awaitable[None]], world: str, unclosed: Co
 
 
 def notes(unclosed: Counter[str]) -> list[str]:
-    """What a person should know of it at a run's end.
+    """Lines about failed closings, for the end of a run.
 
     >>> notes(Counter(shop=3))
     ["the world 'shop' could not be closed 3 times: it may have left something open"]

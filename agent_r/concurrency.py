@@ -1,4 +1,4 @@
-"""Many jobs at once, with a bound; the first failure ends them all and is raised as it is."""
+"""Run many jobs concurrently, up to a limit; the first failure cancels the rest and is raised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names by content: equal content, equal name, in any process."""
+"""Compute digests of content: equal content, equal digest, in any process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first seam: a text world, as the search sees it.
+"""The environment interface: a text world, as the search sees it.
 
 The client side owns the step limit, the normalisation of rewards to [0, 1] and the closing;
 a world only answers actions.

@@ -1,4 +1,4 @@
-"""Files: written beside and renamed, so that what has a name is complete."""
+"""Read and write files; each is written beside and renamed, so it is complete or absent."""
 
 from __future__ import annotations
 

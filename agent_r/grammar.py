@@ -1,4 +1,4 @@
-"""How a world's actors write: what names an action, what ends a reply, what is reasoning."""
+"""The grammar of replies: what names an action, what ends a reply, what is reasoning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From `module:name` in a setting to the thing itself, and what it makes."""
+"""Import what `module:name` in a setting names, and call it."""
 
 from __future__ import annotations
 

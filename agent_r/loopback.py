@@ -1,4 +1,4 @@
-"""What listens on this machine is asked directly: no proxy could reach it for us."""
+"""Recognise addresses of this machine, which are called without a proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others said, as it can be shown anywhere: one line, nothing that steers a terminal."""
+"""Make any text safe to show: one line, without terminal control codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worlds of one run: which tasks are whose, and the closing of them all."""
+"""Manage the worlds of one run: share out tasks among them, and close them all."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Worlds:
         return tasks if repeats else [task for task in tasks if not task.repeat]
 
     def _shares(self, count: int) -> list[str]:
-        """Whose turn it is, tree by tree: always who is furthest behind its weight."""
+        """Choose each tree's world: always the one furthest behind its weight."""
         weights = {name: member.spec.weight for name, member in self.members.items()}
         total, had = sum(weights.values()), dict.fromkeys(weights, 0)
         order: list[str] = []
@@ -122,7 +122,7 @@ class Worlds:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Each is closed, also where another one cannot be; that is said, and loses no work."""
+        """Close every world; one that cannot be closed is logged, and affects no other."""
         ends = (close(m.world.aclose, name, self.unclosed) for name, m in self.members.items())
         failures = await asyncio.gather(*ends, return_exceptions=True)
         if error is None and (ended := next(filter(None, failures), None)):

@@ -1,4 +1,4 @@
-"""Fakes that are shipped: an actor whose replies are given, and a toy world with and without forks.
+"""Actors and worlds for tests: a scripted actor, and a toy world with and without forks.
 
 They serve this project's tests, and yours: an adapter or a flow of your own can be tried without
 a model and without a world.

@@ -1,4 +1,4 @@
-"""Dear things in a bounded number: made when first needed, kept warm, lent to one at a time."""
+"""A pool of expensive resources: bounded, made when needed, kept and lent to one at a time."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ class Pool(Generic[T]):
             self._leave(thing)
 
     async def aclose(self) -> None:
-        """End all, those still lent too; who waits for one is told that there is none."""
+        """End all, those still lent too; whoever waits for one gets an error."""
         self._closed = True
-        self._places.release()  # each that is told wakes the next
+        self._places.release()  # each that is woken wakes the next
         things, self._idle, self._lent = self._idle + self._lent, [], []
         await asyncio.gather(*(self._end(thing) for thing in things))
 

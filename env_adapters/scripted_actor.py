@@ -1,4 +1,4 @@
-"""An actor without a model for any world that has an expert: it follows him, with seeded mistakes.
+"""An actor without a model: it follows a world's expert, with seeded mistakes.
 
 The same conversation, seed and number of the sample give the same reply: with it a whole run
 repeats to the byte, and a world can be tried before there is an endpoint.

@@ -1,4 +1,4 @@
-"""Disjoint splits of a world whose goals have names: every depth in each of them."""
+"""Divide a world's named goals into disjoint splits, with every depth in each."""
 
 from __future__ import annotations
 

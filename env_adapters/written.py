@@ -1,4 +1,4 @@
-"""What worlds of others may say: text that can be written down."""
+"""Clean the texts of third-party worlds, so that they can be stored."""
 
 from __future__ import annotations
 

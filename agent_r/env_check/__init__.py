@@ -1,4 +1,4 @@
-"""What every world must keep, as named checks that need no test runner: `agent-r check-env`.
+"""Check a world against its contract, in named checks without a test runner.
 
 A world's misbehaviour is a finding, never an exception; what hangs is ended, and is one, too.
 """

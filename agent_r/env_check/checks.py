@@ -1,4 +1,4 @@
-"""What every world keeps, one check a function: its text says what held, its exception what not."""
+"""The checks of the contract, one a function: returns what held, raises what did not."""
 
 from __future__ import annotations
 

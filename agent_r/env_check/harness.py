@@ -1,4 +1,4 @@
-"""Where a world is tried: calls that are bounded in time, and episodes that can be played again."""
+"""Try a world: calls that are bounded in time, and episodes that can be played again."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def environment(self) -> AsyncIterator[Environment]:
-        """A fresh one, closed at the end; how it closes is told by a check of its own."""
+        """A fresh one, closed at the end; how it closes is found by another check."""
         env = self.made()
         try:
             yield env

@@ -1,4 +1,4 @@
-"""Watches the event loop while a world is tried: how long it was held, and a way out of a hang.
+"""Measure how long a world blocks the event loop, and interrupt one that hangs.
 
 A world that never lets go of the loop would take the check with it; on the main thread of a POSIX
 system, an alarm ends the call that holds it.

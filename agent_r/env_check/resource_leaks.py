@@ -1,4 +1,4 @@
-"""What is left of a world: of one that was never begun, of a cancelled call, of a closed one."""
+"""Check that unused, cancelled and closed environments leave no resources behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this process holds of the machine, counted from outside: tasks, threads, children, sockets.
+"""Count what this process holds: tasks, threads, child processes, sockets.
 
 Children and sockets are read from /proc; where there is none, they are not counted.
 """

@@ -1,4 +1,4 @@
-"""What a world keeps of its state: closing, snapshots, several episodes at once."""
+"""Check how a world keeps its state: closing, snapshots, several episodes at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what a world says: actions in its texts, answers compared, and all of it in a line."""
+"""Read a world's texts: pick actions, compare answers, show values on one line."""
 
 from __future__ import annotations
 

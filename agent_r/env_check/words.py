@@ -1,4 +1,4 @@
-"""What an actor says, on its way to the world: an action arrives, a revision signal's does not."""
+"""Check that the world gets an actor's actions, and never those of a revision signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The episodes of a measurement: each on disk when it is finished, and its failure its own."""
+"""Play a measurement's episodes concurrently; each is saved, and one failing affects no other."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Player:
         return episode
 
     async def _patiently(self, told: Told) -> Trajectory | None:
-        """An episode that a fault ends is played again, as a tree is grown again."""
+        """An episode that a fault ends is played again, as a tree is searched again."""
         for left in range(TRIES - 1, -1, -1):
             try:
                 return await self._play(told)

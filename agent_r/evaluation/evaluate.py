@@ -1,4 +1,4 @@
-"""The held-out measurement: success on tasks never explored, and recovery from an error."""
+"""Measure an actor on held-out tasks: success, and recovery from an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run of all iterations found: one JSON file, one table, one picture."""
+"""Report a run of all iterations: one JSON file, one table, one picture."""
 
 from __future__ import annotations
 

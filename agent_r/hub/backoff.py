@@ -1,4 +1,4 @@
-"""Do a thing with the Hub until it is done, or until no more tries are left."""
+"""Retry a call to the Hub until it succeeds or no tries are left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def patiently(
     sleep: Callable[[float], None] = time.sleep,
     rng: random.Random | None = None,
 ) -> T:
-    """Try again what failed for a reason that may pass; waits double, or are what the Hub asks for.
+    """Retry what failed for a passing reason; waits double, or are what the Hub asks for.
 
     Raises:
         HubUnavailable: all tries are used up.

@@ -70,7 +70,7 @@ class Hub:
             self.api.create_repo(self.repo, repo_type=KIND, private=private, exist_ok=True)
 
     def require_private(self) -> None:
-        """What cannot be taken back is asked for knowingly.
+        """Refuse a public repository: what is published there cannot be taken back.
 
         Raises:
             HubRejected: all the world can read the repository.

@@ -1,4 +1,4 @@
-"""What must not leave this machine with a dataset: secrets, host names, user names, local paths.
+"""Rules that find secrets, host names, user names and local paths in a dataset's texts.
 
 A rule has a trigger, which finds all of its texts and some others, in a syntax that Arrow's RE2
 knows too; only a text with a trigger is looked at closely. Nothing here repeats what it found.
@@ -188,7 +188,7 @@ def scan_text(
 
 
 def known_rules(private: Private) -> Iterator[Rule]:
-    """Rules for the values that are known; a value that cannot be told from language has none."""
+    """Rules for the values that are known; a value that reads like plain language has none."""
     secrets = {form for value in private.secrets for form in encodings(value)}
     yield from _literal("secret of this run", secrets, whole=False)
     yield from _literal("host name", filter(is_telling, _hosts(private.hosts)), fold=True)
@@ -212,7 +212,7 @@ def _literal(
 
 
 def is_telling(name: str) -> bool:
-    """Whether a name is long and rare enough to be told from language.
+    """Whether a name is long and rare enough not to be an ordinary word.
 
     >>> is_telling("mkowalski"), is_telling("root"), is_telling("max")
     (True, False, False)

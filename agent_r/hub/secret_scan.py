@@ -1,4 +1,4 @@
-"""The scanner in the publish path: a dataset version that tells something private is refused.
+"""Scan a dataset version before it is published; refuse one that holds private data.
 
 Every text of a version is looked at: all columns of all rows, names of files and columns, the card,
 the manifest, pictures' metadata. Rows are read batch by batch, and Arrow's RE2 sorts out the texts

@@ -1,4 +1,4 @@
-"""What goes out: the files of one commit, once nothing in them must stay here."""
+"""Gather the files of one commit, and refuse those with private data."""
 
 from __future__ import annotations
 

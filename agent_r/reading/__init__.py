@@ -1,1 +1,1 @@
-"""What an actor really said: a reply read, its action found, its reasoning told apart."""
+"""Read an actor's replies: find the action, and split off the reasoning."""

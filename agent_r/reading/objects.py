@@ -1,4 +1,4 @@
-"""JSON in a reply, also broken JSON: what it names as the action, and where its object ends."""
+"""Read JSON in a reply, also broken JSON: the action it names, and where its object ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reasoning and answer, told apart: what a model thinks is no part of what it says."""
+"""Split a reply into reasoning and answer: what a model thinks is no part of what it says."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def split_reasoning(text: str, tags: Sequence[str] = REASONING) -> tuple[str, st
 
 
 def split_of(text: str, tags: tuple[str, ...], *, cut: bool) -> Split:
-    """The same, and whether the reasoning ever ended; `cut` says that the text has no end."""
+    """Split a reply, and say whether its reasoning ended; `cut`: the text was cut off."""
     if tags and (split := _of_channels(text)):
         return split
     marks = _marks(tags)

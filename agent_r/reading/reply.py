@@ -1,4 +1,4 @@
-"""What the actor really said: one reply read, its action found, and what is not its own cut off.
+"""Read one reply: find its action, and cut off what others are made to say in it.
 
 docs/replies.md says it for readers. No text can make it fail, nor take more than linear time.
 """
@@ -70,12 +70,12 @@ _NOT_THE_ACTOR = (Outcome.CUT, Outcome.EMPTY, Outcome.FILTERED, Outcome.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A reply as it was meant.
+    """A reply after reading: its outcome, text, action and reasoning.
 
     Args:
         text: the answer, without reasoning, cut after its action: what is stored, sent back and
             trained on. Read again, it says the same.
-        action: what the world is told; "" where the outcome is another.
+        action: what the world is sent; "" where the outcome is another.
     """
 
     outcome: Outcome

@@ -1,4 +1,4 @@
-"""Where a reply names its action, and where it goes on for others: spellings that agents use.
+"""Find where a reply names its action, and where it goes on to speak for others.
 
 Every rule is a bounded regular expression or a scan that never goes back, so that no text takes
 more than linear time.

@@ -1,4 +1,4 @@
-"""What a reply names as its action: the value after a label, inside a tag, or in JSON."""
+"""Find the action that a reply names: after a label, inside a tag, or in JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights between the model before and after fine-tuning (WiSE-FT, arXiv 2109.01903).
+"""Average a model's weights before and after fine-tuning (WiSE-FT, arXiv 2109.01903).
 
 A short fine-tuning run on few rows moves a small model further than the rows can justify; half way
 back it keeps what it could do and most of what it learnt.

@@ -1,4 +1,4 @@
-"""Chat templates as training needs them: each turn as it was, and no block without reasoning in it.
+"""Choose a chat template for training: one that renders every turn, reasoning included.
 
 Qwen3's template adds an empty block to the last reply alone, and leaves out what was thought before
 earlier ones; DeepSeek's opens a block in the generation prompt. Where reasoning is trained on and a

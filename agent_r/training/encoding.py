@@ -1,4 +1,4 @@
-"""From conversations to token ids and labels: what is trained on is exactly what a model must emit.
+"""Turn conversations into token ids and labels: trained is exactly what a model must emit.
 
 The trained span of an assistant message is found by rendering: what the chat template adds to the
 generation prompt when the message is there, up to and with its end-of-turn token. Whatever the

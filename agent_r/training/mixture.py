@@ -1,4 +1,4 @@
-"""What one fine-tuning job trains on: rows of dataset versions, and general rows."""
+"""Mix the training rows of one fine-tuning job: rows of dataset versions, and general rows."""
 
 from __future__ import annotations
 

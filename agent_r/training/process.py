@@ -1,4 +1,4 @@
-"""A training job's process: what it says is kept in a file, in lines of any length."""
+"""Run a training job's process, and keep its output in a file."""
 
 from __future__ import annotations
 

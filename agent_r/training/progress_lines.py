@@ -1,4 +1,4 @@
-"""How a fine-tuning job comes on, in lines of the log; never printed."""
+"""Log the progress of a fine-tuning job; nothing is printed."""
 
 from __future__ import annotations
 

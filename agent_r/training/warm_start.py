@@ -1,4 +1,4 @@
-"""The embedded actor's beginnings: a tokenizer, a small random model, and its first training.
+"""Train the embedded actor from nothing: a tokenizer, a small random model, demonstrations.
 
 No weights are downloaded: the actor is a Llama of about 0.9 million parameters, trained from
 nothing on expert demonstrations, and saved as an ordinary Hugging Face folder.

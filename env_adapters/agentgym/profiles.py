@@ -1,4 +1,4 @@
-"""How each of AgentGym's servers speaks: a profile apiece, and the client knows no server by name.
+"""The profiles of AgentGym's servers: how each one speaks, as data for one client.
 
 The facts are those of AgentGym's own sources (github.com/WooooDyy/AgentGym). A task is called by
 the server's name and its index there, which is all the name that it has. AgentGym's lists of tasks
@@ -30,7 +30,7 @@ _GONE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One server; whether an answer is a number, a text or has fields is told by its JSON."""
+    """One server; whether an answer is a number, a text or has fields is known from its JSON."""
 
     server: str
     hello: str  # what it answers at `/`

@@ -1,4 +1,4 @@
-"""The wire to a server of AgentGym: requests, what is in their answers, and what is a fault."""
+"""Send requests to an AgentGym server, and read its answers and faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Gymnasium environment in a thread of its own: made, asked and closed there, as some demand."""
+"""Run a Gymnasium environment in its own thread: made, called and closed there."""
 
 from __future__ import annotations
 

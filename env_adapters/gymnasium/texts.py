@@ -1,4 +1,4 @@
-"""What an actor and a Gymnasium environment say to each other, in words."""
+"""Translate between an actor's texts and a Gymnasium environment's spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Java virtual machine as a process of ours: of bounded size, ended with us, one line if not."""
+"""Run a Java virtual machine of bounded size as a child process that ends with this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many simulators of one program in one machine, and an environment's hold on one of them.
+"""Run many simulators of one program in one Java machine, and lend them to environments.
 
 Calls block, so they are made in a thread: the event loop never waits. It is one thread, for what
 such programs keep once for all their simulators (a generator of random numbers, a counter of

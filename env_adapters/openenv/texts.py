@@ -1,4 +1,4 @@
-"""What an actor and an OpenEnv server say to each other: a template filled, a field read."""
+"""Translate between an actor and an OpenEnv server: fill a template, read a field."""
 
 from __future__ import annotations
 

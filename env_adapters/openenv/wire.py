@@ -1,4 +1,4 @@
-"""OpenEnv's wire: a WebSocket is a session, a session is an environment on the server."""
+"""Talk to an OpenEnv server: each WebSocket is a session with its own environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The right way through the shop from anywhere, and what a beginner might do there instead.
+"""Plan the right actions in the shop from any state, and a beginner's likely mistakes.
 
 It knows which products fit the goal but finds them as a customer would: by the instruction's words.
 """

@@ -1,4 +1,4 @@
-"""The shop's pages in WebShop's text mode: where a click leads, and what stands there.
+"""Render the shop's pages in WebShop's text mode, and follow clicks between them.
 
 Unlike the benchmark's, a page does not repeat the instruction (it began the conversation), says
 which options are chosen, and searches only where the search field is.

@@ -1,4 +1,4 @@
-"""What a purchase is worth: the paper's fraction of what was asked for (arXiv 2207.01206, 2.2).
+"""Score a purchase: the paper's fraction of what was asked for (arXiv 2207.01206, 2.2).
 
 reward = type factor x (matched attributes + matched options + price met) / (all of them)
 
