@@ -15,7 +15,7 @@ _log = logging.getLogger("agent_r.progress")
 
 @contextlib.asynccontextmanager
 async def lent(env: Environment, world: str, unclosed: Counter[str]) -> AsyncIterator[Environment]:
-    """An environment for one piece of work, closed at its end, however that was."""
+    """Use an environment as a context; it is closed at the end, whatever happened."""
     try:
         yield env
     finally:

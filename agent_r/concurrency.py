@@ -18,7 +18,7 @@ async def gather_bounded(
     *,
     limit: AbstractAsyncContextManager[object] | None = None,
 ) -> list[R]:
-    """`job` of every item, results in order; at most `limit` at once, shared with other callers."""
+    """Run `job` for every item, results in order; `limit` is shared with other callers."""
 
     async def one(item: T) -> R:
         async with limit or contextlib.nullcontext():

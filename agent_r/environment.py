@@ -146,7 +146,7 @@ class Embedded:
         return self.make()
 
     async def check(self) -> None:
-        """Nothing can be missing."""
+        """Do nothing: nothing can be missing."""
 
     async def aclose(self) -> None:
-        """Nothing is shared."""
+        """Do nothing: nothing is shared."""

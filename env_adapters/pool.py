@@ -33,11 +33,11 @@ class Pool(Generic[T]):
 
     @property
     def held(self) -> int:
-        """How many there are, idle ones too."""
+        """How many resources exist, idle ones too."""
         return len(self._idle) + len(self._lent)
 
     async def take(self) -> T:
-        """One that nobody else has.
+        """Borrow a resource, once one is free or may be made.
 
         Raises:
             EnvironmentFault: all were ended.
@@ -63,12 +63,12 @@ class Pool(Generic[T]):
         return thing
 
     def give_back(self, thing: T) -> None:
-        """It is whole, and serves the next one; what was ended meanwhile does not."""
+        """Return a working resource to the pool; one that was ended meanwhile is not kept."""
         if self._leave(thing):
             self._idle.append(thing)
 
     async def drop(self, thing: T) -> None:
-        """It is broken, or in a state that nobody knows: end it, and only then make another."""
+        """End a resource that is broken or in an unknown state; only then is another made."""
         try:
             await self._end(thing)
         finally:

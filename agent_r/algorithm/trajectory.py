@@ -40,7 +40,7 @@ class Step:
     response: str  # the reply as it was meant; training text is never re-rendered from `action`
     action: str  # what was sent to the world; empty where the response held no action
     observation: str
-    reasoning: str = ""  # what was thought before the reply, told apart from it
+    reasoning: str = ""  # what was thought before the reply, kept apart from it
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class TreeScheduler:
             self.early_stop.see(*with_revisions)
 
     def _give_up(self, task: TaskSpec, failure: AgentRError) -> None:
-        """The others go on, unless they would fail as well."""
+        """Count a failed tree; raise only if the others would fail as well."""
         self.failed[type(failure).__name__] += 1
         _log.warning("the tree of '%s' is left for the next run: %s", task.id[:80], failure)
         hopeless = self.finished == 0 and self.failed.total() >= HOPELESS

@@ -179,12 +179,12 @@ class TreeStore:
         return lent(self.make_env(), self.world.name, self.unclosed)
 
     def tidy(self, task: TaskSpec) -> None:
-        """Journals that a kill left behind although the tree was saved."""
+        """Delete a journal that a kill left behind although the tree was saved."""
         for stage in ("tree", "harvest"):
             self._journal(task, stage).unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """At a run's end: nothing but the journals of trees that failed is to be kept."""
+        """Clean up at a run's end: keep only the journals of trees that failed."""
         with contextlib.suppress(OSError):
             self.journals.rmdir()
 
@@ -193,7 +193,7 @@ class TreeStore:
         return random.Random(f"{self.config.seed}/{task.id}{again}").randrange(2**31)
 
     def _enough(self, tree: SearchTree) -> bool:
-        """Does the tree hold as many pairs as will be tried, or too long none at all?"""
+        """Whether the tree holds enough pairs, or has had none for too long."""
         how = self.config.search
         if not (how.stop_early or how.abandon_after):
             return False

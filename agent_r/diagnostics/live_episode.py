@@ -59,7 +59,7 @@ class Audience(Protocol):
 
 @dataclass(slots=True)
 class Heard:
-    """Implements Actor: another one, whose replies are noted."""
+    """Implements Actor: wraps another, and records its replies."""
 
     actor: Actor
     played: Played
@@ -96,7 +96,7 @@ class Heard:
 
 @dataclass(slots=True)
 class DedupSet:
-    """Implements Environment: another one, whose answers are noted."""
+    """Implements Environment: wraps another, and records its answers."""
 
     env: Environment
     played: Played

@@ -55,7 +55,7 @@ class Budget:
         return self._money(*self.tokens) if any(self._prices) else None
 
     def ask(self) -> None:
-        """One more request.
+        """Count one more request.
 
         Raises:
             BudgetSpent: it, or those in flight, would go past the limit.

@@ -89,7 +89,7 @@ class EndpointActor:
 
     @property
     def name(self) -> str:
-        """What datasets call the model."""
+        """The model's name in datasets."""
         return self._config.alias or self._config.model
 
     @property

@@ -57,14 +57,14 @@ class ConcurrencyLimiter:
         self._give_back()
 
     def answered(self, now: float) -> None:
-        """A reply came at a time (seconds, of any clock)."""
+        """Note that a reply came at a time (seconds, of any clock)."""
         if self._climb is not None:
             full = bool(self._waiting) or self.in_flight >= self.limit
             self.limit = self._climb.answered(now, full=full)
             self._wake()
 
     def refused(self, now: float) -> None:
-        """At that time the server said that this is too much."""
+        """Note that the server refused at that time because of too many requests."""
         if self._climb is not None:
             self.limit = self._climb.refused(now)
 

@@ -69,7 +69,7 @@ class Doubtful(Unanswered):
 
 
 class Refused(EndpointRejected):
-    """The request is refused; `told` is all that the server says of it: searched, never shown."""
+    """The request is refused; `told` is the server's whole answer: searched, never shown."""
 
     def __init__(self, message: str, *, status: int, told: SecretStr) -> None:
         super().__init__(message, status=status)

@@ -60,7 +60,7 @@ class Wire:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, body: Mapping[str, Any]) -> str:
-        """The text of a good answer.
+        """Post a request; the text of a good answer.
 
         Raises:
             openai.APIStatusError: any other answer.

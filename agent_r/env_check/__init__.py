@@ -125,7 +125,7 @@ async def check(
     limits: Limits = Limits(),
     heard: Callable[[Finding], None] = lambda finding: None,
 ) -> Report:
-    """Try the whole contract on a world, and close it; `heard` is told each finding at once.
+    """Try the whole contract on a world, and close it; `heard` is called with each finding at once.
 
     The world must be fresh: what there is now is what must be there again at the end.
     """
@@ -201,7 +201,7 @@ async def _facts(bench: Bench) -> Facts | None:
 
 
 async def _measure(bench: Bench, resets: list[float], steps: list[float]) -> None:
-    """The episodes that are known, again and again for a while; one action of one at least."""
+    """Time known episodes, repeated for a while; at least one action of one."""
     clock, plays = time.perf_counter, await bench.plays()
     until = clock() + bench.limits.measure_s
     async with bench.environment() as env:
@@ -226,7 +226,7 @@ def _spread(seconds: list[float]) -> tuple[float, float]:
 
 
 async def _close(bench: Bench) -> None:
-    """Also a world that hung, or whose check was interrupted, is asked to give all back."""
+    """Close the world, also one that hung or whose check was interrupted."""
     try:
         await bench.call("world.aclose()", bench.world.aclose)
     except (Exception, Held):  # noqa: BLE001 - told by a check already

@@ -30,7 +30,7 @@ ODD = {
 
 
 async def nothing_is_missing(bench: Bench) -> str:
-    """What the world itself finds out before a run."""
+    """Run the world's own check for what is missing."""
     try:
         await bench.call("check()", bench.world.check)
     except AgentRError as error:
@@ -39,7 +39,7 @@ async def nothing_is_missing(bench: Bench) -> str:
 
 
 async def tasks_exist(bench: Bench) -> str:
-    """A run explores `train`, and measures on `test`."""
+    """Check that there are tasks: a run explores `train`, and measures on `test`."""
     sizes = {split: len(bench.tasks(split)) for split in SPLITS}
     said = ", ".join(f"{size} {split}" for split, size in sizes.items())
     if not sizes["train"]:
@@ -50,7 +50,7 @@ async def tasks_exist(bench: Bench) -> str:
 
 
 async def a_task_has_a_name_of_its_own(bench: Bench) -> str:
-    """The name is all that a dataset keeps of a task."""
+    """Check that names are unique: a name is all that a dataset keeps of a task."""
     where: dict[str, str] = {}
     for split in SPLITS:
         for task in bench.tasks(split):
@@ -69,7 +69,7 @@ async def a_task_has_a_name_of_its_own(bench: Bench) -> str:
 
 
 async def tasks_stay_the_same(bench: Bench) -> str:
-    """Two environments, one after the other."""
+    """Compare the tasks of two environments, one after the other."""
     for split in SPLITS:
         first, other = ([(t.id, t.depth) for t in bench.tasks(split)] for _ in range(2))
         if first != other:
@@ -80,7 +80,7 @@ async def tasks_stay_the_same(bench: Bench) -> str:
 
 
 async def info_says_what_a_stranger_needs(bench: Bench) -> str:
-    """A dataset is worth nothing to whom this is not told."""
+    """Check name, version, instruction, licence and source, which every dataset holds."""
     info, other = (bench.at_once("info", lambda: bench.made().info) for _ in range(2))
     if not isinstance(info, EnvInfo):
         raise Failed(f"info is {brief(info)}, not an EnvInfo")
@@ -104,7 +104,7 @@ async def info_says_what_a_stranger_needs(bench: Bench) -> str:
 
 
 async def an_episode_begins(bench: Bench) -> str:
-    """The first episodes of all."""
+    """Begin the first episodes."""
     chosen = bench.chosen()
     for task in chosen:
         async with bench.environment() as env:
@@ -115,7 +115,7 @@ async def an_episode_begins(bench: Bench) -> str:
 
 
 async def an_unknown_task_is_refused(bench: Bench) -> str:
-    """Empty, unprintable, and very long."""
+    """Try task names that are empty, unprintable and very long."""
     for name in _UNKNOWN:
         async with bench.environment() as env:
             try:
@@ -129,7 +129,7 @@ async def an_unknown_task_is_refused(bench: Bench) -> str:
 
 
 async def a_reset_repeats(bench: Bench) -> str:
-    """In the same environment after a few steps, and in another."""
+    """Reset again, in the same environment after a few steps and in another."""
     if not bench.texts_repeat():
         raise Skipped("info.repeats is 'score': its texts may differ")
     plays = await bench.plays()
@@ -154,7 +154,7 @@ async def a_reset_repeats(bench: Bench) -> str:
 
 
 async def a_replay_answers_the_same(bench: Bench) -> str:
-    """All in one environment, one after the other: nothing of an episode stays behind."""
+    """Replay episodes in one environment: nothing of an episode may stay behind."""
     plays = await bench.plays()
     async with bench.environment() as env:
         for play in plays:
@@ -166,7 +166,7 @@ async def a_replay_answers_the_same(bench: Bench) -> str:
 
 
 async def any_action_is_answered(bench: Bench) -> str:
-    """Those of ordinary episodes first, then what no actor should say but some do."""
+    """Try the actions of ordinary episodes, then what no actor should say but some do."""
     plays = await bench.plays()
     for play in plays:
         if play.trouble:
@@ -224,14 +224,14 @@ async def answers_are_of_their_types(bench: Bench) -> str:
 
 
 async def a_step_needs_an_episode(bench: Bench) -> str:
-    """One that was never begun."""
+    """Step in an environment that was never reset."""
     async with bench.environment() as env:
         await _refused(bench, env, "a step before the first reset")
     return "a step before the first reset raised ValueError"
 
 
 async def an_end_is_final(bench: Bench) -> str:
-    """Where an episode can be brought to its end at all."""
+    """Step after the end of an episode, where one can be brought to its end."""
     play = next((p for p in await bench.plays() if p.ended), None) or await _ended(bench)
     async with bench.environment() as env:
         await bench.again(env, play)
@@ -265,7 +265,7 @@ async def _refused(bench: Bench, env: Environment, what: str) -> None:
 
 
 async def the_expert_knows_a_way(bench: Bench) -> str:
-    """Twice the same, and it earns something."""
+    """Ask the expert twice: its plans are the same, and earn a reward."""
     expert = bench.world.expert
     if expert is None:
         raise Skipped("no expert: endpoint.kind = 'scripted' cannot play this world")

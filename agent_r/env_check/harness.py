@@ -77,7 +77,7 @@ class Play:
 
 @dataclass(slots=True)
 class Bench:
-    """One world, and what has been learnt of it so far."""
+    """The world under test, and what has been learnt of it so far."""
 
     world: World
     limits: Limits
@@ -91,7 +91,7 @@ class Bench:
     _plays: list[Play] | None = None
 
     async def call(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """The world's answer, or its exception.
+        """Call the world, bounded in time; its answer, or its exception.
 
         Raises:
             Hung: it took too long.
@@ -117,7 +117,7 @@ class Bench:
             raise
 
     def at_once(self, what: str, ask: Callable[[], T]) -> T:
-        """The same for what is not awaited."""
+        """Call what is not awaited; its answer, or its exception."""
         self.doing = what
         try:
             return ask()
@@ -177,7 +177,7 @@ class Bench:
             await self.quietly("close()", env.close)
 
     async def quietly(self, what: str, ask: Callable[[], Awaitable[object]]) -> None:
-        """Ask for what another check tells of, if it does harm; a hang is one too many here."""
+        """Call the world, and ignore what another check reports; only a hang is raised."""
         try:
             await self.call(what, ask)
         except Hung:
@@ -248,7 +248,7 @@ class Bench:
     async def goes_on(
         self, env: Environment, play: Play, start: int = 0, *, pause: bool = False
     ) -> str:
-        """The same from an action on."""
+        """Replay the actions from `start` on; the first answer that differs, or ""."""
         text = self.texts_repeat()
         pairs = zip(play.actions, play.results, strict=False)  # a trouble has no result
         for number, (action, before) in enumerate(pairs):

@@ -13,7 +13,7 @@ _STARTING_S = 0.2  # in the middle of the start of a JVM, or of a server
 
 
 async def an_environment_costs_nothing_at_first(bench: Bench) -> str:
-    """Until its first reset: a run makes one just to ask for its tasks."""
+    """Check that an environment holds nothing until its first reset."""
     for _ in range(3):
         bench.tasks("train")
     if added := Resources.now().more_than(bench.before):
@@ -22,7 +22,7 @@ async def an_environment_costs_nothing_at_first(bench: Bench) -> str:
 
 
 async def a_first_reset_can_be_cancelled(bench: Bench) -> str:
-    """While a world still starts what it owns; what that leaves, or spoils, is seen later."""
+    """Cancel a first reset, while a world still starts what it owns."""
     task = bench.chosen()[0]
     async with bench.environment() as env:
         await bench.cancelled("the first reset()", partial(env.reset, task), after_s=_STARTING_S)
@@ -78,7 +78,7 @@ async def _left(bench: Bench) -> str:
 
 
 async def a_world_closes_twice(bench: Bench) -> str:
-    """After it was closed once already."""
+    """Close the world a second time."""
     for turn in ("world.aclose()", "a second world.aclose()"):
         try:
             await bench.call(turn, bench.world.aclose)

@@ -14,7 +14,7 @@ STRANGE: tuple[object, ...] = (None, "a text", 17, (), {}, object())
 
 
 async def closing_twice_does_no_harm(bench: Bench) -> str:
-    """Before the first reset, and in the middle of an episode."""
+    """Close twice, before the first reset and in the middle of an episode."""
     for begun in (False, True):
         env = bench.made()
         if begun:
@@ -70,7 +70,7 @@ async def episodes_at_once_are_apart(bench: Bench) -> str:
 
 
 async def a_snapshot_restores_exactly(bench: Bench) -> str:
-    """From later in the episode, from its end, and from another episode."""
+    """Restore from later in the episode, from its end, and from another episode."""
     kept = 0
     plays = await bench.plays()
     for play in plays:

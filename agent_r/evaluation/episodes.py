@@ -113,7 +113,7 @@ class Player:
             )
 
     def _give_up(self, told: Told, failure: AgentRError) -> None:
-        """The others go on, unless they would fail as well."""
+        """Count a failed episode; raise only if the others would fail as well."""
         self.unplayed[type(failure).__name__] += 1
         _log.warning("the episode of '%s' cannot be played: %s", told.opening.task[:80], failure)
         hopeless = self.played == 0 and self.unplayed.total() >= HOPELESS

@@ -90,7 +90,7 @@ def publish(
 
 
 def attempt(parcel: Parcel, hub: Hub, *, private: bool, load: Load) -> Published:
-    """Look, commit if nothing was committed, check what is there, tag it."""
+    """One attempt: look, commit if nothing was committed, check what is there, tag it."""
     refs = hub.refs()
     if refs is None:
         hub.create(private=private)

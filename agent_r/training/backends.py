@@ -88,7 +88,7 @@ class TrainReport(Settings):
 
 
 class Trainer(Protocol):
-    """The third seam: whatever turns rows and a model into a model."""
+    """The trainer interface: turns rows and a model into a new model."""
 
     async def fine_tune(self, job: TrainJob) -> TrainReport:
         """Run a job to its end, or return the report of the same job run before.
@@ -226,7 +226,7 @@ def finished(job: TrainJob) -> TrainReport | None:
 
 
 def finish(job: TrainJob, report: TrainReport) -> TrainReport:
-    """The last act: the report goes into the new model's folder, and the folder to its place."""
+    """Finish a job: save the report with the new model, and rename its folder to `out`."""
     made = new_model(job)
     try:
         (made / "done.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")

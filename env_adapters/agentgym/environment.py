@@ -131,7 +131,7 @@ class AgentGym:
                 )
 
     async def _try(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask; after a fault, in another environment, a few times."""
+        """Call the server; after a fault, try a few times in another environment."""
         for pause in (*self._world.pauses, None):
             try:
                 return await ask()
@@ -151,7 +151,7 @@ class AgentGym:
         return self._world.later(self._world.give_up(place))
 
     def _worth(self, answer: Answer) -> float:
-        """The reward so far: a step's own says nothing of those before."""
+        """The reward so far: a step's own reward does not count those before."""
         if answer.value is None:
             return self._reward
         value = min(max(answer.value / self._profile.full, 0.0), 1.0)
@@ -223,14 +223,14 @@ class AgentGymWorld:
             await self.wire.aclose()
 
     def later(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
-        """Do it even where nobody waits for it; `aclose` does."""
+        """Run something in the background; `aclose` waits for it."""
         task = asyncio.ensure_future(work)
         self._working.add(task)
         task.add_done_callback(self._working.discard)
         return task
 
     async def give_up(self, place: Place | None) -> None:
-        """Its state is unknown: close it."""
+        """Close an environment whose state is unknown."""
         if place is not None:
             await self.leases.drop(place)
 
@@ -266,7 +266,7 @@ class AgentGymWorld:
         )
 
     async def _end(self, place: Place) -> None:
-        """Only then may its number be another's."""
+        """Close an environment on the server; only then may its number be reused."""
         try:
             await self.wire.end(place.number)
         finally:

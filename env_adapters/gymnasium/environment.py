@@ -108,7 +108,7 @@ class GymText:
 
 
 class ForkableGymText(GymText):
-    """The same, where the environment keeps and restores its own state."""
+    """A GymText whose environment keeps and restores its own state."""
 
     def snapshot(self) -> object:
         state = self._ask_now("snapshot()", lambda env: env.snapshot())
@@ -159,10 +159,10 @@ class GymWorld:
         return (ForkableGymText if self._forks else GymText)(self)
 
     async def check(self) -> None:
-        """What could be missing was found to be there when this was made."""
+        """Do nothing: what could be missing was checked when this was made."""
 
     async def aclose(self) -> None:
-        """What still computes is waited for, but not for ever: a thread cannot be stopped."""
+        """Wait for threads that still compute, but not for ever: a thread cannot be stopped."""
         await asyncio.gather(*self._dropping)
         await self.players.aclose()
         if ending := [asyncio.wrap_future(ended) for ended in self._ending if not ended.done()]:
@@ -170,7 +170,7 @@ class GymWorld:
         self._ending.clear()
 
     def drop_later(self, player: Player) -> None:
-        """Where nothing can be awaited: it is used no more, and `aclose` sees to its end."""
+        """Give up a player where nothing can be awaited; `aclose` ends it."""
         task = asyncio.ensure_future(self.players.drop(player))
         self._dropping.add(task)
         task.add_done_callback(self._dropping.discard)

@@ -61,7 +61,7 @@ class Player:
             ) from error
 
     def ask_now(self, what: str, job: Job) -> Any:
-        """The same for what must not be awaited; the event loop waits, too."""
+        """Make one call without awaiting it; the event loop is blocked meanwhile."""
         try:
             return self._put(what, job).result(self._timeout_s)
         except TimeoutError as error:

@@ -88,7 +88,7 @@ class Machine:
 
     @classmethod
     def start(cls, program: Program) -> Machine:
-        """Blocks for a second or three.
+        """Start a machine; blocks for one to three seconds.
 
         Raises:
             ConfigError: there is no Java.
@@ -133,11 +133,11 @@ class Machine:
         return self._members[path]
 
     def kill(self) -> None:
-        """Calls that are being made fail at once."""
+        """Kill the machine; calls in progress fail at once."""
         self._process.kill()
 
     def end(self) -> None:
-        """Blocks until the process and its threads are gone; twice does no harm."""
+        """End the machine: blocks until its process and threads are gone; twice does no harm."""
         from py4j.protocol import Py4JError
 
         with contextlib.suppress(Py4JError, OSError):

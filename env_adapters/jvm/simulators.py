@@ -54,7 +54,7 @@ class Simulators:
         return self._leases.held
 
     async def take(self) -> Simulator:
-        """One that nobody else has, in a machine that is alive."""
+        """Borrow a simulator in a machine that is alive."""
         while not (simulator := await self._leases.take()).machine.alive:
             await self._leases.drop(simulator)
         return simulator
@@ -63,11 +63,11 @@ class Simulators:
         self._leases.give_back(simulator)
 
     async def drop(self, simulator: Simulator) -> None:
-        """A call on it was left alone, or its machine ended."""
+        """Give up a simulator whose call was cancelled, or whose machine ended."""
         await self._leases.drop(simulator)
 
     async def extra(self) -> Simulator:
-        """One beside those that are lent: the caller's own."""
+        """Make a simulator of the caller's own, beside those that are lent."""
         return await self.call(self._made)
 
     def _made(self) -> Simulator:
@@ -143,7 +143,7 @@ class Seat:
         self._held: Simulator | None = None
 
     async def begin(self, calls: Callable[[Simulator], R]) -> R:
-        """Blocking calls that need nothing of what was before: they get a simulator that works."""
+        """Make blocking calls that need no earlier state, on a simulator that works."""
         if self._held is not None and not self._held.machine.alive:
             held, self._held = self._held, None
             await self._simulators.drop(held)
@@ -168,7 +168,7 @@ class Seat:
             raise
 
     def leave(self) -> None:
-        """Let another environment have it; doing so twice does no harm."""
+        """Return the simulator to the pool; doing so twice does no harm."""
         held, self._held = self._held, None
         if held is not None:
             self._simulators.give_back(held)
@@ -184,4 +184,4 @@ def said(action: str) -> str:
 
 
 async def _forget(simulator: Simulator) -> None:
-    """The machine frees what nobody refers to."""
+    """Do nothing: the machine frees what nobody refers to."""

@@ -120,7 +120,7 @@ class Session:
         return EnvironmentFault(f"{self._name} answered {what}")
 
     async def end(self) -> None:
-        """Say goodbye, so that the place is free when this returns; hang up in mid-question."""
+        """End the session, so that its place is free on return; disconnect in mid-request."""
         try:
             if self.alive and not self._asking:
                 with contextlib.suppress(ConnectionClosed, TimeoutError):

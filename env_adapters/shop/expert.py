@@ -155,5 +155,5 @@ def _bought(goal: Goal, state: ShopState) -> Way:
 
 
 def _length(way: Way) -> int:
-    """The empty way is no way at all."""
+    """The length of a plan; an empty plan counts as very long."""
     return len(way) or 1_000

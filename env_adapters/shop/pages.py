@@ -134,7 +134,7 @@ def render(store: Store, state: ShopState) -> str:
 
 
 def available(store: Store, state: ShopState) -> str:
-    """The last line of every page but the last."""
+    """The line of available clicks, on every page but the last."""
     return _actions(clicks(store, state), search=state.page == "search")
 
 
