@@ -1,4 +1,4 @@
-"""What a card can say of a version: its manifest, where whatever is missing is just absent."""
+"""Read a version's manifest for its card; whatever is missing is an empty value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of a card: drawn from the statistics alone, the same bytes for the same numbers."""
+"""Draw a card's pictures from the statistics alone: same numbers, same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The front matter of a card: what the Hub and `datasets` read of it."""
+"""Write a card's front matter, which the Hub and `datasets` read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a version comes from: what changed since the one before, and what it was merged from."""
+"""The parts of a card on history: what changed since the last version, what was merged."""
 
 from __future__ import annotations
 

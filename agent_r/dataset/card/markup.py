@@ -1,4 +1,4 @@
-"""Data inside a card: names and model text are shown as they are, and never act as markup.
+"""Escape data inside a card: names and model text never act as markup.
 
 A card is read in a browser by people who did not make the data. So no value may open a tag, a
 link, a table cell, a fence or the front matter, and no invisible character may hide what it says.

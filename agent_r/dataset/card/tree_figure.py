@@ -1,4 +1,4 @@
-"""The card's picture of a tree: the example's two paths, and how the one becomes the other."""
+"""Draw the card's picture of a tree: the example's two paths, and the splice between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to look at what a run made: the command, for its last lines and for Prefect."""
+"""The `agent-r view` command for a run's trees, shown in its last lines and in Prefect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judgements that something speaks against: where a person should look first.
+"""Find judgements that are probably wrong: where a person should look first.
 
 The tree is evidence, and no proof: it knows what the search found from a state, not what could
 have been found there. The other judgements are evidence as well: a world answers alike where

@@ -1,4 +1,4 @@
-"""One tree and all that was made of it, wherever it was read from."""
+"""Gather one tree with its rows, pairs and judgements, wherever it is read from."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Exhibit:
 
 
 def tree_of(row: Row) -> SearchTree:
-    """The search tree that a `trees` row tells of."""
+    """The search tree that a `trees` row describes."""
     nodes = [
         Node(
             parent=told["parent"],
@@ -69,7 +69,7 @@ def _stop(reason: str | None) -> StopReason | None:
 
 
 def tried_of(tree_revisions: TreeRevisions, sft: Sequence[Row]) -> list[Tried]:
-    """The pairs of a harvest: those that became a row, then those that were dropped."""
+    """The pairs of a tree's revisions: those that became a row, then those that were dropped."""
     ids = {tuple(replies(row)): row["id"] for row in sft if row["kind"] == "revision"}
     found = [
         Tried(

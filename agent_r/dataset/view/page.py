@@ -1,4 +1,4 @@
-"""One HTML file that needs nothing else: no network, no build step, model text as data alone."""
+"""Write the page: one HTML file without network or build step, model text as data alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a path leads to: a version, a dataset's folder, a work folder, or a tree's file."""
+"""Find the trees at a path: a version, a dataset's folder, a work folder, or a tree's file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page is told of a tree: a line of the list, and all of it in compact form.
+"""Turn a tree into the page's data: a line of the list, and all of it in compact form.
 
 Texts are in one table and everything else names them by number: a conversation's messages are the
 tree's own replies and observations again and again.
@@ -22,7 +22,7 @@ _OF_A_ROW = (
 
 
 class _Texts:
-    """Each text once; its number is its place."""
+    """A table of texts, each stored once; its number is its place."""
 
     def __init__(self) -> None:
         self.all: list[str] = []

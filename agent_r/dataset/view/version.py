@@ -1,4 +1,4 @@
-"""The trees of a dataset version, each with the rows cut from it."""
+"""Read the trees of a dataset version, each with the rows cut from it."""
 
 from __future__ import annotations
 

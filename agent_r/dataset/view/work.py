@@ -1,4 +1,4 @@
-"""The trees of a work folder, also while a run fills it: what is finished so far."""
+"""Read the finished trees of a work folder, also while a run fills it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _UNKNOWN: dict[str, Any] = {"actor": "unknown", "iteration": 0, "world": "unknow
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A run's folder: trees, harvests, and for each harvest what made it."""
+    """A run's folder: trees, their revisions, and the settings that made them."""
 
     folder: Path
-    made: dict[str, dict[str, Any]]  # by the key of a forest
+    made: dict[str, dict[str, Any]]  # by the key of a tree store
     trees: dict[str, list[Path]]  # finished ones, by the task's slug
 
     @classmethod
@@ -68,7 +68,7 @@ class Work:
         return Exhibit(row, tree, rows, dict(tree_revisions.critiques), tried, tree_revisions.drops)
 
     def find(self, name: str, task: str) -> tuple[SearchTree, TreeRevisions] | None:
-        """The tree that a dataset's row is of, and its harvest."""
+        """The tree that a dataset's row is of, and its revisions."""
         for path in self.trees.get(files.slug(task), []):
             tree = files.load(path, TREE)
             key, tree_revisions = self._harvest(path)
@@ -77,7 +77,7 @@ class Work:
         return None
 
     def _harvest(self, path: Path) -> tuple[str, TreeRevisions | None]:
-        """The newest harvest of a tree, and the key of its forest."""
+        """The newest revisions of a tree, and the key of their tree store."""
         content = sha256_of(path.read_bytes(), 16)
         found = self.folder.glob(f"harvest-*/{path.name}")
         for at in sorted(found, key=lambda p: (p.stat().st_mtime, p), reverse=True):
