@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from agent_r.diagnostics.live_episode import Played, Turn
+from agent_r.diagnostics.live_episode import LiveTurn, Played
 from agent_r.diagnostics.remedies import remedy
 from agent_r.diagnostics.server_behaviour import Manners
 from agent_r.diagnostics.symptoms import Symptoms, advice
@@ -168,7 +168,7 @@ def _episode(played: Played) -> dict[str, Any]:
     }
 
 
-def _turn(turn: Turn) -> dict[str, Any]:
+def _turn(turn: LiveTurn) -> dict[str, Any]:
     said = turn.completion
     return {
         "step": turn.number,

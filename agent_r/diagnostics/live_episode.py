@@ -20,7 +20,7 @@ from agent_r.reading.reply import Reading, read
 
 
 @dataclass(slots=True)
-class Turn:
+class LiveTurn:
     """One reply, how it was read, and what followed; None where nothing did."""
 
     number: int  # of the step it was asked for, from 1
@@ -38,7 +38,7 @@ class Played:
     task: TaskSpec
     world: EnvInfo
     prompt: str = ""
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[LiveTurn] = field(default_factory=list)
     episode: Trajectory | None = None  # None: it was broken off
     failure: EndpointError | None = None  # the last request that had no answer
 
@@ -48,9 +48,9 @@ class Audience(Protocol):
 
     def begins(self, played: Played) -> None: ...
 
-    def says(self, turn: Turn) -> None: ...
+    def says(self, turn: LiveTurn) -> None: ...
 
-    def answers(self, turn: Turn) -> None: ...
+    def answers(self, turn: LiveTurn) -> None: ...
 
     def ends(self, played: Played) -> None: ...
 
@@ -88,14 +88,14 @@ class Heard:
         seconds = time.monotonic() - began
         for reply in replies:
             reading = read(reply, self.played.world.grammar)
-            turn = Turn(len(messages) // 2, reply, reading, seconds)
+            turn = LiveTurn(len(messages) // 2, reply, reading, seconds)
             self.played.turns.append(turn)
             self.audience.says(turn)
         return replies
 
 
 @dataclass(slots=True)
-class DedupSet:
+class WatchedEnvironment:
     """Implements Environment: wraps another, and records its answers."""
 
     env: Environment
@@ -137,7 +137,7 @@ async def hear(
     Raises:
         EnvironmentFault, EndpointError: what came before is noted all the same.
     """
-    heard, seen = Heard(actor, played, audience), DedupSet(env, played, audience)
+    heard, seen = Heard(actor, played, audience), WatchedEnvironment(env, played, audience)
     opening = Opening(played.task.id)
     played.episode = await play(seen, heard, opening, max_steps=max_steps, params=params)
     if played.episode.steps:  # what is said to a last reply without an action

@@ -12,7 +12,7 @@ from agent_r.algorithm.prompts import conversation
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import Node, SearchTree
 from agent_r.closing import lent
-from agent_r.diagnostics.live_episode import Audience, Played, Turn, hear
+from agent_r.diagnostics.live_episode import Audience, LiveTurn, Played, hear
 from agent_r.diagnostics.server_behaviour import Manners, observe
 from agent_r.diagnostics.symptoms import Symptoms, form_of
 from agent_r.endpoint.client import EndpointActor
@@ -46,7 +46,7 @@ class Trial:
     failure: EndpointError | None = None  # what the server could not be brought to do
 
     @property
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[LiveTurn]:
         return [turn for played in self.played for turn in played.turns]
 
     @property

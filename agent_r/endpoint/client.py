@@ -19,8 +19,8 @@ from agent_r.endpoint.responses import (
     FEWER,
     NO_KEY,
     Doubtful,
-    Refused,
     Reply,
+    RequestRefused,
     Server,
     read_names,
     read_reply,
@@ -181,7 +181,7 @@ class EndpointActor:
                 wanted["n"] = n
             try:
                 return await (self._taken(wanted) if as_it_is else self._drawn(wanted, n))
-            except Refused as error:
+            except RequestRefused as error:
                 setting = error.setting(wanted)
                 if error.spent_thinking:
                     return [Completion("", "length")] * n
@@ -264,7 +264,7 @@ class EndpointActor:
         model = self._config.model
         return not {model, f"{model}:latest", f"models/{model}"}.isdisjoint(served)
 
-    async def _explained(self, error: Refused, asked: dict[str, Any]) -> EndpointRejected:
+    async def _explained(self, error: RequestRefused, asked: dict[str, Any]) -> EndpointRejected:
         """Whether it is the model's name (a 404, or a router's 400), or this conversation alone."""
         named = await self._misnamed(error) if error.status in (400, 404) else None
         if named is None and error.status in OF_ONE and await self._answers_others(asked):
@@ -284,7 +284,7 @@ class EndpointActor:
             self._wire.sent = refused  # what a person wants to see
         return True
 
-    async def _misnamed(self, error: Refused) -> EndpointRejected | None:
+    async def _misnamed(self, error: RequestRefused) -> EndpointRejected | None:
         """Where the model is not among those served: which there are."""
         try:
             served = await self._served(attempts=1)

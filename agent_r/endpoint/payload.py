@@ -10,7 +10,7 @@ import openai
 
 from agent_r.actor import Message, SamplingParams, encodable
 from agent_r.endpoint.responses import Server
-from agent_r.endpoint.transport import Wire
+from agent_r.endpoint.transport import Transport
 from agent_r.errors import ConfigError
 from agent_r.loopback import is_loopback
 from agent_r.settings import OpenAIEndpoint
@@ -44,9 +44,9 @@ def client_of(config: OpenAIEndpoint, server: Server) -> openai.AsyncOpenAI:
     return client
 
 
-def wire_of(config: OpenAIEndpoint, server: Server) -> Wire:
+def wire_of(config: OpenAIEndpoint, server: Server) -> Transport:
     """The connections that completions are requested over."""
-    return Wire(
+    return Transport(
         config.base_url,
         server.key.get_secret_value(),
         timeout_s=config.timeout_s,

@@ -68,7 +68,7 @@ class Doubtful(Unanswered):
         self.reply = reply
 
 
-class Refused(EndpointRejected):
+class RequestRefused(EndpointRejected):
     """The request is refused; `told` is the server's whole answer: searched, never shown."""
 
     def __init__(self, message: str, *, status: int, told: SecretStr) -> None:
@@ -136,7 +136,7 @@ class Server:
             line += " (does base_url lack its /v1?)"
         if status in (400, 413, 422) and _OVERFLOW.search(told):
             return ContextOverflow(self.line(line), status=status)
-        return Refused(self.line(line), status=status, told=SecretStr(told))
+        return RequestRefused(self.line(line), status=status, told=SecretStr(told))
 
     def _said(self, error: openai.APIStatusError) -> str:
         """The server's own words; a proxy's are an HTML page."""

@@ -40,7 +40,7 @@ class Sent:
         return replace(self, headers=shown)
 
 
-class Wire:
+class Transport:
     """Connections to one server, opened when the first request is made.
 
     Args:

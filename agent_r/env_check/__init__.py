@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent_r.env_check import checks, resource_leaks, state, words
-from agent_r.env_check.harness import SPLITS, Bench, Limits, Outcome, Verdict
+from agent_r.env_check.harness import SPLITS, Bench, CheckEnded, Limits, Verdict
 from agent_r.env_check.loop_watch import Held, Watch
 from agent_r.env_check.resources import Resources
 from agent_r.env_check.texts import over
 from agent_r.environment import Forkable, Split, World
 from agent_r.printable import printable_line
 
-__all__ = ["CHECKS", "Facts", "Finding", "Limits", "Report", "check"]
+__all__ = ["CHECKS", "CheckResult", "Limits", "Report", "WorldFacts", "check"]
 
 
 class Check(Protocol):
@@ -33,7 +33,7 @@ class Check(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one check found; `why` is one line: what was done, what expected, what came."""
 
     check: str
@@ -42,7 +42,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class WorldFacts:
     """What a world is like; times are (median, 95 %) in milliseconds."""
 
     name: str
@@ -59,8 +59,8 @@ class Facts:
 class Report:
     """All findings on one world; `facts` is None where no episode could be measured."""
 
-    findings: tuple[Finding, ...]
-    facts: Facts | None
+    findings: tuple[CheckResult, ...]
+    facts: WorldFacts | None
 
     def named(self, verdict: Verdict) -> list[str]:
         """The checks that ended so."""
@@ -123,7 +123,7 @@ async def check(
     *,
     seed: int = 0,
     limits: Limits = Limits(),
-    heard: Callable[[Finding], None] = lambda finding: None,
+    heard: Callable[[CheckResult], None] = lambda finding: None,
 ) -> Report:
     """Try the whole contract on a world, and close it; `heard` is called with each finding at once.
 
@@ -131,7 +131,7 @@ async def check(
     """
     async with Watch(limits.timeout_s) as watch:
         bench = Bench(world, limits, seed, watch, before=Resources.now())
-        findings: list[Finding] = []
+        findings: list[CheckResult] = []
         try:
             await _try(_ALIVE, bench, findings, heard)
             facts = await _facts(bench) if not _stopped(bench, findings) else None
@@ -144,17 +144,17 @@ async def check(
 async def _try(
     asked: tuple[Check, ...],
     bench: Bench,
-    findings: list[Finding],
-    heard: Callable[[Finding], None],
+    findings: list[CheckResult],
+    heard: Callable[[CheckResult], None],
 ) -> None:
     for ask in asked:
         stopped = _stopped(bench, findings)
-        skipped = Finding(name_of(ask), "skipped", stopped)
+        skipped = CheckResult(name_of(ask), "skipped", stopped)
         findings.append(finding := skipped if stopped else await _one(ask, bench))
         heard(finding)
 
 
-def _stopped(bench: Bench, findings: list[Finding]) -> str:
+def _stopped(bench: Bench, findings: list[CheckResult]) -> str:
     """Why nothing more can be tried; "" while it can."""
     failed = {finding.check for finding in findings if finding.verdict == "failed"}
     if bench.hung or failed & {name_of(ask) for ask in _NEEDED}:
@@ -162,13 +162,13 @@ def _stopped(bench: Bench, findings: list[Finding]) -> str:
     return ""
 
 
-async def _one(ask: Check, bench: Bench) -> Finding:
+async def _one(ask: Check, bench: Bench) -> CheckResult:
     limit_s = 5 * bench.limits.timeout_s
     verdict: Verdict = "ok"
     try:
         async with asyncio.timeout(limit_s) as limit:
             why = await ask(bench)
-    except Outcome as outcome:
+    except CheckEnded as outcome:
         verdict, why = outcome.verdict, str(outcome)
     except (Exception, SystemExit, Held) as error:  # noqa: BLE001 - what a world raises is a finding
         late = limit.expired()
@@ -176,10 +176,10 @@ async def _one(ask: Check, bench: Bench) -> Finding:
         verdict, why = "failed", bench.told(error)
         if late:
             why = f"{bench.doing} was under way when {limit_s:g} s were over for all of it"
-    return Finding(name_of(ask), verdict, printable_line(why, mark="?"))
+    return CheckResult(name_of(ask), verdict, printable_line(why, mark="?"))
 
 
-async def _facts(bench: Bench) -> Facts | None:
+async def _facts(bench: Bench) -> WorldFacts | None:
     resets, steps = list[float](), list[float]()
     try:
         async with asyncio.timeout(5 * bench.limits.timeout_s):
@@ -189,7 +189,7 @@ async def _facts(bench: Bench) -> Facts | None:
         named = f"{info.name}", f"{info.version}"
     except (Exception, SystemExit, Held):  # noqa: BLE001 - told by a check already
         return None
-    return Facts(
+    return WorldFacts(
         *named,
         sizes,
         isinstance(env, Forkable),

@@ -34,23 +34,23 @@ class Limits:
     held_s: float = 0.2  # that a step may keep the event loop to itself
 
 
-class Outcome(Exception):
+class CheckEnded(Exception):
     """Ends a check that did not simply hold; its text says why."""
 
     verdict: Verdict = "failed"
 
 
-class Failed(Outcome):
+class Failed(CheckEnded):
     """The world breaks its contract."""
 
 
-class Warned(Outcome):
+class Warned(CheckEnded):
     """It may be meant, and it costs something."""
 
     verdict: Verdict = "warned"
 
 
-class Skipped(Outcome):
+class Skipped(CheckEnded):
     """The world has no such thing, or it could not be tried."""
 
     verdict: Verdict = "skipped"
@@ -265,7 +265,7 @@ class Bench:
 
     def told(self, error: BaseException) -> str:
         """An exception out of a world, and the call that it came out of, in a line."""
-        if isinstance(error, Outcome):
+        if isinstance(error, CheckEnded):
             return str(error)
         what = getattr(error, "__notes__", [self.doing])[-1]
         text = " ".join(str(error).split())[:200]

@@ -37,7 +37,7 @@ _TRAJECTORY = TypeAdapter(Trajectory)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PlannedEpisode:
     """An episode to be played: where it begins, in which world, and how long it may be."""
 
     opening: Opening
@@ -62,7 +62,7 @@ class Player:
     played: int = 0
     unplayed: Counter[str] = field(default_factory=Counter)  # episodes without an end, by kind
 
-    async def all(self, told: Sequence[Told], stage: str) -> list[Trajectory | None]:
+    async def all(self, told: Sequence[PlannedEpisode], stage: str) -> list[Trajectory | None]:
         """Each episode in its order; None where it could not be played to an end of its own.
 
         Raises:
@@ -70,14 +70,14 @@ class Player:
         """
         progress = Progress(stage, len(told), "episodes", self.actor.usage)
 
-        async def one(episode: Told) -> Trajectory | None:
+        async def one(episode: PlannedEpisode) -> Trajectory | None:
             found = await self._one(episode)
             progress.step()
             return found
 
         return await gather_bounded(told, one, limit=self.limit)
 
-    async def _one(self, told: Told) -> Trajectory | None:
+    async def _one(self, told: PlannedEpisode) -> Trajectory | None:
         path = self.folder / told.file if self.folder else None
         episode = files.load(path, _TRAJECTORY) if path else None
         if episode is None:
@@ -91,7 +91,7 @@ class Player:
         self.played += episode is not None
         return episode
 
-    async def _patiently(self, told: Told) -> Trajectory | None:
+    async def _patiently(self, told: PlannedEpisode) -> Trajectory | None:
         """An episode that a fault ends is played again, as a tree is searched again."""
         for left in range(TRIES - 1, -1, -1):
             try:
@@ -105,14 +105,14 @@ class Player:
                 _log.info("an episode is played again: %s", failure)
         return None
 
-    async def _play(self, told: Told) -> Trajectory:
+    async def _play(self, told: PlannedEpisode) -> Trajectory:
         made = self.worlds.environment(told.world)
         async with lent(made, told.world, self.worlds.unclosed) as env:
             return await play(
                 env, self.actor, told.opening, max_steps=told.max_steps, params=self.params
             )
 
-    def _give_up(self, told: Told, failure: AgentRError) -> None:
+    def _give_up(self, told: PlannedEpisode, failure: AgentRError) -> None:
         """Count a failed episode; raise only if the others would fail as well."""
         self.unplayed[type(failure).__name__] += 1
         _log.warning("the episode of '%s' cannot be played: %s", told.opening.task[:80], failure)

@@ -16,7 +16,7 @@ from agent_r.algorithm.episode import Opening
 from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Trajectory
 from agent_r.environment import TaskSpec
 from agent_r.errors import EndpointUnavailable
-from agent_r.evaluation.episodes import REFUSED, Player, Told
+from agent_r.evaluation.episodes import REFUSED, PlannedEpisode, Player
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 
@@ -90,7 +90,7 @@ async def measure_actor(
         temperature=settings.temperature, max_tokens=config.search.max_tokens, seed=config.seed
     )
     player = Player(actor, worlds, params, asyncio.Semaphore(parallel), folder)
-    whole = [Told(Opening(t.id), t.world, settings.max_steps) for t in tasks]
+    whole = [PlannedEpisode(Opening(t.id), t.world, settings.max_steps) for t in tasks]
     ends = await player.all(whole, "measure")
     played = [(task, end) for task, end in zip(tasks, ends, strict=True) if end is not None]
     if tasks and not played:
@@ -102,7 +102,9 @@ async def measure_actor(
     )
     given = own if openings is None else list(openings)
     continued = [
-        Told(Opening(o.task, tuple(o.responses)), o.world, settings.max_steps + len(o.responses))
+        PlannedEpisode(
+            Opening(o.task, tuple(o.responses)), o.world, settings.max_steps + len(o.responses)
+        )
         for o in given
     ]
     recovered = [end for end in await player.all(continued, "recover") if end is not None]

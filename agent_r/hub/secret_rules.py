@@ -20,7 +20,7 @@ from urllib.parse import quote, quote_plus
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Leak:
     """Something private: what it is, where it is, and as much of it as everybody may see."""
 
     kind: str
@@ -174,13 +174,11 @@ class Detector:
         return text
 
 
-def scan_text(
-    text: str, private: Private, *, where: str = "text", limit: int = 20
-) -> list[Finding]:
+def scan_text(text: str, private: Private, *, where: str = "text", limit: int = 20) -> list[Leak]:
     """What is private in a text of some lines, such as a log; `where` is said of each line."""
     detector = Detector(private)
     found = (
-        Finding(kind, f"{where} line {number}", shown)
+        Leak(kind, f"{where} line {number}", shown)
         for number, line in enumerate(text.splitlines(), 1)
         for kind, shown in detector.find(line)
     )

@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from agent_r.errors import DatasetError
-from agent_r.hub.secret_rules import Detector, Finding, Private, scan_text
+from agent_r.hub.secret_rules import Detector, Leak, Private, scan_text
 
-__all__ = ["Finding", "Private", "refuse", "scan", "scan_text"]
+__all__ = ["Leak", "Private", "refuse", "scan", "scan_text"]
 
 LIMIT = 20  # findings: enough to see what goes wrong
 _ROWS = 512  # at once: what is in memory does not grow with the dataset
@@ -34,7 +34,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _Leaf: TypeAlias = tuple[str, pa.Array, tuple[pa.Array, ...]]  # column, texts, lists around them
 
 
-def scan(version: Path, private: Private, *, limit: int = LIMIT) -> list[Finding]:
+def scan(version: Path, private: Private, *, limit: int = LIMIT) -> list[Leak]:
     """What is private in a dataset version, the first `limit` of it.
 
     Raises:
@@ -43,7 +43,7 @@ def scan(version: Path, private: Private, *, limit: int = LIMIT) -> list[Finding
     return list(islice(_in_folder(version, Detector(private)), limit))
 
 
-def refuse(findings: Sequence[Finding]) -> None:
+def refuse(findings: Sequence[Leak]) -> None:
     """Stop here if there are findings.
 
     Raises:
@@ -60,13 +60,13 @@ def refuse(findings: Sequence[Finding]) -> None:
     )
 
 
-def _in_folder(version: Path, detector: Detector) -> Iterator[Finding]:
+def _in_folder(version: Path, detector: Detector) -> Iterator[Leak]:
     for path in sorted(version.rglob("*")):
         name = path.relative_to(version).as_posix()
         shown = detector.mask(name)
-        yield from (Finding(kind, f"file name {shown}", what) for kind, what in detector.find(name))
+        yield from (Leak(kind, f"file name {shown}", what) for kind, what in detector.find(name))
         if path.is_symlink():
-            yield Finding("link to another place", shown, "…")
+            yield Leak("link to another place", shown, "…")
         elif path.is_file():
             try:
                 yield from _in_file(path, shown, detector)
@@ -74,11 +74,11 @@ def _in_folder(version: Path, detector: Detector) -> Iterator[Finding]:
                 raise DatasetError(f"{shown} cannot be read, so it cannot be scanned") from error
 
 
-def _in_file(path: Path, name: str, detector: Detector) -> Iterator[Finding]:
+def _in_file(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
     if path.suffix == ".parquet":
         yield from _in_parquet(path, name, detector)
     elif path.suffix.lower() in _PACKED:
-        yield Finding("packed file, which cannot be looked into", name, "…")
+        yield Leak("packed file, which cannot be looked into", name, "…")
     elif _is_binary(path):
         yield from _in_binary(path, name, detector)
     elif path.suffix == ".json":
@@ -87,16 +87,16 @@ def _in_file(path: Path, name: str, detector: Detector) -> Iterator[Finding]:
         yield from _in_lines(path, name, detector)
 
 
-def _in_parquet(path: Path, name: str, detector: Detector) -> Iterator[Finding]:
+def _in_parquet(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
     with pq.ParquetFile(path) as file:
         about = f"{file.schema_arrow.to_string(truncate_metadata=False)}\n{file.metadata.metadata}"
         for kind, shown in detector.find(about):
-            yield Finding(kind, f"columns of {name}", shown)
+            yield Leak(kind, f"columns of {name}", shown)
         start, config = 0, detector.mask(path.parent.name)
         for batch in file.iter_batches(batch_size=_ROWS):
             for kind, shown, column, row in _in_batch(batch, detector):
                 where = _row_name(batch, row, start, detector)
-                yield Finding(kind, f"{config} {where} column {column}", shown)
+                yield Leak(kind, f"{config} {where} column {column}", shown)
             start += batch.num_rows
 
 
@@ -146,18 +146,18 @@ def _row_of(index: int, around: tuple[pa.Array, ...]) -> int:
     return index
 
 
-def _in_lines(path: Path, name: str, detector: Detector) -> Iterator[Finding]:
+def _in_lines(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
     start = 1
     with path.open(encoding="utf-8", errors="replace") as file:
         while lines := file.readlines(_BYTES):
             mask = _suspicious(pa.array(lines, pa.large_string()), detector)
             for index in pc.indices_nonzero(mask).to_pylist():
                 for kind, shown in detector.find(lines[index]):
-                    yield Finding(kind, f"{name} line {start + index}", shown)
+                    yield Leak(kind, f"{name} line {start + index}", shown)
             start += len(lines)
 
 
-def _in_json(path: Path, name: str, detector: Detector) -> Iterator[Finding]:
+def _in_json(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
     """By dotted key, with all escapes undone; what is no JSON after all, by line."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_pairs)
@@ -166,7 +166,7 @@ def _in_json(path: Path, name: str, detector: Detector) -> Iterator[Finding]:
         return
     for key, text in _json_leaves("", value):
         for kind, shown in detector.find(text):
-            yield Finding(kind, f"{name} {detector.mask(key)}", shown)
+            yield Leak(kind, f"{name} {detector.mask(key)}", shown)
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, list[Any]]:
@@ -193,18 +193,18 @@ def _is_binary(path: Path) -> bool:
         return b"\0" in file.read(8192)
 
 
-def _in_binary(path: Path, name: str, detector: Detector) -> Iterator[Finding]:
+def _in_binary(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
     """Known values anywhere in the bytes; of a PNG, all that its text chunks say."""
     before = b""
     with path.open("rb") as file:
         while content := file.read(_BYTES):
             for kind in detector.find_known(before + content):
-                yield Finding(kind, name, "…")
+                yield Leak(kind, name, "…")
             before = content[-_OVERLAP:]
         file.seek(0)
         for text in _png_texts(file):
             for kind, shown in detector.find(text):
-                yield Finding(kind, f"{name}, metadata", shown)
+                yield Leak(kind, f"{name}, metadata", shown)
 
 
 def _png_texts(file: BinaryIO) -> Iterator[str]:

@@ -32,10 +32,10 @@ from agent_r.local_model.kv_cache import PrefixCache
 from agent_r.local_model.llama import UnsupportedModel
 from agent_r.local_model.text import ChatTokenizer, Continuation
 
-__all__ = ["ContextOverflow", "Engine", "Generation", "GenerationRequest", "UnsupportedModel"]
+__all__ = ["Engine", "Generation", "GenerationRequest", "PromptTooLong", "UnsupportedModel"]
 
 
-class ContextOverflow(ValueError):
+class PromptTooLong(ValueError):
     """The prompt leaves no room for a token in the model's context."""
 
 
@@ -96,7 +96,7 @@ class Engine:
         """
         length = len(request.prompt)
         if length >= self.context:
-            raise ContextOverflow(
+            raise PromptTooLong(
                 f"the model's context is {self.context} tokens, and the prompt has {length}"
             )
         if not 0 <= min(request.prompt) <= max(request.prompt) < self.model.shape.vocab:

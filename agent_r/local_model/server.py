@@ -27,10 +27,10 @@ from starlette.exceptions import HTTPException
 
 from agent_r.local_model import protocol
 from agent_r.local_model.engine import (
-    ContextOverflow,
     Engine,
     EngineStopped,
     Generation,
+    PromptTooLong,
     UnsupportedModel,
 )
 from agent_r.local_model.generation import GenerationRequest, OnText
@@ -93,7 +93,7 @@ def _submit(
 ) -> Future[Generation]:
     try:
         return engine.submit(request, on_text=on_text)
-    except ContextOverflow as error:
+    except PromptTooLong as error:
         raise ApiError(400, str(error), code="context_length_exceeded") from error
     except ValueError as error:
         raise ApiError(400, str(error)) from error

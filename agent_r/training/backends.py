@@ -60,7 +60,7 @@ class TrainJob(Settings):
     checkpoint_s: float = Field(15.0, ge=0, description="seconds between checkpoints, at least")
 
 
-class Progress(Settings):
+class TrainingProgress(Settings):
     """One line of a running job."""
 
     step: int
@@ -102,7 +102,7 @@ class Trainer(Protocol):
 
 def make_trainer(
     config: TrainConfig,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
     on_line: Callable[[str], None] = lambda line: None,
 ) -> Trainer:
     """The back end a config asks for; a job of the user's own says its progress in lines."""
@@ -112,7 +112,7 @@ def make_trainer(
 class LocalTrainer:
     """Trains on this machine, in a process of its own that does not outlive this one."""
 
-    def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(self, on_progress: Callable[[TrainingProgress], None] | None = None) -> None:
         self.on_progress = on_progress
 
     async def fine_tune(self, job: TrainJob) -> TrainReport:
@@ -132,7 +132,7 @@ class LocalTrainer:
 
     def _read(self, line: str) -> None:
         if self.on_progress and line.startswith("{"):  # and no library's own words
-            self.on_progress(Progress.model_validate_json(line))
+            self.on_progress(TrainingProgress.model_validate_json(line))
 
 
 class CommandTrainer:

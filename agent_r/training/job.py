@@ -30,7 +30,7 @@ from agent_r.files import write_jsonl
 from agent_r.local_model.parent_watch import end_with
 from agent_r.training import backends
 from agent_r.training.averaging import average_with
-from agent_r.training.backends import Progress, TrainJob, TrainReport
+from agent_r.training.backends import TrainingProgress, TrainJob, TrainReport
 from agent_r.training.encoding import IGNORED, Encoded, encode_rows, plan_batches
 
 _ADAM_SHARE = 0.8  # AdamW's rate beside Muon's, for what is no hidden matrix
@@ -256,7 +256,9 @@ class Clock:
         self._said = wall
         recent = here.losses[-20:]
         loss, rate = sum(recent) / len(recent), here.tokens / here.seconds
-        progress = Progress(step=here.step, of=of, loss=loss, tokens=here.tokens, tokens_per_s=rate)
+        progress = TrainingProgress(
+            step=here.step, of=of, loss=loss, tokens=here.tokens, tokens_per_s=rate
+        )
         sys.stdout.write(progress.model_dump_json() + "\n")
         sys.stdout.flush()
 

@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable
 
 from agent_r.collection.progress import LOG
-from agent_r.training.backends import Progress
+from agent_r.training.backends import TrainingProgress
 
 MOST_SAID = 200  # characters of a line of a job's
 
 
 def training_line(
     stage: str, *, every: float = 2.0, clock: Callable[[], float] = time.monotonic
-) -> Callable[[Progress], None]:
+) -> Callable[[TrainingProgress], None]:
     """A callback that logs a running job: step of how many, loss, tokens a second, time left."""
     said = began = clock()
 
-    def on_progress(at: Progress) -> None:
+    def on_progress(at: TrainingProgress) -> None:
         nonlocal said
         now = clock()
         if at.step < at.of and now - said < every:

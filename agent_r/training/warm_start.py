@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_r.errors import ExtraMissing, TrainerError
 from agent_r.settings import TrainConfig
-from agent_r.training.backends import LocalTrainer, Progress, Source, TrainJob, TrainReport
+from agent_r.training.backends import LocalTrainer, Source, TrainingProgress, TrainJob, TrainReport
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -59,7 +59,7 @@ async def warm_start(
     *,
     seed: int,
     recipe: WarmStartRecipe = WarmStartRecipe(),
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> TrainReport:
     """Train a tokenizer and a model of our own on the rows of one file; `out` is the model folder.
 

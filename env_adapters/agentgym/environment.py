@@ -20,7 +20,7 @@ from agent_r.environment import EnvInfo, Environment, Split, StepResult, TaskSpe
 from agent_r.errors import UnknownTask
 from agent_r.settings import AgentGymEnv
 from env_adapters.agentgym.profiles import PROFILES
-from env_adapters.agentgym.wire import Answer, Fault, Wire
+from env_adapters.agentgym.wire import Answer, Fault, GymClient
 from env_adapters.pool import Pool
 
 VERSION = 1  # of this client: raised when the same actions could give other observations
@@ -184,7 +184,7 @@ class AgentGymWorld:
     ) -> None:
         self.profile = profile = PROFILES[spec.server]
         self.pauses, self._closing_s = tuple(pauses), closing_s
-        self.wire = Wire(profile, spec.base_url, spec.timeout_s)
+        self.wire = GymClient(profile, spec.base_url, spec.timeout_s)
         limit = min(spec.environments, profile.at_most or spec.environments)
         self.leases: Pool[Place] = Pool(self._make, self._end, limit=limit)
         self._places: dict[int, Place] = {}

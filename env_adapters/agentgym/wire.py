@@ -39,7 +39,7 @@ class Answer:
     truncated: bool = False
 
 
-class Wire:
+class GymClient:
     """Connections to one server: made when first needed, in the loop that needs them."""
 
     def __init__(self, profile: Profile, base_url: str, timeout_s: float) -> None:

@@ -24,8 +24,8 @@ from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
 from agent_r.grammar import DEFAULT
 from agent_r.loading import call, one_line, require
 from agent_r.settings import GymnasiumEnv
-from env_adapters.gymnasium.player import Job, Player
-from env_adapters.gymnasium.texts import Actions, Refused, number, text
+from env_adapters.gymnasium.player import GamePlayer, Job
+from env_adapters.gymnasium.texts import ActionRefused, Actions, number, text
 from env_adapters.pool import Pool
 
 VERSION = 1  # raised when the same actions could give other observations
@@ -48,7 +48,7 @@ class GymText:
 
     def __init__(self, world: GymWorld) -> None:
         self._world, self._spec = world, world.spec
-        self._player: Player | None = None
+        self._player: GamePlayer | None = None
         self._earned: float | None = None
         self._running = False
 
@@ -77,7 +77,7 @@ class GymText:
             raise ValueError("no episode is under way: reset first")
         try:
             taken = self._world.actions.read(action)
-        except Refused as refusal:
+        except ActionRefused as refusal:
             return StepResult(str(refusal), self._reward(), terminated=False)
         answer = await self._ask("step()", lambda env: _answer(env.step(taken)))
         seen, reward, terminated, truncated = answer
@@ -141,7 +141,7 @@ class GymWorld:
 
     def __init__(self, spec: GymnasiumEnv, actions: Actions, *, forks: bool) -> None:
         self.spec, self.actions, self._forks = spec, actions, forks
-        self.players: Pool[Player] = Pool(self._begin, self._end, limit=spec.environments)
+        self.players: Pool[GamePlayer] = Pool(self._begin, self._end, limit=spec.environments)
         self._ending: list[Future[None]] = []
         self._dropping: set[asyncio.Future[None]] = set()
         settings = spec.model_dump(mode="json", include={"arguments", "reward", "reward_range"})
@@ -169,20 +169,20 @@ class GymWorld:
             await asyncio.wait(ending, timeout=_PATIENCE_S)
         self._ending.clear()
 
-    def drop_later(self, player: Player) -> None:
+    def drop_later(self, player: GamePlayer) -> None:
         """Give up a player where nothing can be awaited; `aclose` ends it."""
         task = asyncio.ensure_future(self.players.drop(player))
         self._dropping.add(task)
         task.add_done_callback(self._dropping.discard)
 
-    async def _begin(self) -> Player:
+    async def _begin(self) -> GamePlayer:
         spec = self.spec
-        player = Player(
+        player = GamePlayer(
             lambda: call(spec.factory, spec.arguments), name=spec.factory, timeout_s=spec.timeout_s
         )
         return await player.begin()
 
-    async def _end(self, player: Player) -> None:
+    async def _end(self, player: GamePlayer) -> None:
         player.end()
         self._ending = [ended for ended in self._ending if not ended.done()] + [player.ended]
 

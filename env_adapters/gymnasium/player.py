@@ -16,7 +16,7 @@ from agent_r.loading import one_line
 Job: TypeAlias = Callable[[Any], Any]
 
 
-class Player:
+class GamePlayer:
     """Answers one call after the other, while the event loop goes on.
 
     What blocks for ever cannot be stopped, in Python: it is left alone. So the thread is a daemon;
@@ -30,7 +30,7 @@ class Player:
         self.ended: Future[None] = Future()
         threading.Thread(target=self._work, name=f"gym {name}", daemon=True).start()
 
-    async def begin(self) -> Player:
+    async def begin(self) -> GamePlayer:
         """Make the environment.
 
         Raises:

@@ -13,7 +13,7 @@ from env_adapters.written import clean
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
 
 
-class Refused(Exception):
+class ActionRefused(Exception):
     """The action is none; its text is the observation."""
 
 
@@ -51,14 +51,14 @@ class Actions:
         if _NUMBER.fullmatch(wanted) and self._first <= int(wanted) <= last:
             return int(wanted)
         listed = f", or one of: {', '.join(self._names)}" if self._names else ""
-        raise Refused(
+        raise ActionRefused(
             f"That is no action: answer with a number from {self._first} to {last}{listed}."
         )
 
     def _text(self, action: str) -> str:
         """A space of texts says which it takes; without one, the environment itself does."""
         if hasattr(self._space, "characters") and not self._space.contains(action):
-            raise Refused(f"That is no action: it must be a text of {self._space}."[:500])
+            raise ActionRefused(f"That is no action: it must be a text of {self._space}."[:500])
         return action
 
 

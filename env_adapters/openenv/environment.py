@@ -19,8 +19,8 @@ from agent_r.grammar import DEFAULT
 from agent_r.loopback import is_loopback
 from agent_r.settings import OpenEnvEnv
 from env_adapters.openenv.texts import (
+    Answer,
     NotANumber,
-    Told,
     digest,
     filled,
     has_a_place,
@@ -28,7 +28,7 @@ from env_adapters.openenv.texts import (
     name_of,
     told,
 )
-from env_adapters.openenv.wire import Full, Lost, Refused, Session, addresses
+from env_adapters.openenv.wire import Full, Lost, ServerRefused, Session, addresses
 from env_adapters.pool import Pool
 from env_adapters.written import clean
 
@@ -45,7 +45,7 @@ class OpenEnv:
     def __init__(self, world: OpenEnvWorld) -> None:
         self._world, self._spec = world, world.spec
         self._session: Session | None = None
-        self._past: list[tuple[Asked, Told]] = []  # of this episode, to be played again
+        self._past: list[tuple[Asked, Answer]] = []  # of this episode, to be played again
         self._earned: float | None = None
         self._running = False
 
@@ -86,7 +86,7 @@ class OpenEnv:
         if session is not None:
             self._world.sessions.give_back(session)
 
-    async def _ask(self, asked: Asked) -> Told:
+    async def _ask(self, asked: Asked) -> Answer:
         """The answer; where the session is lost, that of another one brought to the same place."""
         lost = Lost()
         for tried in range(TRIES):
@@ -121,13 +121,13 @@ class OpenEnv:
                     )
         return self._session
 
-    async def _answer(self, session: Session, asked: Asked) -> Told:
+    async def _answer(self, session: Session, asked: Asked) -> Answer:
         kind, data = asked
         try:
             return told(await session.ask(kind, data), self._spec.observation)
-        except Refused as refusal:
+        except ServerRefused as refusal:
             if kind == "step":
-                return Told(clean(f"That was refused: {refusal}"))
+                return Answer(clean(f"That was refused: {refusal}"))
             raise EnvironmentFault(f"{self._world.name} refuses to reset: {refusal}") from refusal
         except (ValueError, OverflowError) as error:
             raise EnvironmentFault(f"{self._world.name} answered {error}") from error

@@ -30,7 +30,7 @@ class Full(EnvironmentFault):
     """The server has no place for another session."""
 
 
-class Refused(Exception):
+class ServerRefused(Exception):
     """The server did not do what it was asked to; its text says why."""
 
 
@@ -55,7 +55,7 @@ class Session:
             session = cls(await _connected(url, timeout_s), name=name, timeout_s=timeout_s)
             try:
                 # A full server says so after it has let us in: the first answer tells.
-                with contextlib.suppress(Refused):
+                with contextlib.suppress(ServerRefused):
                     await session.ask("state")
                 return session
             except Full:
@@ -114,7 +114,7 @@ class Session:
         if code in ("SESSION_ERROR", "FACTORY_ERROR"):
             raise self._fault(f"that it cannot begin a session: {why}")
         self._asking = False
-        raise Refused(why)
+        raise ServerRefused(why)
 
     def _fault(self, what: str) -> EnvironmentFault:
         return EnvironmentFault(f"{self._name} answered {what}")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent_r.config import load, merge, parse
-from agent_r.env_check import CHECKS, Facts, Finding, Limits, Report, check
+from agent_r.env_check import CHECKS, CheckResult, Limits, Report, WorldFacts, check
 from agent_r.settings import EnvSpec, SingleEnv, env_specs
 from env_adapters import world_of
 from flows.cli.finding_rows import console_of, row
@@ -60,7 +60,7 @@ def _title(spec: SingleEnv) -> str:
     return " ".join([spec.kind, *(word for word in told if word)])
 
 
-def _row(found: Finding) -> Table:
+def _row(found: CheckResult) -> Table:
     return row(found.verdict, found.check, found.why, width=_NAME)
 
 
@@ -72,7 +72,7 @@ def _summary(report: Report) -> list[str]:
     return [*(_facts(report.facts) if report.facts else []), ", ".join(counts)]
 
 
-def _facts(facts: Facts) -> list[str]:
+def _facts(facts: WorldFacts) -> list[str]:
     sizes = ", ".join(f"{size:,} {split}" for split, size in facts.tasks.items())
     forks = "forks" if facts.forks else "no forks"
     expert = "an expert" if facts.expert else "no expert"

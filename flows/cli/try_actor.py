@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agent_r.algorithm.critique import Critique
 from agent_r.diagnostics.findings import document, facts, lines
-from agent_r.diagnostics.live_episode import Audience, Played, Turn
+from agent_r.diagnostics.live_episode import Audience, LiveTurn, Played
 from agent_r.diagnostics.trial import Trial, try_out
 from agent_r.environment import Split, TaskSpec
 from agent_r.errors import UnknownTask
@@ -117,11 +117,11 @@ class Logged:
     def begins(self, played: Played) -> None:
         _log.info("%s: %s", played.world.name, played.task.id)
 
-    def says(self, turn: Turn) -> None:
+    def says(self, turn: LiveTurn) -> None:
         what = turn.reading.action or turn.reading.outcome
         _log.info("step %d: %s", turn.number, printable(what))
 
-    def answers(self, turn: Turn) -> None: ...
+    def answers(self, turn: LiveTurn) -> None: ...
 
     def ends(self, played: Played) -> None:
         if played.episode is not None:

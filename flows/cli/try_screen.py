@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent_r.algorithm.critique import Critique
-from agent_r.diagnostics.live_episode import Played, Turn
+from agent_r.diagnostics.live_episode import LiveTurn, Played
 from agent_r.endpoint.transport import Sent
 from agent_r.reading.reply import Outcome
 
@@ -42,7 +42,7 @@ class Screen:
             self._show("instruction", played.world.instruction, "dim")
         self._show("world", played.prompt, "cyan")
 
-    def says(self, turn: Turn) -> None:
+    def says(self, turn: LiveTurn) -> None:
         self._console.print()
         if turn.reading.reasoning:
             self._show(f"{turn.number:>3} reasons", turn.reading.reasoning, "dim italic")
@@ -55,7 +55,7 @@ class Screen:
             said = f"✗ {_ODD[outcome]} (finish_reason: {printable(end) or 'none'})"
             self._console.print(_row("", Text(said, style="bold red")))
 
-    def answers(self, turn: Turn) -> None:
+    def answers(self, turn: LiveTurn) -> None:
         asked = turn.reading.outcome is Outcome.ACTION
         self._show("world" if asked else "we", turn.observation or "", "cyan" if asked else "dim")
         if turn.reward:

@@ -15,10 +15,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from agent_r.local_model import llama
 from agent_r.local_model.engine import (
-    ContextOverflow,
     Engine,
     EngineStopped,
     GenerationRequest,
+    PromptTooLong,
     UnsupportedModel,
 )
 from agent_r.local_model.kv_cache import PrefixCache
@@ -250,7 +250,7 @@ def test_max_tokens_is_clamped_to_what_the_context_has_left(engine: Engine) -> N
 
 
 def test_a_prompt_that_fills_the_context_is_refused(engine: Engine) -> None:
-    with pytest.raises(ContextOverflow, match=f"{CONTEXT} tokens, and the prompt has {CONTEXT}"):
+    with pytest.raises(PromptTooLong, match=f"{CONTEXT} tokens, and the prompt has {CONTEXT}"):
         engine.submit(GenerationRequest(prompt(CONTEXT)))
 
 

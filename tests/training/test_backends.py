@@ -25,8 +25,8 @@ from agent_r.training import job as training_job
 from agent_r.training.backends import (
     CommandTrainer,
     LocalTrainer,
-    Progress,
     Source,
+    TrainingProgress,
     TrainJob,
     draw,
     fill_in,
@@ -253,7 +253,7 @@ def whole(model: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 async def test_a_job_leaves_a_model_its_report_and_its_curve(
     model: Path, rows: Path, tmp_path: Path
 ) -> None:
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     job = job_of(model, rows, tmp_path / "out")
     report = await LocalTrainer(seen.append).fine_tune(job)
     assert (report.rows, report.too_long, report.untrained) == (300, 0, 0)

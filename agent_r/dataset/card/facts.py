@@ -10,7 +10,7 @@ from agent_r.algorithm.metrics import Rate, wilson
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ManifestFacts:
     """A manifest, old, hand-made or whole; every property has an empty value where it is silent."""
 
     manifest: dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.markup import line
 from agent_r.dataset.statistics import mean
 
@@ -33,7 +33,7 @@ def draw(manifest: dict[str, Any], folder: Path) -> list[Path]:
     """
     if importlib.util.find_spec("matplotlib") is None:
         return []
-    facts = Facts(manifest)
+    facts = ManifestFacts(manifest)
     drawn = [
         save(plot, facts, folder / path)
         for path, plot in zip(FIGURES, (_rewards, _errors, _rows, _drops), strict=True)
@@ -42,7 +42,9 @@ def draw(manifest: dict[str, Any], folder: Path) -> list[Path]:
     return [path for path in drawn if path is not None]
 
 
-def save(plot: Callable[[Any, Facts], bool], facts: Facts, path: Path) -> Path | None:
+def save(
+    plot: Callable[[Any, ManifestFacts], bool], facts: ManifestFacts, path: Path
+) -> Path | None:
     """Draw one picture; None where it has nothing to tell."""
     from matplotlib import style
     from matplotlib.figure import Figure
@@ -58,7 +60,7 @@ def save(plot: Callable[[Any, Facts], bool], facts: Facts, path: Path) -> Path |
     return path
 
 
-def _rewards(figure: Any, facts: Facts) -> bool:
+def _rewards(figure: Any, facts: ManifestFacts) -> bool:
     """Three histograms above each other: failed, good, revised."""
     executed = ", executed" if facts.executed else ""
     kinds = (
@@ -97,7 +99,7 @@ def _panel(axes: Axes, name: str, colour: str, histogram: dict[float, int]) -> f
     return max(shares.values())
 
 
-def _errors(figure: Any, facts: Facts) -> bool:
+def _errors(figure: Any, facts: ManifestFacts) -> bool:
     """Two bars a step: where the paths part, and where the first wrong step is."""
     fork, error = facts.histogram("fork_step"), facts.histogram("error_step")
     if not fork or not error:
@@ -126,11 +128,11 @@ def _errors(figure: Any, facts: Facts) -> bool:
     return True
 
 
-def _several(facts: Facts) -> bool:
+def _several(facts: ManifestFacts) -> bool:
     return any(len(list(facts.crossed(name))) > 1 for name in ("env_kind", "iteration_kind"))
 
 
-def _rows(figure: Any, facts: Facts) -> bool:
+def _rows(figure: Any, facts: ManifestFacts) -> bool:
     """Good rows and revisions of every world and every iteration; not of one alone."""
     if not _several(facts):
         return False
@@ -160,7 +162,7 @@ def _most(groups: list[tuple[str, dict[str, int]]]) -> int:
     return max(sum(kinds.values()) for _, kinds in groups)
 
 
-def _drops(figure: Any, facts: Facts) -> bool:
+def _drops(figure: Any, facts: ManifestFacts) -> bool:
     """Kept revisions above the reasons for which pairs were dropped."""
     drops = sorted(facts.numbers("drops").items(), key=lambda item: (item[1], item[0]))[-_BARS:]
     if not drops or not facts.revisions:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from agent_r.algorithm.schema import SCHEMAS, Type
-from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.markup import line
 from agent_r.licences import hub_id
 
@@ -21,7 +21,7 @@ def front_matter(manifest: dict[str, Any]) -> str:
     It has no `splits`: with them `load_dataset(…, filters=…)` fails, because `datasets` then
     demands all rows back (NonMatchingSplitsSizesError), and without it finds them by itself.
     """
-    facts = Facts(manifest)
+    facts = ManifestFacts(manifest)
     meta = {
         **licence(facts),
         "language": ["en"],
@@ -40,7 +40,7 @@ def front_matter(manifest: dict[str, Any]) -> str:
     return f"---\n{dumped}---\n"
 
 
-def licence(facts: Facts) -> dict[str, str]:
+def licence(facts: ManifestFacts) -> dict[str, str]:
     """The one open licence of all worlds, or the Hub's `other`: then the card's table is read."""
     worlds = facts.tables("environments")
     names = {hub_id(str(world.get("licence", ""))) for world in worlds}

@@ -6,7 +6,7 @@ from typing import Any
 
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.config import dotted
-from agent_r.dataset.card.facts import Facts, whole
+from agent_r.dataset.card.facts import ManifestFacts, whole
 from agent_r.dataset.card.markup import code, details, inline, number, table
 
 _COUNTS = (
@@ -23,7 +23,7 @@ _COUNTS = (
 _LISTED = 20  # versions in the list, and settings in a comparison
 
 
-def sources(facts: Facts) -> str:
+def sources(facts: ManifestFacts) -> str:
     """The versions that a merged dataset is made of."""
     rows = [
         (
@@ -41,7 +41,7 @@ def sources(facts: Facts) -> str:
     return f"## Merged from\n\n{table(heads, rows)}"
 
 
-def changes(facts: Facts) -> str:
+def changes(facts: ManifestFacts) -> str:
     """What is different from the version before, and a list of the last versions."""
     history = facts.tables("history")
     if not history:

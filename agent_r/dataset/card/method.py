@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.markup import code, details, fence, inline, line, number, table, toml
 from agent_r.dataset.card.numbers import percent
 from agent_r.licences import hub_id
@@ -20,7 +20,7 @@ _PAPER = """@article{yuan2025agentr,
 }"""
 
 
-def making(facts: Facts) -> str:
+def making(facts: ManifestFacts) -> str:
     """The method in five steps, and who did it."""
     search = facts.table("config", "search")
     size = "".join(
@@ -48,7 +48,7 @@ def making(facts: Facts) -> str:
     return "\n\n".join(parts)
 
 
-def _pairing(facts: Facts) -> str:
+def _pairing(facts: ManifestFacts) -> str:
     revision = facts.table("config", "revision")
     schedule = facts.table("config").get("alphas")
     # A schedule has an alpha for each iteration: then the one in `revision` was not used.
@@ -66,7 +66,7 @@ def _pairing(facts: Facts) -> str:
     )
 
 
-def _judging(facts: Facts) -> str:
+def _judging(facts: ManifestFacts) -> str:
     return {
         "value": "The first wrong step is where the search tree's own value falls most.",
         "direct": "No step was judged: a bad path counts as wrong at its end.",
@@ -81,7 +81,7 @@ def _names(names: list[str], most: int = 8) -> str:
     return ", ".join(map(code, names[:most])) + more
 
 
-def reproduction(facts: Facts, repo: str) -> str:
+def reproduction(facts: ManifestFacts, repo: str) -> str:
     """How to check it, and how to make it again."""
     version = facts.text("version")
     safe = all(re.fullmatch(_SAFE, word) for word in (version.replace("/", " "), repo or "x"))
@@ -106,7 +106,7 @@ def reproduction(facts: Facts, repo: str) -> str:
     return "\n\n".join(parts)
 
 
-def _again(facts: Facts, config: dict[str, Any]) -> tuple[str, ...]:
+def _again(facts: ManifestFacts, config: dict[str, Any]) -> tuple[str, ...]:
     iteration = max((i for i in facts.items("iterations") if isinstance(i, int)), default=1)
     return (
         "These settings and this command make such rows again; with an actor that answers alike, "
@@ -117,7 +117,7 @@ def _again(facts: Facts, config: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def licences(facts: Facts) -> str:
+def licences(facts: ManifestFacts) -> str:
     """Every world's licence and source: the rows hold its text."""
     rows = [
         (
@@ -141,13 +141,13 @@ def _licence(world: dict[str, object]) -> str:
     return str(world.get("licence") or "unknown")
 
 
-def limits(facts: Facts) -> str:
+def limits(facts: ManifestFacts) -> str:
     """What the numbers themselves warn of."""
     found = [*_limits_of_judge(facts), *_limits_of_rows(facts)]
     return "\n".join(("## Known limits", "", *(f"- {text}" for text in found)))
 
 
-def _limits_of_judge(facts: Facts) -> list[str]:
+def _limits_of_judge(facts: ManifestFacts) -> list[str]:
     found = []
     if len(facts.actors) == 1:
         found.append(
@@ -174,7 +174,7 @@ def _limits_of_judge(facts: Facts) -> list[str]:
     return found
 
 
-def _limits_of_rows(facts: Facts) -> list[str]:
+def _limits_of_rows(facts: ManifestFacts) -> list[str]:
     found = []
     if facts.executed is False:
         known = f"{facts.assumed} revisions" if facts.assumed else "Revisions"
@@ -195,7 +195,7 @@ def _limits_of_rows(facts: Facts) -> list[str]:
     return found
 
 
-def citation(facts: Facts, repo: str) -> str:
+def citation(facts: ManifestFacts, repo: str) -> str:
     """BibTeX of the paper and of this very version."""
     name, version = _tex(facts.text("dataset")), _tex(facts.text("version"))
     key = re.sub(r"[^A-Za-z0-9]+", "-", f"{facts.text('dataset')[:60]}-{version}").strip("-")

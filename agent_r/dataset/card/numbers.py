@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent_r.algorithm.metrics import Rate
-from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.figures import FIGURES
 from agent_r.dataset.card.markup import code, details, inline, number, table
 from agent_r.dataset.statistics import mean
@@ -29,7 +29,7 @@ _SIGNALS = {
 }
 
 
-def composition(facts: Facts) -> str:
+def composition(facts: ManifestFacts) -> str:
     """Rows by world, iteration and actor; the pictures; what was dropped and why."""
     parts = (
         _groups(facts),
@@ -42,7 +42,7 @@ def composition(facts: Facts) -> str:
     return "\n\n".join(("## What is in it", *kept)) if kept else ""
 
 
-def _groups(facts: Facts) -> str:
+def _groups(facts: ManifestFacts) -> str:
     rows = []
     pairs = facts.counts("preference_env")
     for title, name in (("world", "env_kind"), ("iteration", "iteration_kind")):
@@ -53,7 +53,7 @@ def _groups(facts: Facts) -> str:
     return table(("of", "revisions:", "good:", "preference pairs:"), rows) if rows else ""
 
 
-def _summary(facts: Facts) -> str:
+def _summary(facts: ManifestFacts) -> str:
     """What a revision is like, on average."""
     found = []
     if tasks := facts.table("statistics").get("tasks"):
@@ -79,7 +79,7 @@ def _summary(facts: Facts) -> str:
     return " ".join(found)
 
 
-def _mean(facts: Facts, name: str) -> float | None:
+def _mean(facts: ManifestFacts, name: str) -> float | None:
     return mean(facts.numbers("statistics", "histograms", name)) if facts.histogram(name) else None
 
 
@@ -87,13 +87,13 @@ def _most(counted: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
 
 
-def pictures(facts: Facts) -> list[str]:
+def pictures(facts: ManifestFacts) -> list[str]:
     """The pictures that the manifest lists under `figures`: a link to none is never made."""
     there = facts.table("figures")
     return [f"![{alt}]({path})" for path, alt in FIGURES.items() if path in there]
 
 
-def _drops(facts: Facts) -> str:
+def _drops(facts: ManifestFacts) -> str:
     drops = facts.numbers("drops")
     if not drops:
         return ""
@@ -106,7 +106,7 @@ def _drops(facts: Facts) -> str:
     return f"{told}\n\n{details('The reasons as a table', found) if drawn else found}"
 
 
-def _account(facts: Facts) -> str:
+def _account(facts: ManifestFacts) -> str:
     """What became of every reply, judgement, episode, tree and pair."""
     rows = [
         (inline(name), inline(what.replace("_", " ")), number(n), _share(n, _sum(counted)))
@@ -124,7 +124,7 @@ def _share(n: int, total: int) -> str:
     return f"{100 * n / total:.0f} %" if total else ""
 
 
-def critic(facts: Facts) -> str:
+def critic(facts: ManifestFacts) -> str:
     """How often the judge and the search tree's own values say the same."""
     rows = [
         (code(verdict), number(sum(agrees.values())), _share(agrees.get("true", 0), _sum(agrees)))
@@ -152,7 +152,7 @@ def critic(facts: Facts) -> str:
     return "\n\n".join(("## How far to trust the critic", *parts)) if parts else ""
 
 
-def _within(facts: Facts) -> str:
+def _within(facts: ManifestFacts) -> str:
     critique = facts.table("config", "critique")
     within = critique.get("agreement_tolerance", critique.get("within"))  # its older name
     return f", give or take {number(within)}," if within else ""
@@ -167,7 +167,7 @@ def percent(rate: Rate) -> str:
     return f"{100 * rate.rate:.0f} % (95 %: {100 * rate.low:.0f} to {100 * rate.high:.0f} %)"
 
 
-def spending(facts: Facts) -> str:
+def spending(facts: ManifestFacts) -> str:
     """What the version cost, in all and for each revision."""
     counts = facts.numbers("counts")
     rows = [

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from agent_r.algorithm.schema import SCHEMAS, Type
-from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.front_matter import front_matter, licence
 from agent_r.dataset.card.history import changes, sources
 from agent_r.dataset.card.markup import code, details, fence, inline, line, lines, number, table
@@ -38,7 +38,7 @@ _ABOUT = {
 
 def render_card(manifest: dict[str, Any], *, repo: str = "") -> str:
     """README.md of a version; with `repo` it says how to load that version from the Hub."""
-    facts = Facts(manifest)
+    facts = ManifestFacts(manifest)
     sections = (
         introduction(facts),
         snippet(facts, repo),
@@ -60,7 +60,7 @@ def render_card(manifest: dict[str, Any], *, repo: str = "") -> str:
     return f"{front_matter(manifest)}\n{body}\n"
 
 
-def introduction(facts: Facts) -> str:
+def introduction(facts: ManifestFacts) -> str:
     """The title, what this is in two or three sentences, and the facts at a glance."""
     title = f"# {inline(facts.text('dataset'))} {inline(facts.text('version'))}"
     known = facts.revisions or facts.good
@@ -77,7 +77,7 @@ def introduction(facts: Facts) -> str:
     return "\n\n".join((title, told, _glance(facts)))
 
 
-def _glance(facts: Facts) -> str:
+def _glance(facts: ManifestFacts) -> str:
     """The facts that someone compares datasets by, in one line."""
     tasks = facts.table("statistics").get("tasks")
     found = (
@@ -96,7 +96,7 @@ def _count(name: str, values: list[str]) -> str:
     return f"{name} {code(values[0])}" if len(values) == 1 else f"{len(values)} {name}s"
 
 
-def _executed(facts: Facts) -> str:
+def _executed(facts: ManifestFacts) -> str:
     if facts.executed is None:
         return ""
     if facts.executed:
@@ -110,7 +110,7 @@ def _executed(facts: Facts) -> str:
     )
 
 
-def snippet(facts: Facts, repo: str) -> str:
+def snippet(facts: ManifestFacts, repo: str) -> str:
     """How to load it: from the Hub pinned to the version, or from this folder."""
     version = line(facts.text("version"))
     if repo:
@@ -121,7 +121,7 @@ def snippet(facts: Facts, repo: str) -> str:
     return fence(f"from datasets import load_dataset\n\n{call}", "python")
 
 
-def example(facts: Facts) -> str:
+def example(facts: ManifestFacts) -> str:
     """One real revision, turn by turn."""
     row = facts.table("statistics", "example")
     messages = [m for m in row.get("messages") or () if isinstance(m, dict)]
@@ -160,7 +160,7 @@ def _ends(text: str, most: int = 360) -> str:
     return text if len(text) <= 2 * most else f"{text[:most].rstrip()} …\n… {text[-most:].lstrip()}"
 
 
-def configs(facts: Facts) -> str:
+def configs(facts: ManifestFacts) -> str:
     """The five views of the same trees, and what eats them."""
     rows = [
         (f"`{name}`", number(facts.rows.get(name, 0)), *_ABOUT[name])

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.tree import ROOT, SearchTree
-from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.figures import BAD, GOOD, REVISION, label, save
 from agent_r.dataset.shards import read_row
 from agent_r.dataset.view.exhibit import Tried, tree_of, tried_in
@@ -51,7 +51,7 @@ def draw_tree(manifest: dict[str, Any], folder: Path) -> Path | None:
     """
     if importlib.util.find_spec("matplotlib") is None:
         return None
-    facts = Facts(manifest)
+    facts = ManifestFacts(manifest)
     example = read_row(folder, "sft", str(facts.table("statistics", "example").get("id")))
     row = read_row(folder, "trees", example["tree"]) if example is not None else None
     if example is None or row is None:
@@ -64,7 +64,7 @@ def draw_tree(manifest: dict[str, Any], folder: Path) -> Path | None:
     return save(plot, facts, folder / TREE)
 
 
-def _draw(figure: Any, facts: Facts, *, row: Row, tree: SearchTree, tried: Tried) -> bool:
+def _draw(figure: Any, facts: ManifestFacts, *, row: Row, tree: SearchTree, tried: Tried) -> bool:
     shared, bad, good = _states(tree, tried)
     rows = 1 + max(state.row for state in (*shared, *bad, *good))
     figure.set_size_inches(7.4, 0.7 + _ROW * rows)

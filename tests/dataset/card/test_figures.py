@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_r.dataset.card.facts import Facts
+from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.figures import draw
 from tests.support.card_manifest import BARE, FULL, STATISTICS
 
@@ -60,8 +60,8 @@ def test_names_in_pictures_are_plain_text(evil: str, tmp_path: Path) -> None:
 
 
 def test_facts_take_only_whole_numbers_for_counts() -> None:
-    facts = Facts(BARE | {"rows": {"sft": True, "trees": 2, "x": "3"}})
+    facts = ManifestFacts(BARE | {"rows": {"sft": True, "trees": 2, "x": "3"}})
     assert facts.rows == {"trees": 2}
-    assert Facts(
+    assert ManifestFacts(
         {"statistics": {"histograms": {"reward": {"high": 1, "inf": 2, "1.00": 3}}}}
     ).histogram("reward") == {1.0: 3}
