@@ -124,7 +124,7 @@ def _shown(seen: dict[str, Any]) -> str:
     return f"{seen['observation']}\nActions: {' | '.join(actions[:MOST_ACTIONS])}{more}"
 
 
-class Gold(GoldActions[tuple[str, int]]):
+class GoldOfGames(GoldActions[tuple[str, int]]):
     """Implements Expert; a task is a fold and a seed."""
 
     def __init__(self, simulators: Simulators, spec: TextWorldExpressEnv) -> None:
@@ -160,7 +160,7 @@ class TextWorlds:
             licence="Apache-2.0",
             source="https://pypi.org/project/textworld-express/",
         )
-        self.gold = Gold(self.simulators, spec)
+        self.gold = GoldOfGames(self.simulators, spec)
 
     @property
     def expert(self) -> Expert:

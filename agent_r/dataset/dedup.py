@@ -33,7 +33,7 @@ class DedupSet:
     def add(self, key: str) -> bool:
         """Whether the key is new; from now on it is not.
 
-        >>> seen = Seen()
+        >>> seen = DedupSet()
         >>> seen.add("ash boards"), seen.add("ash boards")
         (True, False)
         """

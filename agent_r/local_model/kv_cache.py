@@ -62,7 +62,7 @@ class LengthGroup(Generic[Row]):
 def group_lengths(context: int) -> list[int]:
     """Row lengths up to the context, each at most half as long again as the one before.
 
-    >>> shelf_lengths(1000)
+    >>> group_lengths(1000)
     [256, 384, 512, 768, 1000]
     """
     lengths: list[int] = []

@@ -245,7 +245,7 @@ _OWN = {"weight", "base_url", "timeout_s", "environments", "sessions", "simulato
 def public_settings(spec: SingleEnv) -> dict[str, Any]:
     """What a dataset's manifest says of its world: no path, no address, nothing that may be secret.
 
-    >>> told(TextCraftEnv(recipes="/home/me/recipes"))
+    >>> public_settings(TextCraftEnv(recipes="/home/me/recipes"))
     {'kind': 'textcraft', 'recipes': 'folder', 'distractors': 4}
     """
     settings = spec.model_dump(mode="json", exclude=_OWN)

@@ -19,8 +19,8 @@ from agent_r.grammar import DEFAULT
 from agent_r.loopback import is_loopback
 from agent_r.settings import OpenEnvEnv
 from env_adapters.openenv.texts import (
-    Answer,
     NotANumber,
+    SessionAnswer,
     digest,
     filled,
     has_a_place,
@@ -45,7 +45,7 @@ class OpenEnv:
     def __init__(self, world: OpenEnvWorld) -> None:
         self._world, self._spec = world, world.spec
         self._session: Session | None = None
-        self._past: list[tuple[Asked, Answer]] = []  # of this episode, to be played again
+        self._past: list[tuple[Asked, SessionAnswer]] = []  # of this episode, to be played again
         self._earned: float | None = None
         self._running = False
 
@@ -86,7 +86,7 @@ class OpenEnv:
         if session is not None:
             self._world.sessions.give_back(session)
 
-    async def _ask(self, asked: Asked) -> Answer:
+    async def _ask(self, asked: Asked) -> SessionAnswer:
         """The answer; where the session is lost, that of another one brought to the same place."""
         lost = Lost()
         for tried in range(TRIES):
@@ -121,13 +121,13 @@ class OpenEnv:
                     )
         return self._session
 
-    async def _answer(self, session: Session, asked: Asked) -> Answer:
+    async def _answer(self, session: Session, asked: Asked) -> SessionAnswer:
         kind, data = asked
         try:
             return told(await session.ask(kind, data), self._spec.observation)
         except ServerRefused as refusal:
             if kind == "step":
-                return Answer(clean(f"That was refused: {refusal}"))
+                return SessionAnswer(clean(f"That was refused: {refusal}"))
             raise EnvironmentFault(f"{self._world.name} refuses to reset: {refusal}") from refusal
         except (ValueError, OverflowError) as error:
             raise EnvironmentFault(f"{self._world.name} answered {error}") from error

@@ -31,7 +31,7 @@ class NotANumber(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SessionAnswer:
     """An answer of the server; `reward` is as the server gives it, None where it does not."""
 
     text: str
@@ -73,7 +73,7 @@ def _texts(template: Any) -> Iterator[str]:
             yield from _texts(value)
 
 
-def told(answer: dict[str, Any], field: str) -> Answer:
+def told(answer: dict[str, Any], field: str) -> SessionAnswer:
     """What the answer to a reset or a step says.
 
     Raises:
@@ -88,7 +88,7 @@ def told(answer: dict[str, Any], field: str) -> Answer:
             has = ", ".join(sorted(seen)) if isinstance(seen, dict) else type(seen).__name__
             raise ValueError(f"an observation without '{field}': it has {has[:200]}")
         found = found[part]
-    return Answer(_text(found), None if reward is None else float(reward), bool(done))
+    return SessionAnswer(_text(found), None if reward is None else float(reward), bool(done))
 
 
 def _text(found: Any) -> str:

@@ -16,7 +16,7 @@ from agent_r.errors import ConfigError, UnknownTask
 from agent_r.settings import ScienceWorldEnv
 from env_adapters.jvm.machine import Program, packaged, require_java
 from env_adapters.jvm.simulators import Seat, Simulator, Simulators, said
-from env_adapters.scienceworld.expert import Gold
+from env_adapters.scienceworld.expert import GoldOfTasks
 from env_adapters.scienceworld.tasks import (
     INSTRUCTION,
     SIMPLIFICATIONS,
@@ -111,7 +111,7 @@ class ScienceWorlds:
         self.simulators = Simulators(
             Program("ScienceWorld", jar, INTERFACE, spec.heap_mb, MACHINE), limit=spec.simulators
         )
-        self.gold = Gold(self.simulators, spec.simplifications)
+        self.gold = GoldOfTasks(self.simulators, spec.simplifications)
         self.info = EnvInfo(
             name="scienceworld",
             version=f"{VERSION}-{package}-{spec.simplifications or 'none'}-{spec.step_limit}",

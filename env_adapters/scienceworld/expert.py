@@ -12,7 +12,7 @@ from env_adapters.scienceworld.tasks import variation_of
 _USELESS = ("look around", "inventory", "wait1", "task", "focus on air", "open drawer")
 
 
-class Gold(GoldActions[str]):
+class GoldOfTasks(GoldActions[str]):
     """Implements Expert."""
 
     def __init__(self, simulators: Simulators, simplifications: str) -> None:

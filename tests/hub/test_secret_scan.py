@@ -16,7 +16,7 @@ import pytest
 
 from agent_r.errors import DatasetError
 from agent_r.hub.secret_rules import Private, encodings
-from agent_r.hub.secret_scan import Finding, refuse, scan, scan_text
+from agent_r.hub.secret_scan import Leak, refuse, scan, scan_text
 from tests.support.made import Made
 
 RANDOM = "A1b2C3d4" * 5  # the tokens are put together here: no scanner should find this file
@@ -164,7 +164,7 @@ def test_every_column_is_looked_at_ids_and_names_included(tmp_path: Path) -> Non
     token = PLANTED["Hugging Face token"]
     found = scan(version_of(tmp_path, "fine", id=f"revision-{token}"), KNOWN)
     assert found == [
-        Finding("Hugging Face token", "sft row 2 (revision-…) column id", "hf_…(43 characters)")
+        Leak("Hugging Face token", "sft row 2 (revision-…) column id", "hf_…(43 characters)")
     ]
     table = pa.table({"text": ["fine"], token: [1]}, metadata={"made by": "mkowalski"})
     pq.write_table(table, tmp_path / "data" / "sft" / "train.parquet")

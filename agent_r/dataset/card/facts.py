@@ -77,7 +77,7 @@ class ManifestFacts:
     def assumed(self) -> str:
         """How many revisions were not executed, of how many; nothing where it is not some of them.
 
-        >>> Facts({"statistics": {"counts": {"verified": {"true": 1, "false": 2}}}}).assumed
+        >>> ManifestFacts({"statistics": {"counts": {"verified": {"true": 1, "false": 2}}}}).assumed
         '2 of 3'
         """
         seen = self.counts("verified")
