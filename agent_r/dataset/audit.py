@@ -1,4 +1,4 @@
-"""Check a dataset as a stranger would: execute every row, and compare what comes back."""
+"""Check a dataset: execute every row again, and compare observations and reward."""
 
 from __future__ import annotations
 

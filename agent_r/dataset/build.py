@@ -1,4 +1,4 @@
-"""From an iteration's trees and harvests to a dataset version."""
+"""Build a dataset version from an iteration's trees and their revisions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from agent_r.environment import TaskSpec
 from agent_r.errors import NothingMade
 from agent_r.settings import Endpoint, env_specs, public_settings
 
-READ_AHEAD = 32  # trees, each with its harvest: as many requests as a store's client makes at once
+READ_AHEAD = 32  # trees with their revisions: as many requests as a store's client makes at once
 
 
 class BuildResult(BaseModel):
@@ -122,7 +122,7 @@ def build(
 def _finished_trees(
     trees: Trees, tasks: Sequence[TaskSpec]
 ) -> Iterator[tuple[TaskSpec, tuple[SearchTree, TreeRevisions] | None]]:
-    """Each task with its tree and harvest; an object store is asked for several at once."""
+    """Each task with its tree and revisions; an object store is read several at once."""
     with asyncio.Runner() as runner:
         for start in range(0, len(tasks), READ_AHEAD):
             some = tasks[start : start + READ_AHEAD]

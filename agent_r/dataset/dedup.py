@@ -1,4 +1,4 @@
-"""Which keys have been there before, in a few bytes a key."""
+"""Remember which keys have been seen, in a few bytes a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells rows apart: a digest of them all, one spelling of each, and what counts as alike."""
+"""Compare rows: a digest of all, a canonical spelling of each, a key for near duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A version in the files of a trainer that cannot read it as it is."""
+"""Convert a version to the files of a trainer that cannot read it as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A version's manifest: what it must say, and whether the files beside it are what it says."""
+"""Read a version's manifest, and check that the files beside it are what it says."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Several versions as one: other iterations, other seeds, other worlds, in the shares asked for.
+"""Merge several versions (iterations, seeds, worlds) into one, in the shares asked for.
 
 What is drawn is whole trees, so that a chosen revision brings its preference, its judgements and
-its tree along, and every config tells of the same trees.
+its tree along, and every config is of the same trees.
 """
 
 from __future__ import annotations

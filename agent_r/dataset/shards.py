@@ -1,4 +1,4 @@
-"""Rows to parquet as they come: a batch of each config in memory, the rest in files."""
+"""Write rows to parquet as they come: a batch of each config in memory, the rest in files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dataset version holds, counted row by row; the card and `agent-r diff` read it.
+"""Count what a dataset version holds, row by row, for the card and `agent-r diff`.
 
 The value does not depend on the rows' order, and its size does not grow with their number.
 """

@@ -1,4 +1,4 @@
-"""A dataset version on disk: parquet per config, a card, a manifest; never changed once written."""
+"""Write a dataset version: parquet per config, a card, a manifest; never changed afterwards."""
 
 from __future__ import annotations
 
