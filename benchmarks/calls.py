@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_r.algorithm.revision import Part, Revision, verify
-from agent_r.collection.plan import shards, tasks_of_iteration
+from agent_r.collection.plan import shards
 from agent_r.collection.progress import Progress
 from agent_r.collection.scheduler import TreeScheduler
 from agent_r.collection.tree_store import TreeStore
@@ -27,8 +27,8 @@ from agent_r.config import load
 from agent_r.endpoint.budget import Budget
 from agent_r.endpoint.limiter import at_once
 from agent_r.settings import Config
-from flows.actor_factory import acting, first_model
-from flows.world_factory import worlds_of
+from flows.actor_factory import acting
+from flows.run_context import RunContext
 
 UP_TO_ERROR = (Part.INITIAL, Part.BAD)
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -74,13 +74,13 @@ def main() -> None:
 
 async def measure(config: Config) -> dict[str, int]:
     """Grow the trees, and count."""
-    worlds = worlds_of(config)
-    tasks = tasks_of_iteration(worlds, config, 1)
+    context = RunContext.of(config)
+    worlds, tasks = context.worlds, context.tasks()
     counts = dict.fromkeys(
         ("search", "judging", "samples", "steps", "revisions", "verified", "good"), 0
     )
     with tempfile.TemporaryDirectory() as folder:
-        async with acting(config, model=first_model(config), worlds=worlds) as actor:
+        async with acting(context) as actor:
             tree_store = TreeStore.of(
                 Path(folder), worlds.environment, config, actor=actor.name, iteration=1
             )

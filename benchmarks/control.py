@@ -19,9 +19,9 @@ from agent_r.evaluation.report import RunReport
 from agent_r.files import write_jsonl
 from agent_r.settings import Config, EmbeddedEndpoint
 from agent_r.training.backends import Source, TrainJob, make_trainer
-from flows.actor_factory import acting, first_model
+from flows.actor_factory import acting
 from flows.general_rows import general_rows
-from flows.world_factory import worlds_of
+from flows.run_context import RunContext, worlds_of
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ async def control(report: RunReport, folder: Path) -> Measurement:
     count = sum(report.iterations[-1].training_rows.values())
     rows = (await general_rows(config, seed=seed))[:count]
     write_jsonl(folder / "rows.jsonl", rows)
-    start = first_model(config)
+    start = RunContext.of(config).model
     assert start is not None, "the control is of the embedded actor"
     job = TrainJob(
         model=start,
@@ -68,7 +68,7 @@ async def control(report: RunReport, folder: Path) -> Measurement:
     )
     await make_trainer(config.train).fine_tune(job)
     trained = config.model_copy(update={"endpoint": EmbeddedEndpoint(checkpoint=str(job.out))})
-    async with acting(trained, model=job.out) as actor:
+    async with acting(RunContext.of(trained)) as actor:
         openings = report.start.openings
         return await measure_actor(
             actor, worlds_of(config), trained, openings=openings, parallel=48

@@ -91,7 +91,8 @@ def one(trees: int, seed: int, url: str, *, prefect: bool) -> dict[str, float]:
     from agent_r.collection.scheduler import TreeScheduler
     from agent_r.endpoint.budget import Budget
     from agent_r.endpoint.limiter import at_once
-    from flows.grow import growing, planned, ready
+    from flows.grow import growing, ready
+    from flows.run_context import RunContext
 
     scripted = {"kind": "scripted", "concurrency": SLOTS}
     small = {"simulations": 2, "candidates": 2, "max_depth": 6}
@@ -108,11 +109,12 @@ def one(trees: int, seed: int, url: str, *, prefect: bool) -> dict[str, float]:
 
     async def grow() -> None:
         nonlocal spent
-        tasks = planned(config, 1)
-        async with ready(config, 1, "", 0) as (stores, actor):
+        context = RunContext.of(config)
+        tasks = context.tasks()
+        async with ready(context) as (stores, actor):
             began = time.monotonic()
             if prefect:
-                await growing(stores, tasks, actor, 1)
+                await growing(context, stores, tasks, actor)
             else:
                 budget = Budget(config.budget, config.endpoint, actor.usage)
                 progress = Progress("grow", len(tasks), "trees")
@@ -125,7 +127,7 @@ def one(trees: int, seed: int, url: str, *, prefect: bool) -> dict[str, float]:
 
     asyncio.run(flow(grow)() if prefect else grow())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    tasks = len(shards(planned(config, 1)))
+    tasks = len(shards(RunContext.of(config).tasks()))
     return {"seconds": spent, "peak": peak, "tasks": tasks}
 
 

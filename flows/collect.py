@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from prefect import flow
 
 from agent_r.collection.nights import Ground
-from agent_r.collection.plan import dataset_folder
 from agent_r.dataset.build import BuildResult
 from agent_r.dataset.manifest import Manifest
 from agent_r.dataset.writer import versions
 from agent_r.errors import ConfigError
 from agent_r.hub.pull import newest_published
 from agent_r.settings import Config
-from flows.actor_factory import fine_tunings
 from flows.artifacts import announce_folder, announce_written, show_version
-from flows.grow import GrowResult, growing, planned, ready
+from flows.grow import GrowResult, growing, ready
 from flows.hub_client import hub_of
 from flows.preflight import Needs, preflight
+from flows.run_context import RunContext
 from flows.states import fails_in_one_line, nothing_new, run_id
 from tasks.build import build
 
@@ -55,16 +55,17 @@ async def collect(
         trained: How many fine-tunings the actor has had, which fills {iteration} in the model's
             name; empty: one for each iteration before this one.
     """
-    trained = fine_tunings(trained, iteration)
-    await preflight(config, Needs(acts=True, model=model, trained=trained))
+    context = RunContext.of(config, iteration, model, trained)
+    await preflight(context, Needs(acts=True))
     ground = _ground(config, iteration)
     iteration = ground.first if config.continual else iteration
-    name, tasks = config.dataset.name, planned(config, iteration)
-    async with ready(config, iteration, model, trained) as (stores, actor):
-        grown = await growing(stores, tasks, actor, iteration)
+    context = replace(context, iteration=iteration)
+    name, tasks, folder = config.dataset.name, context.tasks(), context.dataset_folder
+    async with ready(context) as (stores, actor):
+        grown = await growing(context, stores, tasks, actor)
     on_hub = await _newest_on_hub(config)
-    known = {path.name for path in versions(dataset_folder(config))}
-    built = await build(stores, tasks, dataset_folder(config), grown.actor, iteration, on_hub)
+    known = {path.name for path in versions(folder)}
+    built = await build(stores, tasks, folder, grown.actor, iteration, on_hub)
     await show_version(built, name=name, actor=grown.actor, iteration=iteration)
     announce_written(built, name=name, iteration=iteration)
     if not config.hub.repo:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from prefect import flow
 from pydantic import BaseModel
@@ -18,8 +17,7 @@ from pydantic import BaseModel
 from agent_r import closing
 from agent_r.actor import Actor
 from agent_r.collection import usage_log
-from agent_r.collection.object_store import ObjectStore
-from agent_r.collection.plan import part_of, shards, tasks_of_iteration, work_folder
+from agent_r.collection.plan import shards
 from agent_r.collection.progress import Progress
 from agent_r.collection.provenance import record
 from agent_r.collection.scheduler import TreeScheduler
@@ -35,12 +33,11 @@ from agent_r.endpoint.limiter import at_once
 from agent_r.endpoint.served import Served
 from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
-from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
-from flows.actor_factory import acting, as_trained, fine_tunings, first_model
+from flows.actor_factory import acting
 from flows.preflight import Needs, preflight
+from flows.run_context import RunContext
 from flows.states import fails_in_one_line
-from flows.world_factory import worlds_of
 from tasks.grow import grow as grow_shard
 
 _log = logging.getLogger("agent_r.progress")
@@ -103,57 +100,35 @@ async def grow(
             name; empty: one for each iteration before this one.
         part: This machine's share of the trees, as 3/16; empty means all of them.
     """
-    trained = fine_tunings(trained, iteration)
-    await preflight(config, Needs(acts=True, model=model, trained=trained))
-    tasks = part_of(planned(config, iteration), part)
-    async with ready(config, iteration, model, trained) as (stores, actor):
-        return await growing(stores, tasks, actor, iteration)
-
-
-def planned(config: Config, iteration: int) -> list[TaskSpec]:
-    """The tasks of an iteration, in their order."""
-    return tasks_of_iteration(worlds_of(config), config, iteration)
+    context = RunContext.of(config, iteration, model, trained)
+    await preflight(context, Needs(acts=True))
+    tasks = context.tasks(part)
+    async with ready(context) as (stores, actor):
+        return await growing(context, stores, tasks, actor)
 
 
 @contextlib.asynccontextmanager
-async def ready(
-    config: Config, iteration: int, model: str, trained: int
-) -> AsyncIterator[tuple[TreeStores, Actor]]:
-    """Open writable tree stores and an actor that answers; close the worlds at the end."""
-    object_store = ObjectStore.at(config.dataset.store or work_folder(config))
+async def ready(context: RunContext) -> AsyncIterator[tuple[TreeStores, Actor]]:
+    """Forests that can be written, and an actor that answers; the worlds are closed at the end."""
+    object_store, now = context.object_store, context.as_trained
     await object_store.require_writable()
-    folder = Path(model) if model else first_model(config)
-    now = as_trained(config, model=folder, trained=trained)
-    async with (
-        worlds_of(config) as worlds,
-        acting(now, model=folder, trained=trained, worlds=worlds) as actor,
-    ):
-        stores = open_tree_stores(now, worlds, object_store, actor=actor.name, iteration=iteration)
-        for tree_store in stores.stores.values():
-            await record(object_store, tree_store, actor=actor.name, iteration=iteration)
-        yield stores, actor
-
-
-def open_tree_stores(
-    config: Config, worlds: Worlds, object_store: ObjectStore, *, actor: str, iteration: int
-) -> TreeStores:
-    """A tree store for each world: its trees are the same in a run of that world alone."""
-    stores = {
-        name: TreeStore.of(
-            work_folder(config),
-            member.world.environment,
-            config.model_copy(update={"env": member.spec}),
-            actor=actor,
-            iteration=iteration,
-            object_store=object_store,
-        )
-        for name, member in worlds.members.items()
-    }
-    return TreeStores(config, stores)
+    async with context.worlds as worlds, acting(context) as actor:
+        stores: dict[str, TreeStore] = {}
+        for name, member in worlds.members.items():  # as in a run of that world alone
+            stores[name] = TreeStore.of(
+                context.work_folder,
+                member.world.environment,
+                now.model_copy(update={"env": member.spec}),
+                actor=actor.name,
+                iteration=context.iteration,
+                object_store=object_store,
+            )
+            await record(object_store, stores[name], actor=actor.name, iteration=context.iteration)
+        yield TreeStores(now, stores), actor
 
 
 async def growing(
-    stores: TreeStores, tasks: list[TaskSpec], actor: Actor, iteration: int
+    context: RunContext, stores: TreeStores, tasks: list[TaskSpec], actor: Actor
 ) -> GrowResult:
     """Grow the trees of these tasks as a run of its own, with its budget and its account.
 
@@ -161,7 +136,7 @@ async def growing(
         BudgetSpent, EndpointUnavailable: not one tree was finished.
         NothingMade: the first trees have shown that nothing can come.
     """
-    began, config = time.monotonic(), stores.config
+    began, config, iteration = time.monotonic(), stores.config, context.iteration
     gc.freeze()  # what is loaded by now stays: looking through it takes a third of a second
     budget = Budget(config.budget, config.endpoint, actor.usage)
     form = form_of(stores.info(tasks[0]).grammar) if tasks else ""
@@ -186,7 +161,7 @@ async def growing(
         raise EndpointUnavailable(f"not one of {len(tasks)} trees was finished ({what})")
     stores.leave()
     which = digest(*(f"{task.world}/{task.id}/{task.repeat}" for task in tasks))
-    account = work_folder(config) / f"spent-{stores.key}-{which}.json"
+    account = context.work_folder / f"spent-{stores.key}-{which}.json"
     seconds = time.monotonic() - began
     spent = usage_log.add(account, actor.usage, seconds)
     prompt, completion = budget.tokens

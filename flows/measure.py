@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from prefect import flow
 from pydantic import TypeAdapter
@@ -11,15 +10,14 @@ from pydantic import TypeAdapter
 from agent_r import files
 from agent_r.algorithm.prompts import prompt_digest
 from agent_r.collection.identity import of_world, unnamed
-from agent_r.collection.plan import work_folder
 from agent_r.config import digest
 from agent_r.evaluation.evaluate import EpisodePrefix, Measurement
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
-from flows.actor_factory import acting, actor_name, as_trained, first_model
+from flows.actor_factory import acting
 from flows.preflight import Needs, preflight
+from flows.run_context import RunContext
 from flows.states import fails_in_one_line
-from flows.world_factory import worlds_of
 from tasks.score import score
 
 MEASUREMENT = TypeAdapter(Measurement)
@@ -45,30 +43,28 @@ async def measure(
         trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
         openings: Failures to continue, from an earlier measurement; empty: this actor's own.
     """
-    await preflight(config, Needs(acts=True, model=model, trained=trained))
-    folder = Path(model) if model else first_model(config)
-    worlds = worlds_of(config)
-    now = as_trained(config, model=folder, trained=trained)
-    name = actor_name(config, model=folder, trained=trained)
-    key = measurement_key(now, worlds, openings, actor=name)
-    path = work_folder(config) / f"measure-{trained}-{key}.json"
+    context = RunContext.of(config, trained + 1, model)
+    await preflight(context, Needs(acts=True))
+    key = measurement_key(context, context.worlds, openings)
+    path = context.work_folder / f"measure-{trained}-{key}.json"
     if (found := files.load(path, MEASUREMENT)) is not None and not found.can_go_on:
         return found
-    episodes = work_folder(config) / f"episodes-{trained}-{key}"
-    async with worlds, acting(now, model=folder, trained=trained, worlds=worlds) as actor:
+    episodes = context.work_folder / f"episodes-{trained}-{key}"
+    async with context.worlds as worlds, acting(context) as actor:
         measured = await score(actor, worlds, config, openings, episodes)
     files.save(path, MEASUREMENT, measured)
     return measured
 
 
 def measurement_key(
-    config: Config, worlds: Worlds, openings: Sequence[EpisodePrefix] | None, *, actor: str
+    context: RunContext, worlds: Worlds, openings: Sequence[EpisodePrefix] | None
 ) -> str:
-    """Names all that a measurement depends on; the endpoint in `config` is the one that acts."""
+    """Names all that a measurement depends on."""
+    config = context.as_trained
     given = [o.model_dump_json() for o in openings] if openings is not None else ["own"]
     known = [part for info in worlds.infos for part in of_world(info)]
     return digest(
-        actor,
+        context.actor_name,
         *unnamed(config).values(),
         *known,
         prompt_digest(),

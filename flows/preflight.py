@@ -11,67 +11,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_r.collection.nights import Ground
-from agent_r.collection.plan import tasks_of_iteration, work_folder
+from agent_r.collection.plan import tasks_of_iteration
 from agent_r.dataset.manifest import read_manifest
 from agent_r.errors import ConfigError, ExtraMissing
 from agent_r.files import require_writable
 from agent_r.local_model.model_folder import model_name
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
-from flows.actor_factory import acting, first_model
+from flows.actor_factory import acting, scripted
 from flows.general_rows import check_general
 from flows.hub_client import ask_hub, hub_of
 from flows.probe import probe
+from flows.run_context import RunContext, worlds_of
 from flows.versions import published_address
-from flows.world_factory import scripted, worlds_of
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a flow is going to do, and with what beside its settings."""
+    """What a flow is going to do."""
 
     acts: bool = False
     trains: bool = False
     publishes: bool = False
-    model: str = ""  # of the actor, or to train: a folder instead of the endpoint's own
-    trained: int = 0
     versions: Sequence[str] = ()  # of datasets, that it reads
 
 
-def loops(config: Config, run: str = "") -> Needs:
+def loops(config: Config, run: str = "") -> tuple[RunContext, Needs]:
     """What the whole loop needs; a `continual` one begins with the last night's model."""
     ground = Ground.ahead(config, "self-train", run)
-    return Needs(
-        acts=True,
-        trains=True,
-        publishes=bool(config.hub.repo),
-        model=ground.model,
-        trained=ground.first - 1,
-    )
+    needs = Needs(acts=True, trains=True, publishes=bool(config.hub.repo))
+    return RunContext.of(config, ground.first, ground.model), needs
 
 
 # A flow's subflows, and the flow of a command that has looked already, do not look again.
 _looked: ContextVar[bool] = ContextVar("looked", default=False)
 
 
-async def preflight(config: Config, needs: Needs) -> None:
+async def preflight(context: RunContext, needs: Needs) -> None:
     """Look before anything is done: every flow begins with it; inside another it does nothing.
 
     Raises:
         AgentRError: the first thing found wrong.
     """
     if not _looked.get():
-        await look(config, needs)
+        await look(context, needs)
         _looked.set(True)
 
 
-def look_ahead(config: Config, needs: Needs) -> None:
+def look_ahead(context: RunContext, needs: Needs) -> None:
     """The same before Prefect is started; a key in one of its blocks leaves the rest to the flow.
 
     Raises:
         AgentRError: the first thing found wrong.
     """
-    asyncio.run(look(config, needs, blocks=False))
+    config = context.config
+    asyncio.run(look(context, needs, blocks=False))
     held = config.hub.token_block or getattr(config.endpoint, "api_key_block", "")
     _looked.set(not held)
 
@@ -86,29 +80,31 @@ def looking_once() -> Iterator[None]:
         _looked.set(before)
 
 
-async def look(config: Config, needs: Needs, *, blocks: bool = True) -> None:
+async def look(context: RunContext, needs: Needs, *, blocks: bool = True) -> None:
     """Trainer, folder, datasets, worlds, endpoint and Hub; the last two are really asked.
 
     Raises:
         AgentRError: the first thing found wrong.
     """
+    config = context.config
     if needs.trains:
-        check_trainer(config, needs)
+        check_trainer(context)
     if needs.trains or needs.acts:
-        require_writable(work_folder(config))
+        require_writable(context.work_folder)
     for version in needs.versions:
         check_version(version, here=needs.publishes)
     if needs.acts:
         await check_worlds(config)
-        await check_actor(config, needs, blocks=blocks)
+        await check_actor(context, blocks=blocks)
     if needs.publishes and (blocks or not config.hub.token_block):
         ask_hub(await hub_of(config.hub))
 
 
-def check_trainer(config: Config, needs: Needs) -> None:
+def check_trainer(context: RunContext) -> None:
     """The training back end, the model that it starts from, and its general rows."""
+    config = context.config
     if config.train.backend == "local":
-        if not needs.model and first_model(config) is None:
+        if context.model is None:
             raise ConfigError(
                 f"train.backend = 'local' trains the embedded model, not a {config.endpoint.kind} "
                 "endpoint's: set train.backend = 'command' and train.command"
@@ -134,15 +130,14 @@ async def check_worlds(config: Config) -> None:
         scripted(config.endpoint, worlds)
 
 
-async def check_actor(config: Config, needs: Needs, *, blocks: bool = True) -> None:
+async def check_actor(context: RunContext, *, blocks: bool = True) -> None:
     """The embedded model is there, or the endpoint answers."""
-    endpoint = config.endpoint
+    endpoint = context.config.endpoint
     if isinstance(endpoint, EmbeddedEndpoint):
         if importlib.util.find_spec("torch") is None:
             raise ExtraMissing("the embedded actor", "local")
-        folder = Path(needs.model) if needs.model else first_model(config)
-        if folder is not None:
-            model_name(folder)
+        if context.model is not None:
+            model_name(context.model)
     if isinstance(endpoint, OpenAIEndpoint) and (blocks or not endpoint.api_key_block):
-        async with acting(config, model=None, trained=needs.trained) as actor:
-            await probe(actor, config)
+        async with acting(context) as actor:
+            await probe(actor, context.config)

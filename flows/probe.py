@@ -21,7 +21,7 @@ from agent_r.environment import EnvInfo
 from agent_r.errors import AgentRError, EndpointRejected
 from agent_r.reading.reply import Reading, read
 from agent_r.settings import Config, OpenAIEndpoint
-from flows.world_factory import worlds_of
+from flows.run_context import worlds_of
 
 _log = logging.getLogger("agent_r.progress")
 

@@ -12,6 +12,7 @@ from agent_r.settings import Config
 from flows.artifacts import announce_published, show_published
 from flows.hub_client import hub_of, private_here
 from flows.preflight import Needs, preflight
+from flows.run_context import RunContext
 from flows.states import fails_in_one_line
 from tasks.publish import publish as publish_task
 
@@ -29,7 +30,7 @@ async def publish(version: str, config: Config = Config()) -> Published:
         version: Folder of a dataset version.
         config: All settings; `hub` is what matters here.
     """
-    await preflight(config, Needs(publishes=True, versions=(version,)))
+    await preflight(RunContext.of(config), Needs(publishes=True, versions=(version,)))
     hub = await hub_of(config.hub)
     known = private_here(config, hub)
     published = await asyncio.to_thread(publish_task, Path(version), hub, config.hub, known)

@@ -9,7 +9,6 @@ from pathlib import Path
 from prefect import flow
 
 from agent_r.collection.nights import Ground
-from agent_r.collection.plan import dataset_folder
 from agent_r.endpoint.budget import prices
 from agent_r.errors import BudgetSpent, NothingMade
 from agent_r.evaluation.evaluate import EpisodePrefix
@@ -35,7 +34,8 @@ async def self_train(config: Config = Config()) -> RunReport:
     Args:
         config: All settings; the defaults need nothing but Python.
     """
-    await preflight(config, loops(config, run_id()))
+    context, needs = loops(config, run_id())
+    await preflight(context, needs)
     began = time.monotonic()
     ground = Ground.of(config, "self-train", run_id())
     loop = Loop(config.model_copy(update={"continual": False}), ground)
@@ -45,8 +45,8 @@ async def self_train(config: Config = Config()) -> RunReport:
         start = await measure(loop.config, ground.model, ground.first - 1, loop.openings)
     await loop.run(ground)
     report = RunReport.of(loop.config, start, loop.reports, time.monotonic() - began)
-    was = newest_model(dataset_folder(config))
-    await _leave(report, dataset_folder(config))
+    was = newest_model(context.dataset_folder)
+    await _leave(report, context.dataset_folder)
     if loop.made or was != loop.model:
         return report
     written = [it.built.dataset.version for it in report.iterations]

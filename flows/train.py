@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prefect import flow
 from pydantic import BaseModel
 
 from agent_r.collection.identity import unnamed
-from agent_r.collection.plan import work_folder
 from agent_r.config import digest
 from agent_r.files import write_jsonl
 from agent_r.settings import Config
 from agent_r.training.backends import Source, TrainJob, finished, make_trainer
 from agent_r.training.mixture import mixture_key, training_rows
 from agent_r.training.progress_lines import spoken_line, training_line
-from flows.actor_factory import actor_name, as_trained, first_model, served_name
 from flows.general_rows import general_rows
 from flows.preflight import Needs, preflight
+from flows.run_context import RunContext
 from flows.states import fails_in_one_line
 from flows.versions import local_version
 from tasks.fine_tune import fine_tune
@@ -51,21 +48,20 @@ async def train(
         iteration: Which iteration of Agent-R this is, from 1.
         model: Folder of the model to start from; empty means the endpoint's own.
     """
-    await preflight(config, Needs(trains=True, model=model, versions=versions))
-    start = Path(model) if model else first_model(config)
-    before = as_trained(config, model=start, trained=iteration - 1)
-    name = actor_name(config, model=start, trained=iteration - 1)
-    seed = config.seed + iteration
+    context = RunContext.of(config, iteration, model)
+    await preflight(context, Needs(trains=True, versions=versions))
+    seed, work = context.training_seed, context.work_folder
     general = await general_rows(config, seed=seed)
     folders = [await local_version(version, config) for version in versions]
     rows, counts = training_rows(folders, general, config, seed=seed)
-    key = mixture_key(rows, config, actor=digest(name, *unnamed(before).values()))
-    path = work_folder(config) / f"mixture-{iteration}-{key}.jsonl"
+    actor = digest(context.actor_name, *unnamed(context.as_trained).values())
+    key = mixture_key(rows, config, actor=actor)
+    path = work / f"mixture-{iteration}-{key}.jsonl"
     write_jsonl(path, rows)
     job = TrainJob(
-        model=start or Path(served_name(config, trained=iteration - 1)),
+        model=context.model_to_train,
         sources=(Source(path=path),),
-        out=work_folder(config) / f"model-{iteration}-{key}",
+        out=work / f"model-{iteration}-{key}",
         config=config.train,
         seed=seed,
     )

@@ -24,7 +24,7 @@ def unnamed(config: Config) -> dict[str, str]:
     one's own may not know what it was called with. What that was may be a secret: it is a digest.
 
     Args:
-        config: its endpoint is the one that acts (`flows.actor_factory.as_trained`).
+        config: its endpoint is the one that acts (`flows.run_context.RunContext.as_trained`).
 
     Raises:
         StoreError: the embedded model's folder holds none.

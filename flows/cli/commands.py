@@ -35,7 +35,7 @@ def settings(arguments: argparse.Namespace) -> Config:
 def run_self_train(arguments: argparse.Namespace) -> int:
     """Measure, collect, train, again: then a table."""
     config = settings(arguments)
-    flow_ready(config, loops=True)
+    flow_ready(config)
     from flows.cli.report_table import show_report
     from flows.self_train import self_train
 
@@ -46,7 +46,7 @@ def run_self_train(arguments: argparse.Namespace) -> int:
 def run_collect(arguments: argparse.Namespace) -> int:
     """Write one dataset version."""
     config = settings(arguments)
-    flow_ready(config, acts=True, model=arguments.model, trained=arguments.iteration - 1)
+    flow_ready(config, arguments.iteration, arguments.model, acts=True)
     where = (config, arguments.iteration, arguments.model, arguments.iteration - 1)
     if arguments.dry_run:
         from agent_r.collection.nights import Ground
@@ -77,7 +77,7 @@ def run_grow(arguments: argparse.Namespace) -> int:
     config = settings(arguments)
     part_of([], arguments.part)
     iteration = arguments.iteration
-    flow_ready(config, acts=True, model=arguments.model, trained=iteration - 1)
+    flow_ready(config, iteration, arguments.model, acts=True)
     from flows.grow import grow
 
     grown = run(grow(config, iteration, arguments.model, iteration - 1, arguments.part))
@@ -95,7 +95,8 @@ def say(notes: list[str]) -> None:
 def run_train(arguments: argparse.Namespace) -> int:
     """Fine-tune on dataset versions."""
     config = settings(arguments)
-    flow_ready(config, trains=True, model=arguments.model, versions=arguments.versions)
+    flow_ready(config, arguments.iteration, arguments.model, trains=True,
+               versions=arguments.versions)  # fmt: skip
     from flows.train import train
 
     trained = run(train(arguments.versions, config, arguments.iteration, arguments.model))
@@ -106,7 +107,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 def run_measure(arguments: argparse.Namespace) -> int:
     """Print success and recovery."""
     config = settings(arguments)
-    flow_ready(config, acts=True, model=arguments.model, trained=arguments.trained)
+    flow_ready(config, arguments.trained + 1, arguments.model, acts=True)
     from flows.measure import measure
 
     measured = run(measure(config, arguments.model, arguments.trained))
@@ -252,10 +253,14 @@ def run_warm_start(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def flow_ready(config: Config, *, loops: bool = False, **needs: Any) -> None:
-    """All that can be known to be wrong, before Prefect is started."""
-    from flows import preflight
+def flow_ready(config: Config, iteration: int = 1, model: str = "", **needs: Any) -> None:
+    """All that can be known to be wrong, before Prefect is started; no needs: the whole loop's."""
+    from flows.preflight import Needs, look_ahead, loops
+    from flows.run_context import RunContext
 
-    preflight.look_ahead(config, preflight.loops(config) if loops else preflight.Needs(**needs))
+    if needs:
+        look_ahead(RunContext.of(config, iteration, model), Needs(**needs))
+    else:
+        look_ahead(*loops(config))
     quiet_prefect(Path(".prefect"))
     asyncio.run(check_server())

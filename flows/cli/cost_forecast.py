@@ -12,16 +12,18 @@ from agent_r.endpoint.budget import prices
 from agent_r.endpoint.limiter import at_once
 from agent_r.endpoint.served import Served
 from agent_r.settings import Config
-from flows.grow import growing, planned, ready
+from flows.grow import growing, ready
+from flows.run_context import RunContext
 
 
 @flow(name="forecast")
 async def forecast(config: Config, iteration: int, model: str, trained: int, few: int) -> list[str]:
     """Lines for a person: requests, tokens, money and time of `collect` with these settings."""
-    tasks = planned(config, iteration)
-    async with ready(config, iteration, model, trained) as (stores, actor):
+    context = RunContext.of(config, iteration, model, trained)
+    tasks = context.tasks()
+    async with ready(context) as (stores, actor):
         chosen, began = sample(tasks, few, seed=config.seed), time.monotonic()
-        await growing(stores, chosen, actor, iteration)
+        await growing(context, stores, chosen, actor)
         seconds = time.monotonic() - began
         known = await costs(stores, chosen)
         return lines(config, known, len(tasks), _seconds_a_tree(actor, config, known, seconds))

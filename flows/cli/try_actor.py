@@ -17,11 +17,11 @@ from agent_r.environment import Split, TaskSpec
 from agent_r.errors import UnknownTask
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint
-from flows.actor_factory import acting, first_model
+from flows.actor_factory import acting
 from flows.cli.finding_rows import console_of, row
 from flows.cli.runner import run
 from flows.cli.try_screen import Screen, printable, request
-from flows.world_factory import worlds_of
+from flows.run_context import RunContext
 
 PATIENT = 3  # tries of a request: whoever waits at a terminal wants to know
 SPLITS: tuple[Split, ...] = ("train", "test", "warm_start")
@@ -60,13 +60,13 @@ async def tried(config: Config, audience: Audience, *, episodes: int | None, tas
     if isinstance(endpoint, OpenAIEndpoint):
         fewer = endpoint.model_copy(update={"attempts": min(endpoint.attempts, PATIENT)})
         config = config.model_copy(update={"endpoint": fewer})
-    async with worlds_of(config) as worlds:
+    context = RunContext.of(config)
+    async with context.worlds as worlds:
         await worlds.check()
         tasks = chosen(worlds, episodes=episodes, task=task)
-        model = first_model(config)
         if isinstance(endpoint, EmbeddedEndpoint):
             _log.info("the model's own server starts, which takes some seconds")
-        async with acting(config, model=model, worlds=worlds, checked=False) as actor:
+        async with acting(context, checked=False) as actor:
             return await try_out(actor, worlds, tasks, config, audience)
 
 

@@ -16,19 +16,18 @@ from agent_r.local_model.model_folder import PACKAGED, model_digest, model_name
 from agent_r.reading.reply import Grammar
 from agent_r.settings import Config
 from agent_r.testing import Corridor
-from flows.actor_factory import actor_name, as_trained, first_model
 from flows.measure import measurement_key
+from flows.run_context import RunContext
 from tests.support.planting import only
 
 
 def keys(endpoint: dict[str, Any], *, model: str = "", trained: int = 0, **over: Any) -> list[str]:
     """The names of all that an actor's run stores."""
     config = Config.model_validate({"endpoint": endpoint, **over})
-    folder = Path(model) if model else first_model(config)
-    now = as_trained(config, model=folder, trained=trained)
-    name = actor_name(config, model=folder, trained=trained)
+    context = RunContext.of(config, model=model, trained=trained)
+    now, name = context.as_trained, context.actor_name
     tree = tree_key(Corridor().info, now, actor=name, iteration=1)
-    return [tree, measurement_key(now, only(Corridor), None, actor=name), str(unnamed(now))]
+    return [tree, measurement_key(context, only(Corridor), None), str(unnamed(now))]
 
 
 def served(model: str, **over: Any) -> dict[str, Any]:

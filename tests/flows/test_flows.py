@@ -26,6 +26,7 @@ from flows.grow import grow
 from flows.measure import measure
 from flows.preflight import Needs, looking_once, preflight
 from flows.publish import publish
+from flows.run_context import RunContext
 from flows.self_train import self_train
 from flows.states import NOTHING_NEW
 from flows.train import train
@@ -151,14 +152,14 @@ async def test_a_flow_refuses_before_any_work_in_one_line_without_a_traceback(
 async def test_a_subflow_does_not_look_again(tmp_path: Path) -> None:
     with FaultyEndpoint(models=["tiny"]) as server:
         endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny"}
-        settings = config(tmp_path, endpoint=endpoint)
+        context = RunContext.of(config(tmp_path, endpoint=endpoint))
         with looking_once():
-            await preflight(settings, Needs(acts=True))
+            await preflight(context, Needs(acts=True))
             one_look = len(server.received)
-            await preflight(settings, Needs(acts=True))
+            await preflight(context, Needs(acts=True))
         assert len(server.received) == one_look > 0
         with looking_once():
-            await preflight(settings, Needs(acts=True))
+            await preflight(context, Needs(acts=True))
         assert len(server.received) == 2 * one_look
 
 

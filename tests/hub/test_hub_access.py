@@ -7,8 +7,8 @@ import pytest
 from agent_r.errors import ConfigError
 from agent_r.hub.repository import Hub
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint
-from flows.actor_factory import after
 from flows.hub_client import hub_of, private_here
+from flows.run_context import after
 from flows.versions import local_version
 
 

@@ -14,6 +14,7 @@ from agent_r.settings import Config
 from flows.actor_factory import acting
 from flows.preflight import Needs, look
 from flows.probe import probe
+from flows.run_context import RunContext
 from tests.support.odd_endpoint import BASE_MODEL, CUT, Model, OddEndpoint, always, healthy
 
 
@@ -30,7 +31,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def probed(config: Config) -> None:
-    async with acting(config, model=None, checked=False) as actor:
+    async with acting(RunContext.of(config), checked=False) as actor:
         await probe(actor, config)
 
 
@@ -100,9 +101,9 @@ async def test_one_conversation_that_a_policy_refuses_is_no_reason_to_stop(
 async def test_every_run_that_asks_an_endpoint_looks_so_first(tmp_path: Path) -> None:
     with OddEndpoint(healthy) as server:
         config = config_of(server, tmp_path)
-        await look(config, Needs(acts=True))
+        await look(RunContext.of(config), Needs(acts=True))
         assert [asked.body["n"] for asked in server.completions] == [3]
-        await look(config, Needs(acts=True))
+        await look(RunContext.of(config), Needs(acts=True))
     assert len(server.completions) == 1
 
 
@@ -113,10 +114,8 @@ async def test_a_server_without_n_is_asked_for_one_reply(tmp_path: Path) -> None
 
 
 async def test_an_actor_of_ours_is_not_asked(tmp_path: Path) -> None:
-    from flows.world_factory import worlds_of
-
     config = parse({"endpoint": {"kind": "scripted"}, "dataset": {"out": str(tmp_path)}}, source="")
-    async with acting(config, model=None, worlds=worlds_of(config)) as actor:
+    async with acting(RunContext.of(config)) as actor:
         await probe(actor, config)
         assert actor.usage.requests == 0
 
