@@ -1,4 +1,4 @@
-"""From a run's endpoint to a live actor: the only place that knows all kinds of endpoint."""
+"""Make a live actor from a run's endpoint; only this file knows all kinds of endpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasks.secret_blocks import secret_of
 
 @asynccontextmanager
 async def acting(context: RunContext, *, checked: bool = True) -> AsyncIterator[Actor]:
-    """An actor that answers, checked before any work begins; given back at the end.
+    """Open an actor, checked before any work begins; closed at the end.
 
     The scripted one follows the experts of the run's worlds.
 

@@ -109,7 +109,7 @@ async def grow(
 
 @contextlib.asynccontextmanager
 async def ready(context: RunContext) -> AsyncIterator[tuple[TreeStores, Actor]]:
-    """Forests that can be written, and an actor that answers; the worlds are closed at the end."""
+    """Open writable tree stores and an actor that answers; close the worlds at the end."""
     object_store, now = context.object_store, context.as_trained
     await object_store.require_writable()
     async with context.worlds as worlds, acting(context) as actor:
@@ -139,7 +139,7 @@ async def growing(
     began, config, iteration = time.monotonic(), stores.config, context.iteration
     gc.freeze()  # what is loaded by now stays: looking through it takes a third of a second
     budget = Budget(config.budget, config.endpoint, actor.usage)
-    form = form_of(stores.info(tasks[0]).grammar) if tasks else ""
+    form = form_of(stores.store_of(tasks[0]).world.grammar) if tasks else ""
     scheduler = TreeScheduler(
         stores,
         Budgeted(actor, budget),

@@ -28,7 +28,7 @@ class RunContext:
     def of(
         cls, config: Config, iteration: int = 1, model: str = "", trained: int | None = None
     ) -> RunContext:
-        """The actor has had one fine-tuning for each iteration before this one, unless told.
+        """The actor has had one fine-tuning for each iteration before this one, unless given.
 
         >>> RunContext.of(Config(), 2).trained, RunContext.of(Config(), 2, trained=0).trained
         (1, 0)

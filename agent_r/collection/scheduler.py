@@ -92,7 +92,7 @@ class TreeScheduler:
                         there = await self._look_up(shard[place : place + LOOKED_UP])
                     if there[place % LOOKED_UP]:
                         found += 1
-                        self.trees.tidy(task)
+                        self.trees.store_of(task).tidy(task)
                         await self._recall(task)
                         self._finish()
                     elif await self._begin():
@@ -153,9 +153,10 @@ class TreeScheduler:
         return None
 
     async def _grow(self, task: TaskSpec) -> tuple[int, int]:
-        """Prompt and completion tokens of a tree and its revisions."""
-        tree = await self.trees.explore(self.actor, task)
-        tree_revisions = await self.trees.revise(self.actor, task)
+        """Prompt and completion tokens of a tree and its harvest."""
+        tree_store = self.trees.store_of(task)
+        tree = await tree_store.explore(self.actor, task)
+        tree_revisions = await tree_store.revise(self.actor, task)
         if self.early_stop is not None:
             self.early_stop.see(tree, tree_revisions)
         return (

@@ -84,9 +84,9 @@ class TreeStore:
         journals = work / f"journal-{made}"
         return cls(trees, all_revisions, journals, made, make_env, world, config, revision)
 
-    def info(self, task: TaskSpec) -> EnvInfo:
-        """The world of a task of this store."""
-        return self.world
+    def store_of(self, task: TaskSpec) -> TreeStore:
+        """This one, of all tasks of its world."""
+        return self
 
     @property
     def worlds(self) -> list[dict[str, Any]]:

@@ -6,12 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent_r.actor import Actor
 from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.collection.tree_store import TreeStore
 from agent_r.config import digest
-from agent_r.environment import EnvInfo, TaskSpec
+from agent_r.environment import TaskSpec
 from agent_r.settings import Config
 
 
@@ -26,17 +25,13 @@ class Trees(Protocol):
         """What a manifest says of them."""
         ...
 
-    def info(self, task: TaskSpec) -> EnvInfo: ...
+    def store_of(self, task: TaskSpec) -> TreeStore:
+        """Where the tree of a task lies."""
+        ...
 
     async def finished(self, task: TaskSpec) -> bool: ...
 
     async def with_revisions(self, task: TaskSpec) -> tuple[SearchTree, TreeRevisions] | None: ...
-
-    async def explore(self, actor: Actor, task: TaskSpec) -> SearchTree: ...
-
-    async def revise(self, actor: Actor, task: TaskSpec) -> TreeRevisions: ...
-
-    def tidy(self, task: TaskSpec) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +56,14 @@ class TreeStores:
         """Closings that failed, by world."""
         return sum((tree_store.unclosed for tree_store in self.stores.values()), Counter())
 
-    def of(self, task: TaskSpec) -> TreeStore:
-        """The tree store that holds this task's tree."""
+    def store_of(self, task: TaskSpec) -> TreeStore:
         return self.stores[task.world]
 
-    def info(self, task: TaskSpec) -> EnvInfo:
-        return self.of(task).info(task)
-
     async def finished(self, task: TaskSpec) -> bool:
-        return await self.of(task).finished(task)
+        return await self.store_of(task).finished(task)
 
     async def with_revisions(self, task: TaskSpec) -> tuple[SearchTree, TreeRevisions] | None:
-        return await self.of(task).with_revisions(task)
-
-    async def explore(self, actor: Actor, task: TaskSpec) -> SearchTree:
-        return await self.of(task).explore(actor, task)
-
-    async def revise(self, actor: Actor, task: TaskSpec) -> TreeRevisions:
-        return await self.of(task).revise(actor, task)
-
-    def tidy(self, task: TaskSpec) -> None:
-        self.of(task).tidy(task)
+        return await self.store_of(task).with_revisions(task)
 
     def leave(self) -> None:
         """Remove what only a run in progress needs; of trees that failed, journals stay."""

@@ -71,7 +71,7 @@ def build(
         NothingMade: no tree has given a row to train on; no version is written.
     """
     tally = Tally()
-    accounting = Accounting(form_of(trees.info(tasks[0]).grammar) if tasks else "")
+    accounting = Accounting(form_of(trees.store_of(tasks[0]).world.grammar) if tasks else "")
     revision = trees.config.revision_at(iteration)
 
     def rows() -> Iterator[tuple[str, Row]]:
@@ -83,7 +83,7 @@ def build(
             tally.add(tree, tree_revisions)
             accounting.add(tree, tree_revisions, revision)
             origin = Origin.of(
-                trees.info(task),
+                trees.store_of(task).world,
                 task,
                 tree,
                 actor=actor,

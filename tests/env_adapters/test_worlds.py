@@ -151,8 +151,8 @@ async def test_one_dataset_holds_the_rows_of_all_worlds_and_their_column_tells(
     trees = stores(tmp_path / "work", worlds, config)
     tasks = worlds.tasks("train", config.trees)
     for task in tasks:
-        await trees.explore(actor, task)
-        await trees.revise(actor, task)
+        await trees.store_of(task).explore(actor, task)
+        await trees.store_of(task).revise(actor, task)
     built = await asyncio.to_thread(
         build, trees, tasks, tmp_path / "set", actor="tiny", iteration=1
     )
