@@ -20,15 +20,15 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from pydantic import SecretStr
 
 from agent_r.dataset.writer import export
-from agent_r.hub import parcel
 from agent_r.hub import publish as publishing
+from agent_r.hub import upload
 from agent_r.hub.load_check import load_back
 from agent_r.hub.repository import Hub
 
 Numbers = dict[str, Any]
 PARTS = (  # of `publish`, by the module that calls them
-    (parcel, "read_manifest"),
-    (parcel, "scan"),
+    (upload, "read_manifest"),
+    (upload, "scan"),
     (publishing, "make_commit"),
     (publishing, "check"),
 )
