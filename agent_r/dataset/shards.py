@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ def _less(kind: pa.DataType, field: str) -> pa.DataType:
     return pa.list_(pa.struct([one for one in kind.value_type if one.name != field]))
 
 
+@dataclass(slots=True)
+class Shard:
+    """A finished file, and the bytes that its rows are in memory, which `datasets` also counts."""
+
+    path: Path
+    arrow_bytes: int = 0
+
+
 class ShardWriter:
     """One config's files under `folder`; the same rows give the same bytes.
 
@@ -83,8 +92,7 @@ class ShardWriter:
         self._batch_bytes = 0
         self._group: list[pa.RecordBatch] = []
         self._group_bytes = 0  # of JSON text
-        self._written = 0  # bytes of Arrow's in the open file
-        self._files: list[Path] = []
+        self._files: list[Shard] = []
         self._open: pq.ParquetWriter | None = None
 
     def add(self, row: Row, size: int) -> None:
@@ -98,17 +106,16 @@ class ShardWriter:
         elif self._batch_bytes >= BATCH_BYTES:
             self._to_arrow()
 
-    def close(self) -> list[Path]:
+    def close(self) -> list[Shard]:
         """Write what is left; the files, named as the Hub's viewer expects them."""
         self._to_file()
         if not self._files:
             self._begin()  # a config without rows is a file with columns
         self._end()
-        total = len(self._files)
-        named = [p.with_name(f"{p.stem}-of-{total:05}.parquet") for p in self._files]
-        for path, final in zip(self._files, named, strict=True):
-            path.rename(final)
-        return named
+        for shard in self._files:
+            name = f"{shard.path.stem}-of-{len(self._files):05}.parquet"
+            shard.path = shard.path.rename(shard.path.with_name(name))
+        return self._files
 
     def _ends_group(self, name: str, size: int) -> bool:
         """From half the average on, one byte is as likely to be the last as another."""
@@ -136,15 +143,14 @@ class ShardWriter:
         writer = self._open or self._begin()
         table = pa.Table.from_batches(self._group, schema=self._schema)
         writer.write_table(table, row_group_size=table.num_rows)
-        self._written += table.nbytes
+        self._files[-1].arrow_bytes += table.nbytes
         self._group, self._group_bytes = [], 0
-        if self._written >= self._shard_bytes:
+        if self._files[-1].arrow_bytes >= self._shard_bytes:
             self._end()
 
     def _begin(self) -> pq.ParquetWriter:
         path = self._folder / f"train-{len(self._files):05}.parquet"
-        self._files.append(path)
-        self._written = 0
+        self._files.append(Shard(path))
         self._open = pq.ParquetWriter(
             path,
             self._schema,

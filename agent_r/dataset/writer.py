@@ -39,6 +39,7 @@ class Written:
     digest: str
     rows: dict[str, int]
     files: dict[str, str]  # path → SHA-256
+    shards: dict[str, dict[str, int]]  # path → its bytes, on the disk and in memory
     statistics: dict[str, Any]
     duplicates: dict[str, int]
 
@@ -84,6 +85,7 @@ def export(
             "content_digest": written.digest,
             "rows": written.rows,
             "files": written.files,
+            "shards": written.shards,
             **provenance(),
             "duplicates": written.duplicates,
             "statistics": written.statistics,
@@ -121,12 +123,19 @@ def write_rows(
             digest.add(config, line)
             statistics.add(config, row)
             writers[config].add(row, len(line))
-    paths = [path for writer in writers.values() for path in writer.close()]
-    files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+    shards = {
+        shard.path.relative_to(folder).as_posix(): shard
+        for writer in writers.values()
+        for shard in writer.close()
+    }
     return Written(
         digest=digest.hexdigest(),
         rows={name: writer.rows for name, writer in writers.items()},
-        files=files,
+        files={name: sha256(shard.path) for name, shard in shards.items()},
+        shards={
+            name: {"bytes": shard.path.stat().st_size, "arrow_bytes": shard.arrow_bytes}
+            for name, shard in shards.items()
+        },
         statistics=statistics.value(),
         duplicates={"left out": twins, "near-duplicates kept": near},
     )

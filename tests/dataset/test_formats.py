@@ -99,7 +99,7 @@ def damaged(version: Path, folder: Path, config: str, change: dict[str, Any]) ->
         writer.add(row, 1)
     [written] = writer.close()
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    manifest["files"][written.relative_to(folder).as_posix()] = sha256(written)
+    manifest["files"][written.path.relative_to(folder).as_posix()] = sha256(written.path)
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
 

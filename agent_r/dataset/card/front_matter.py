@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
@@ -9,6 +10,8 @@ import yaml
 from agent_r.algorithm.schema import SCHEMAS, Type
 from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.markup import line
+from agent_r.dataset.manifest import place
+from agent_r.digests import sha256_of
 from agent_r.licences import hub_id
 
 _TAGS = "agent-r agents self-critique self-correction trajectories synthetic"
@@ -20,8 +23,14 @@ def front_matter(manifest: dict[str, Any]) -> str:
 
     It has no `splits`: with them `load_dataset(…, filters=…)` fails, because `datasets` then
     demands all rows back (NonMatchingSplitsSizesError), and without it finds them by itself.
+
+    `datasets` keeps what it has loaded under a folder's last name, the patterns of its files and
+    what is said of them here, and never looks at the files again: two datasets' folders `v1.1`
+    would be one. So each config names the digest of all files, as its description. Its `version` is
+    what a consumer can ask for when `datasets`, offline, has chosen among several itself.
     """
     facts = ManifestFacts(manifest)
+    identity = _identity(facts)
     meta = {
         **licence(facts),
         "language": ["en"],
@@ -30,9 +39,13 @@ def front_matter(manifest: dict[str, Any]) -> str:
         "task_categories": ["text-generation"],
         "size_categories": [size_category(sum(facts.rows.values()))],
         "annotations_creators": ["machine-generated"],
-        "configs": [_files(name) for name in SCHEMAS],
+        "configs": [_files(name) | identity for name in SCHEMAS],
         "dataset_info": [
-            {"config_name": name, "features": [_feature(c, t) for c, (t, _) in columns.items()]}
+            {
+                "config_name": name,
+                "features": [_feature(c, t) for c, (t, _) in columns.items()],
+                **_sizes(facts, name),
+            }
             for name, columns in SCHEMAS.items()
         ],
     }
@@ -68,6 +81,26 @@ def _files(name: str) -> dict[str, Any]:
     default = {"default": True} if name == "sft" else {}
     files = [{"split": "train", "path": f"data/{name}/*.parquet"}]
     return {"config_name": name, **default, "data_files": files}
+
+
+def _identity(facts: ManifestFacts) -> dict[str, str]:
+    """What no other version says: its number, and a digest of its files, whatever their sizes."""
+    files = json.dumps(facts.table("files"), sort_keys=True)
+    major, minor = place(facts.text("version"))
+    version = {"version": f"{major}.{minor}.0"} if minor else {}
+    return {"description": f"files {sha256_of(files, 16)}", **version}
+
+
+def _sizes(facts: ManifestFacts, config: str) -> dict[str, int]:
+    """Bytes to download, and in memory; nothing for a version that did not count them."""
+    shards = facts.table("shards")
+    own = [facts.numbers("shards", name) for name in shards if name.startswith(f"data/{config}/")]
+    if not own:
+        return {}
+    return {
+        "download_size": sum(one.get("bytes", 0) for one in own),
+        "dataset_size": sum(one.get("arrow_bytes", 0) for one in own),
+    }
 
 
 def _feature(name: str, kind: Type) -> dict[str, Any]:
