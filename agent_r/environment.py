@@ -109,6 +109,36 @@ class Expert(Protocol):
         ...
 
 
+@runtime_checkable
+class Measuring(Protocol):
+    """An expert that can measure a state that its own way does not lead through."""
+
+    async def distance(self, prompt: str, actions: Sequence[str]) -> float | None:
+        """The fewest actions that reach the goal after these; None: not known.
+
+        Infinite: it is out of reach. Fractions may tell apart what as many actions reach.
+        """
+        ...
+
+
+@runtime_checkable
+class Refusing(Protocol):
+    """An expert that knows its world's refusals from its other answers."""
+
+    def refuses(self, observation: str) -> bool:
+        """Whether in these words the world refuses an action, which then did nothing."""
+        ...
+
+
+@runtime_checkable
+class FactChecking(Protocol):
+    """An expert that can check what an actor says of its step."""
+
+    async def holds(self, prompt: str, actions: Sequence[str], sentence: str) -> bool | None:
+        """Whether a sentence about the last of these actions is true; None: it cannot tell."""
+        ...
+
+
 class World(Protocol):
     """Makes the environments of one kind, and owns what they share: a JVM, connections.
 

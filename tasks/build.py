@@ -14,6 +14,7 @@ from agent_r.dataset.build import BuildResult
 from agent_r.dataset.build import build as build_version
 from agent_r.dataset.manifest import Manifest
 from agent_r.environment import TaskSpec
+from env_adapters import world_of
 
 
 @task(name="build", cache_policy=NO_CACHE, persist_result=False)
@@ -27,5 +28,12 @@ async def build(
 ) -> BuildResult:
     """Turn revisions into the next dataset version; equal rows find the version that has them."""
     return await asyncio.to_thread(
-        build_version, trees, tasks, folder, actor=actor, iteration=iteration, elsewhere=on_hub
+        build_version,
+        trees,
+        tasks,
+        folder,
+        actor=actor,
+        iteration=iteration,
+        elsewhere=on_hub,
+        world_of=world_of,
     )

@@ -29,6 +29,7 @@ from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.collection.tree_stores import Trees
 from agent_r.concurrency import gather_bounded
+from agent_r.dataset.audit.build_audit import WorldMaker, build_audit
 from agent_r.dataset.manifest import Manifest
 from agent_r.dataset.writer import DatasetRef, export
 from agent_r.diagnostics.account import Account, Accounting
@@ -61,10 +62,12 @@ def build(
     actor: str,
     iteration: int,
     elsewhere: Manifest | None = None,
+    world_of: WorldMaker | None = None,
 ) -> BuildResult:
     """Rows of all tasks, in the tasks' order, as the next version in `folder`.
 
     A few trees are in memory at a time. `elsewhere` is the newest version that the Hub has.
+    `world_of` makes fresh worlds whose experts audit the rows, where the settings want it.
     It blocks, and must not be called where an event loop runs: give it a thread there.
 
     Raises:
@@ -100,12 +103,18 @@ def build(
             | {"counts": dict(tally.counts), "drops": dict(sorted(tally.drops.items()))}
             | {"account": accounting.account.model_dump()}
             | ({"cost": price} if price is not None else {})
+            | audit.value()
         )
 
     try:
-        dataset = export(
-            rows(), folder, provenance=provenance, elsewhere=elsewhere, needed=("sft",)
-        )
+        with build_audit(trees.config, world_of) as audit:
+            dataset = export(
+                audit.listening(rows()),
+                folder,
+                provenance=provenance,
+                elsewhere=elsewhere,
+                needed=("sft",),
+            )
     except NothingMade as nothing:
         raise NothingMade(str(nothing), accounting.lines(trees.config)) from None
     return BuildResult(

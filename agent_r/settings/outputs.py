@@ -28,6 +28,11 @@ class DatasetConfig(Settings):
         description="train on the actor's reasoning as well: each trained reply begins with it, in "
         "<think>…</think>; without it, it is a column of its own alone",
     )
+    audit: bool = Field(
+        True,
+        description="compare what is written with the world's expert, where it has one and its "
+        "state can be kept: the card then says how often judgements, errors and signals are right",
+    )
 
 
 class HubConfig(Settings):

@@ -12,7 +12,9 @@ T = TypeVar("T")
 
 
 class GoldActions(Generic[T]):
-    """The planning half of an Expert: a task's gold actions, those done taken off in their order.
+    """A task's gold actions, those done taken off in their order.
+
+    It implements the planning half of an Expert, and Measuring.
 
     They are asked for once and kept, for that takes seconds, and those of some games are others
     each time; and with a simulator beside those that are lent, for who asks holds one of them.
@@ -43,6 +45,14 @@ class GoldActions(Generic[T]):
             if left and action == left[0]:
                 left = left[1:]
         return left
+
+    async def distance(self, prompt: str, actions: Sequence[str]) -> float | None:
+        """Gold actions left, as long as just they were done: off their way nothing is known."""
+        task = self._tasks.get(prompt)
+        gold = await self._gold(task) if task is not None else ()
+        if not gold or tuple(actions) != gold[: len(actions)]:
+            return None
+        return len(gold) - len(actions)
 
     async def _gold(self, task: T) -> tuple[str, ...]:
         async with self._turn:

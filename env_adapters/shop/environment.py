@@ -13,7 +13,7 @@ from functools import cached_property
 from agent_r.environment import Embedded, EnvInfo, Split, StepResult, TaskSpec, World
 from agent_r.errors import UnknownTask
 from agent_r.settings import ShopEnv
-from env_adapters.shop.expert import ShopExpert
+from env_adapters.shop.expert import REFUSAL, ShopExpert
 from env_adapters.shop.pages import ShopState, Store, after, available, open_store, opening, render
 
 VERSION = 1  # raised when the same actions could give other observations
@@ -74,7 +74,7 @@ class Shop:
         then = after(self.store, self._state, action)
         if then is None:
             echo = _UNPRINTABLE.sub(" ", action[:_ECHO])
-            text = f"Could not execute {echo}\n{available(self.store, self._state)}"
+            text = f"{REFUSAL}{echo}\n{available(self.store, self._state)}"
             return StepResult(text, reward=0.0, terminated=False)
         self._state = then
         done = then.page == "bought"

@@ -27,11 +27,12 @@ from env_adapters.shop.reward import fits
 
 Way = tuple[str, ...]
 
+REFUSAL = "Could not execute "  # how the answer begins to what cannot be done
 _BUY, _BACK, _NEXT, _PREVIOUS = (f"click[{v.lower()}]" for v in (BUY, BACK, NEXT, PREVIOUS))
 
 
 class ShopExpert:
-    """Implements Expert; nothing is built before it is first asked."""
+    """Implements Expert, Measuring and Refusing; nothing is built before it is first asked."""
 
     def __init__(self, spec: ShopEnv) -> None:
         self._spec = spec
@@ -41,6 +42,13 @@ class ShopExpert:
     async def plan(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         state = self._replayed(prompt, actions)
         return self._way(state) if state else ()
+
+    async def distance(self, prompt: str, actions: Sequence[str]) -> float | None:
+        """The length of the plan; None where a huge shop shows no way to what fits."""
+        return len(await self.plan(prompt, actions)) or None
+
+    def refuses(self, observation: str) -> bool:
+        return observation.startswith(REFUSAL)
 
     async def mistakes(self, prompt: str, actions: Sequence[str]) -> Sequence[str]:
         state = self._replayed(prompt, actions)

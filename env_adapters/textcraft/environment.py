@@ -29,6 +29,7 @@ INSTRUCTION = (
 _GET = re.compile(r"get ([0-9]{1,9}) (.+)")
 _CRAFT = re.compile(r"craft (?:([0-9]{1,9}) )?(.+?) using (.+)")
 _COUNTED = re.compile(r"([0-9]{1,9}) (.+)")
+REFUSALS = ("Could not ", "Wrong item format: ")  # how an answer begins to what was not done
 _ECHO = 80  # characters of a refused action that an observation repeats
 
 

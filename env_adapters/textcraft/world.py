@@ -7,15 +7,20 @@ from collections.abc import Sequence
 
 from agent_r.environment import Embedded, World
 from agent_r.settings import TextCraftEnv
+from env_adapters.textcraft.claims import Deed, holds
 from env_adapters.textcraft.demonstrations import mistake
-from env_adapters.textcraft.environment import TextCraft
+from env_adapters.textcraft.distance import distance
+from env_adapters.textcraft.environment import REFUSALS, TextCraft
 from env_adapters.textcraft.expert import plan
 
 MISTAKES = 4
 
 
 class Planner:
-    """Implements Expert on a private copy of the world, brought to where the actions lead."""
+    """Implements Expert, Measuring, Refusing and FactChecking.
+
+    It works on a private copy of the world, brought to where the actions lead.
+    """
 
     def __init__(self, spec: TextCraftEnv) -> None:
         self._spec = spec
@@ -28,6 +33,23 @@ class Planner:
         env, ended = await self._at(prompt, actions)
         rng = random.Random(repr((prompt, tuple(actions))))
         return () if ended else [mistake(env, rng) for _ in range(MISTAKES)]
+
+    async def distance(self, prompt: str, actions: Sequence[str]) -> float | None:
+        """A thousandth for each ingredient of a single craft that is still to be got."""
+        env, ended = await self._at(prompt, actions)
+        if ended:
+            return 0
+        left, lacking = distance(env.book, env.goal, env.inventory)
+        return left + lacking / 1000
+
+    def refuses(self, observation: str) -> bool:
+        return observation.startswith(REFUSALS)
+
+    async def holds(self, prompt: str, actions: Sequence[str], sentence: str) -> bool | None:
+        env, _ = await self._at(prompt, actions[:-1])
+        before = dict(env.inventory)
+        observation = (await env.step(actions[-1])).observation
+        return holds(sentence, Deed(env, before, env.inventory, actions[-1], observation))
 
     async def _at(self, prompt: str, actions: Sequence[str]) -> tuple[TextCraft, bool]:
         """The world after these actions, and whether the episode is over."""

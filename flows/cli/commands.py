@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from agent_r.collection.plan import part_of
 from agent_r.config import load, overrides, parse
 from agent_r.config import merge as merge_settings
 from agent_r.dataset.view.command import hint
+from agent_r.environment import World
 from agent_r.errors import ConfigError
 from agent_r.settings import Config, env_specs
 from flows.cli.prefect_defaults import quiet_prefect
@@ -194,13 +197,9 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Execute a dataset again; 1 where a row differs."""
-    from agent_r.dataset.audit import audit
-    from env_adapters import world_of_manifest
+    from agent_r.dataset.verification import verify_version
 
-    over = overrides(arguments.set)
-    given = env_specs(load(arguments.config, over=over).env) if arguments.config or over else ()
-    world_of = functools.partial(world_of_manifest, given=given)
-    result = asyncio.run(audit(arguments.path, world_of))
+    result = asyncio.run(verify_version(arguments.path, worlds_of_manifest(arguments)))
     say(closing.notes(result.unclosed))
     for line in result.problems[:20]:
         print(line, file=sys.stderr)
@@ -209,6 +208,27 @@ def run_verify(arguments: argparse.Namespace) -> int:
         f"{arguments.path}: {result.rows} rows executed, {len(result.problems)} differ{unverified}"
     )
     return 1 if result.problems else 0
+
+
+def run_audit(arguments: argparse.Namespace) -> int:
+    """Compare a dataset with what its worlds' experts know."""
+    from agent_r.dataset.audit.audit_lines import audit_lines
+    from agent_r.dataset.audit.version_audit import audit_version
+
+    audit = asyncio.run(audit_version(arguments.path, worlds_of_manifest(arguments)))
+    say([*closing.notes(audit.unclosed), *audit.faults[:20]])
+    found = [json.dumps(audit.value, indent=2)] if arguments.json else audit_lines(audit.value)
+    print("\n".join(found))
+    return 0
+
+
+def worlds_of_manifest(arguments: argparse.Namespace) -> Callable[[dict[str, Any]], World]:
+    """How to make a manifest's worlds: with what the command's settings know of them."""
+    from env_adapters import world_of_manifest
+
+    over = overrides(arguments.set)
+    given = env_specs(load(arguments.config, over=over).env) if arguments.config or over else ()
+    return functools.partial(world_of_manifest, given=given)
 
 
 def run_check_env(arguments: argparse.Namespace) -> int:

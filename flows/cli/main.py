@@ -121,11 +121,13 @@ def parser() -> argparse.ArgumentParser:
     command = _command(
         commands, "verify", do.run_verify, "execute every sft row of a dataset again"
     )
-    command.add_argument("path", type=Path, help="folder of a dataset version")
-    command.add_argument(
-        "--config", type=Path, help="TOML whose [env] knows the world's address, folder, arguments"
+    _version_of_worlds(command)
+
+    command = _command(
+        commands, "audit", do.run_audit, "how right a dataset is, by its worlds' own experts"
     )
-    _set(command)
+    _version_of_worlds(command)
+    command.add_argument("--json", action="store_true", help="one JSON document, for scripts")
 
     command = _command(
         commands, "check-env", do.run_check_env, "whether a world keeps what every world must keep"
@@ -224,6 +226,14 @@ def _set(command: argparse.ArgumentParser) -> None:
 def _trees(command: argparse.ArgumentParser) -> None:
     command.add_argument("--iteration", type=_natural, default=1, help="from 1; it picks the tasks")
     command.add_argument("--model", default="", help="folder of an embedded model to use")
+
+
+def _version_of_worlds(command: argparse.ArgumentParser) -> None:
+    command.add_argument("path", type=Path, help="folder of a dataset version")
+    command.add_argument(
+        "--config", type=Path, help="TOML whose [env] knows the world's address, folder, arguments"
+    )
+    _set(command)
 
 
 def _natural(text: str) -> int:

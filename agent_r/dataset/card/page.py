@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from agent_r.algorithm.schema import SCHEMAS, Type
+from agent_r.dataset.card.beside_expert import beside_expert
 from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.front_matter import front_matter, licence
 from agent_r.dataset.card.history import changes, sources
@@ -48,6 +49,7 @@ def render_card(manifest: dict[str, Any], *, repo: str = "") -> str:
         columns(),
         composition(facts),
         critic(facts),
+        beside_expert(facts),
         limits(facts),
         spending(facts),
         licences(facts),

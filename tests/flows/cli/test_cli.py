@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -82,6 +83,7 @@ MISTAKES = {
         "set train.backend = 'command'", "self-train --config my.toml", toml=SCRIPTED
     ),
     "no dataset": Mistake("is not a dataset version", "verify ."),
+    "nothing to audit": Mistake("is not a dataset version", "audit ."),
     "no repository": Mistake("set hub.repo", "publish {version}"),
     "no name of a repository": Mistake("hub.repo: ", "publish {version} --repo mine"),
     "nothing to publish": Mistake("is not a dataset version", "publish . --repo a/b"),
@@ -156,6 +158,15 @@ def test_verify_passes_a_good_dataset_and_counts_what_differs(made: Made, tmp_pa
     rows = made.built.dataset.rows["sft"]
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{made.version}: {rows} rows executed, 0 differ\n"
+
+
+def test_audit_says_what_it_counted_and_of_how_many(made: Made, tmp_path: Path) -> None:
+    done = agent_r("audit", made.version, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    [refused] = [line for line in done.stdout.splitlines() if "trained actions: refused" in line]
+    assert refused.startswith("  0.0 %     0 of ")
+    shares = json.loads(agent_r("audit", made.version, "--json", cwd=tmp_path).stdout)["shares"]
+    assert shares["trained_refused"]["count"] == 0 < shares["trained_refused"]["of"]
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(made: Made, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Check a dataset: execute every row again, and compare observations and reward."""
+"""Verify a dataset: execute every row again, and compare observations and reward."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agent_r.errors import EnvironmentFault, UnknownTask
 
 
 @dataclass(slots=True)
-class Audit:
+class Verification:
     """How many rows were executed, and what was found wrong: row, step, what differs."""
 
     rows: int = 0
@@ -29,7 +29,9 @@ class Audit:
     unclosed: Counter[str] = field(default_factory=Counter)  # closings that failed, by world
 
 
-async def audit(version: Path, world_of: Callable[[dict[str, Any]], World]) -> Audit:
+async def verify_version(
+    version: Path, world_of: Callable[[dict[str, Any]], World]
+) -> Verification:
     """Execute every `sft` row of a version: each observation and the reward must come back.
 
     `world_of` makes a world from its entry in the manifest.
@@ -41,7 +43,7 @@ async def audit(version: Path, world_of: Callable[[dict[str, Any]], World]) -> A
     manifest = read_manifest(version)
     worlds: list[tuple[str, World]] = []
     envs: dict[tuple[str, str], Environment] = {}
-    result = Audit()
+    result = Verification()
     try:
         for world in manifest.get("environments", []):
             worlds.append((world["name"], world_of(world)))

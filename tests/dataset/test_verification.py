@@ -11,8 +11,8 @@ import pytest
 from agent_r.algorithm.replay import normalised
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import SCHEMAS
-from agent_r.dataset.audit import audit, replay
 from agent_r.dataset.manifest import read_manifest
+from agent_r.dataset.verification import replay, verify_version
 from agent_r.dataset.writer import export
 from agent_r.environment import Environment, World
 from agent_r.errors import ConfigError, DatasetError, EnvironmentFault
@@ -32,7 +32,7 @@ def env(made: Made) -> Environment:
 
 
 async def test_a_dataset_that_was_made_here_passes(made: Made) -> None:
-    result = await audit(made.version, world_of_manifest)
+    result = await verify_version(made.version, world_of_manifest)
     assert (result.rows, result.problems) == (made.built.dataset.rows["sft"], [])
 
 
@@ -96,7 +96,7 @@ async def test_a_version_whose_rows_were_exchanged_is_reported_row_by_row(
     rows[0][1]["reward"] = 0.25
     worlds = {"environments": read_manifest(made.version)["environments"]}
     version = Path(export(rows, tmp_path / "demo", provenance=lambda: worlds).path)
-    [problem] = (await audit(version, world_of_manifest)).problems
+    [problem] = (await verify_version(version, world_of_manifest)).problems
     assert problem.startswith(f"{rows[0][1]['id']}: reward ")
 
 
@@ -107,9 +107,9 @@ async def test_a_damaged_file_or_another_world_is_an_error_and_not_a_finding(
         return world_of_manifest(world | {"version": "0-old"})
 
     with pytest.raises(ConfigError, match="was made in textcraft 0-old"):
-        await audit(made.version, other_world)
+        await verify_version(made.version, other_world)
     with pytest.raises(DatasetError, match="not a dataset version"):
-        await audit(tmp_path, world_of_manifest)
+        await verify_version(tmp_path, world_of_manifest)
 
 
 def test_an_order_of_lines_or_spaces_is_no_difference() -> None:
@@ -149,7 +149,7 @@ class Stuck:
 
 
 async def test_a_worlds_fault_is_one_rows_and_its_closing_loses_no_result(made: Made) -> None:
-    result = await audit(made.version, lambda entry: Stuck(make_env(made.config.env)))
+    result = await verify_version(made.version, lambda entry: Stuck(make_env(made.config.env)))
     assert result.rows == made.built.dataset.rows["sft"]
     assert len(result.problems) == (result.rows + 1) // 2
     assert all(problem.endswith("a hiccup") for problem in result.problems)
