@@ -138,6 +138,10 @@ class FactChecking(Protocol):
         """Whether a sentence about the last of these actions is true; None: it cannot tell."""
         ...
 
+    def speaks_of(self, action: str, sentence: str) -> bool | None:
+        """Whether a sentence is about what an action is about; None: it cannot tell."""
+        ...
+
 
 class World(Protocol):
     """Makes the environments of one kind, and owns what they share: a JVM, connections.

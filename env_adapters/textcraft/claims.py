@@ -28,12 +28,28 @@ class Deed:
 
     @property
     def item(self) -> str:
-        """What the action is to get or to craft.
+        return item_of(self.action)
 
-        >>> Deed(None, {}, {}, "craft 4 ash boards using 1 ash log", "").item
-        'ash boards'
-        """
-        return re.sub(r"^(?:get|craft) (?:\d+ )?", "", self.action.partition(" using ")[0])
+
+def item_of(action: str) -> str:
+    """What an action is to get or to craft.
+
+    >>> item_of("craft 4 ash boards using 1 ash log"), item_of("inventory")
+    ('ash boards', 'inventory')
+    """
+    return re.sub(r"^(?:get|craft) (?:\d+ )?", "", action.partition(" using ")[0])
+
+
+def thing_of(sentence: str) -> str | None:
+    """The thing that a sentence of a known form is about; None: of another form, or of none.
+
+    >>> thing_of("I do not have the items for oak boat."), thing_of("That is not possible here.")
+    ('oak boat', None)
+    """
+    for form, _ in _FORMS:
+        if match := form.fullmatch(sentence.strip()):
+            return match[1] if match.groups() else None
+    return None
 
 
 def holds(sentence: str, deed: Deed) -> bool | None:
@@ -61,7 +77,8 @@ def _can_pay(deed: Deed, inputs: tuple[tuple[str, int], ...]) -> bool:
 
 
 def _wrong_recipe(deed: Deed, item: str) -> bool:
-    return deed.item == item and deed.observation.startswith("Could not find a valid recipe")
+    """Of whatever thing: what was offered makes nothing."""
+    return deed.observation.startswith("Could not find a valid recipe")
 
 
 def _must_craft(deed: Deed, item: str) -> bool:

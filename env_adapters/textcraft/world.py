@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from agent_r.environment import Embedded, World
 from agent_r.settings import TextCraftEnv
-from env_adapters.textcraft.claims import Deed, holds
+from env_adapters.textcraft.claims import Deed, holds, item_of, thing_of
 from env_adapters.textcraft.demonstrations import mistake
 from env_adapters.textcraft.distance import distance
 from env_adapters.textcraft.environment import REFUSALS, TextCraft
@@ -50,6 +50,10 @@ class Planner:
         before = dict(env.inventory)
         observation = (await env.step(actions[-1])).observation
         return holds(sentence, Deed(env, before, env.inventory, actions[-1], observation))
+
+    def speaks_of(self, action: str, sentence: str) -> bool | None:
+        named = thing_of(sentence)
+        return None if named is None else named == item_of(action)
 
     async def _at(self, prompt: str, actions: Sequence[str]) -> tuple[TextCraft, bool]:
         """The world after these actions, and whether the episode is over."""

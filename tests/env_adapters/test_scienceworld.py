@@ -98,6 +98,15 @@ async def test_the_gold_actions_win_and_the_same_from_a_fresh_start() -> None:
             assert first[1] == 1.0
 
 
+async def test_the_goal_is_as_far_as_the_gold_actions_left_and_off_their_way_unknown() -> None:
+    async with opened() as (world, env):
+        prompt = await env.reset("find-plant/0")
+        gold = list(await world.expert.plan(prompt, []))
+        ways = (), gold[:2], gold, ["inventory"], [*gold[:2], "inventory"]
+        found = [await world.expert.distance(prompt, way) for way in ways]
+        assert found == [len(gold), len(gold) - 2, 0, None, None]
+
+
 def walk(task: str) -> list[str]:
     """A seeded walk about the house: doors, menus, bees, cups, thermometers, time."""
     actions = (

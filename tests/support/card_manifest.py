@@ -92,6 +92,11 @@ FULL: dict[str, Any] = {
     "cost": 0.42,
     "drops": {"duplicate": 4, "no step judged bad": 2},
     "statistics": STATISTICS,
+    "audit": {
+        "worlds": ["toy"],
+        "shares": {"trained_refused": {"count": 1, "of": 8, "unknown": 2}},
+        "errors": {"refused": {"2": 3, "10": 1}},
+    },
     "config": CONFIG,
     "history": [
         version("v1.2", rows={"sft": 4, "trees": 7}, actors=["tiny"], config={"seed": 0}),

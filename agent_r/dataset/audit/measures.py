@@ -64,13 +64,22 @@ async def _measure_signal(walker: Walker, row: Row, shares: Shares) -> None:
     shares.add("signal_echo", _ECHO.search(replies[at]) is not None)
     grammar = walker.env.info.grammar
     done = [action for r in replies[:at] if not silent(action := parse_action(r, grammar))]
-    if not done or not isinstance(walker.expert, FactChecking):
+    expert = walker.expert
+    if not done or not isinstance(expert, FactChecking):
         shares.add("signal_false", None)
+        shares.add("signal_elsewhere", None)
         return
     prompt = row["messages"][1]["content"]
-    told = [await walker.expert.holds(prompt, done, sentence) for sentence in spoken]
-    known = [true for true in told if true is not None]
-    shares.add("signal_false", not all(known) if known else None)
+    true = [await expert.holds(prompt, done, sentence) for sentence in spoken]
+    near = [expert.speaks_of(done[-1], sentence) for sentence in spoken]
+    shares.add("signal_false", _fails(true))
+    shares.add("signal_elsewhere", _fails(near))
+
+
+def _fails(found: Sequence[bool | None]) -> bool | None:
+    """Whether one is false, of those that are known; None: none is."""
+    known = [one for one in found if one is not None]
+    return not all(known) if known else None
 
 
 async def measure_preference(walker: Walker, row: Row, shares: Shares) -> None:

@@ -39,6 +39,7 @@ MEASURES: Mapping[str, tuple[str, str]] = {
     "chosen_refused": ("the chosen step is refused", "preference pairs"),
     "chosen_not_better": ("the goal is no nearer after the chosen step", "preference pairs"),
     "signal_false": ("a sentence is false at that point", "revision signals"),
+    "signal_elsewhere": ("a sentence is about another thing than the step", "revision signals"),
     "signal_echo": ("it repeats the judge's question or its verdict", "revision signals"),
     # coverage
     "tasks_pairable": ("with a good and a bad end", "tasks that were explored"),

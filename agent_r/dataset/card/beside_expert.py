@@ -28,7 +28,8 @@ def beside_expert(facts: ManifestFacts) -> str:
     rows = {name: row for name in MEASURES if (row := _row(facts, name))}
     if not rows:
         return ""
-    worlds = ", ".join(code(name) for name in facts.table("audit").get("worlds") or ())
+    named = facts.table("audit").get("worlds")
+    worlds = ", ".join(map(code, named)) if isinstance(named, list) else ""
     first = [rows[name] for name in _FIRST if name in rows]
     others = [row for name, row in rows.items() if name not in _FIRST]
     parts = [

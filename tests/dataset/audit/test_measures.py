@@ -182,7 +182,7 @@ async def test_errors_in_the_initial_part_are_found(audited: Audited) -> None:
         ("I cannot get elm log, I must craft it.", True),
         ("That is not possible here.", True),
         ("I have elm log.", False),
-        ("That is not the recipe for elm log.", True),
+        ("That is not the recipe for elm log.", True),  # nothing was crafted
         ("It is not the right count of elm log.", True),
         ("It only shows what I have.", True),
         ("I do not have the items for ash stool.", False),
@@ -200,6 +200,18 @@ async def test_a_sentence_is_true_false_or_unknown(
     await audited.revision([LOG], [WASTE], [BOARDS, HANDLES, STOOL], said)
     expected = (0, 0, 1) if false is None else (int(false), 1, 0)
     assert audited.share("signal_false") == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "elsewhere"),
+    [("I do not need elm log.", (0, 1, 0)), ("I cannot get sand, I must craft it.", (1, 1, 0)),
+     ("What a day.", (0, 0, 1))],
+)  # fmt: skip
+async def test_a_sentence_about_another_thing_is_found(
+    audited: Audited, said: str, elsewhere: tuple[int, int, int]
+) -> None:
+    await audited.revision([LOG], [WASTE], [BOARDS, HANDLES, STOOL], said)
+    assert audited.share("signal_elsewhere") == elsewhere
 
 
 @pytest.mark.parametrize("said", ["It did not bring the goal nearer.", "Action: Bad."])

@@ -41,6 +41,14 @@ def test_a_long_example_shows_its_end() -> None:
     assert body.count("| initial | no |") == 15
 
 
+def test_what_the_expert_measured_is_a_table_of_counts() -> None:
+    body = render_card(FULL)
+    assert "| trained actions | refused | 1 | 8 | 12.5 % | 2 |" in body
+    assert "| the error was | depth 2 | depth 10 |" in body
+    for wrong in ("none", {"worlds": 3, "shares": 3, "errors": [3]}):
+        assert "expert" not in render_card(BARE | {"audit": wrong})
+
+
 @pytest.mark.parametrize("config", SCHEMAS)
 def test_every_column_of_every_config_is_described(config: str) -> None:
     _, body = split(render_card(FULL))

@@ -55,6 +55,8 @@ def planted(evil: str) -> dict[str, Any]:
     statistics["crossed"] = {
         name: {evil: {"revision": 1}, "b": {evil: 1}} for name in STATISTICS["crossed"]
     }
+    manifest["audit"] |= {"shares": {evil: {evil: 1}}, "errors": {evil: {evil: 2}}}
+    manifest["audit"]["shares"]["trained_refused"] = {"count": 1, "of": 2}
     manifest["config"] = {"seed": 1, evil: {evil: evil}, "alphas": [evil, {evil: evil}]}
     manifest["sources"] = [{"dataset": evil, "version": evil, "weight": evil, "rows": {evil: 1}}]
     return manifest
