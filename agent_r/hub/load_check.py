@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from typing import Any
 
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.config import process_environment
 from agent_r.errors import HubError, HubUnavailable
 from agent_r.hub.repository import Hub, clean
+from agent_r.hub.scratch import scratch_folder
+from agent_r.hub.web_page import WebPage, session
 
 LOAD_TIMEOUT_S = 600.0
 PASSING = 75  # EX_TEMPFAIL of sysexits.h: try again
@@ -35,8 +36,8 @@ def load_back(hub: Hub, commit: str, rows: dict[str, int]) -> None:
         "token": hub.token.get_secret_value(),  # by the pipe: a command line can be read by all
         "rows": rows,
     }
-    with tempfile.TemporaryDirectory() as home:
-        question["home"] = home
+    with scratch_folder() as folder:
+        home = question["home"] = str(folder)
         # `datasets` reads the Hub's address once, when it is imported.
         settings = {
             "HF_HOME": home,
@@ -93,12 +94,16 @@ def main() -> int:
     import httpx2
 
     question = json.load(sys.stdin)
+    session()  # web pages are refused
     os.chdir(question["home"])  # a folder called like the repository would be loaded in its place
     try:
         json.dump(problems(question), sys.stdout)
     except (OSError, httpx2.TransportError) as error:  # also the Hub's own: they are OSErrors
         sys.stderr.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
         return PASSING
+    except WebPage as page:
+        sys.stderr.write(f"{page}\n")
+        return 1
     return 0
 
 

@@ -7,7 +7,6 @@ only where there is neither a commit is made, on exactly the head that was looke
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import time
@@ -15,13 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
 from pydantic import BaseModel, ConfigDict
 
 from agent_r.dataset.manifest import Manifest, place
-from agent_r.digests import sha256_of
 from agent_r.errors import HubError, HubRejected, HubUnavailable, NotOnHub, VersionConflict
 from agent_r.hub.backoff import ATTEMPTS, patiently
+from agent_r.hub.changes import commit_operations, is_read, same_file
 from agent_r.hub.load_check import load_back
 from agent_r.hub.repository import KIND, Hub, Refs, spoken
 from agent_r.hub.secret_scan import Private
@@ -99,11 +97,12 @@ def attempt(parcel: Parcel, hub: Hub, *, private: bool, load: Load) -> Published
         raise HubUnavailable(f"{hub.url} was made, and cannot be seen yet")
     commit = refs.tags.get(parcel.tag)
     if commit is not None:
-        same_rows(parcel, hub.manifest(commit), f"{hub.repo} at {parcel.tag}")
+        require_unmoved(parcel, hub, commit)
     else:
         if private:
             hub.require_private()
-        commit = find_commit(parcel, hub, refs) or make_commit(parcel, hub, refs)
+        head = hub.manifest(refs.head)
+        commit = find_commit(parcel, hub, refs, head) or make_commit(parcel, hub, refs, head)
         finish(parcel, hub, commit, load)
     return Published(
         dataset=parcel.manifest["dataset"],
@@ -131,14 +130,41 @@ def same_rows(parcel: Parcel, there: Manifest | None, where: str) -> Manifest:
     return there
 
 
-def find_commit(parcel: Parcel, hub: Hub, refs: Refs) -> str | None:
+def require_unmoved(parcel: Parcel, hub: Hub, commit: str) -> None:
+    """The tag points to the commit that we made, and that one holds what we sent.
+
+    Where the history was squashed our commit is gone; what the tag holds is looked at all the same.
+
+    Raises:
+        VersionConflict: somebody moved it.
+    """
+    same_rows(parcel, hub.manifest(commit), f"{hub.repo} at {parcel.tag}")
+    ours = committed(parcel, hub)
+    if ours is not None and ours != commit:
+        raise VersionConflict(
+            f"{hub.repo}: the tag {parcel.tag} was moved, from our commit {ours[:12]} to "
+            f"{commit[:12]}: whoever loads it gets something else than was published; put it back "
+            "(delete the tag, and publish again), or build again for the next number"
+        )
+    try:
+        check(parcel, hub, commit)
+    except HubRejected as error:
+        raise VersionConflict(f"the tag {parcel.tag} holds something else: {error}") from None
+
+
+def committed(parcel: Parcel, hub: Hub) -> str | None:
+    """Our commit on `main`: the first one of that title, for a later one is a forgery."""
+    found = [commit for commit, title in hub.commits() if title == parcel.title]
+    return found[-1] if found else None
+
+
+def find_commit(parcel: Parcel, hub: Hub, refs: Refs, head: Manifest | None) -> str | None:
     """A commit of an earlier attempt, or of a twin elsewhere, that was not tagged yet.
 
     Raises:
         VersionConflict: the head is another version of that name, or a later one.
         HubError: the repository holds something else.
     """
-    head = hub.manifest(refs.head)
     if head is None:
         foreign = [p for p in hub.files(refs.head) if p not in (".gitattributes", "README.md")]
         if foreign:
@@ -146,10 +172,10 @@ def find_commit(parcel: Parcel, hub: Hub, refs: Refs) -> str | None:
                 f"{hub.url} holds '{foreign[0]}' and no dataset of ours: name another repository"
             )
         return None
-    for commit, title in hub.commits():
-        if title == parcel.title:  # never the head for its own sake: others may have added to it
-            same_rows(parcel, hub.manifest(commit), f"commit {commit[:12]} of {hub.repo}")
-            return commit
+    commit = committed(parcel, hub)  # never the head for its own sake: others may have added to it
+    if commit is not None:
+        same_rows(parcel, hub.manifest(commit), f"commit {commit[:12]} of {hub.repo}")
+        return commit
     if head["version"] == parcel.tag:
         same_rows(parcel, head, f"the head of {hub.repo}")
     if place(head["version"]) >= place(parcel.tag):
@@ -160,16 +186,13 @@ def find_commit(parcel: Parcel, hub: Hub, refs: Refs) -> str | None:
     return None
 
 
-def make_commit(parcel: Parcel, hub: Hub, refs: Refs) -> str:
+def make_commit(parcel: Parcel, hub: Hub, refs: Refs, head: Manifest | None) -> str:
     """All files in one commit on the head that was looked at; what is ours and old goes."""
-    # Fresh operations each time: the client marks those that it has sent.
-    adds = [CommitOperationAdd(path, source) for path, source in sorted(parcel.files.items())]
-    ours = ("data/", "figures/")
-    gone = [p for p in hub.files(refs.head) if p.startswith(ours) and p not in parcel.files]
+    operations = commit_operations(parcel, hub, refs, head)
     with spoken(hub):
         made = hub.api.create_commit(
             hub.repo,
-            [*adds, *(CommitOperationDelete(path) for path in sorted(gone))],
+            operations,
             commit_message=parcel.title,
             repo_type=KIND,
             parent_commit=refs.head,
@@ -190,6 +213,9 @@ def finish(parcel: Parcel, hub: Hub, commit: str, load: Load) -> None:
             hub.api.create_tag(
                 hub.repo, tag=parcel.tag, tag_message=parcel.title, revision=commit, repo_type=KIND
             )
+        refs = hub.refs()
+        if refs is None or refs.tags.get(parcel.tag) != commit:
+            raise HubUnavailable(f"{hub.url} took the tag {parcel.tag}, and does not show it")
     except NotOnHub as error:  # it was there a moment ago
         raise HubUnavailable(str(error)) from None
 
@@ -208,19 +234,9 @@ def check(parcel: Parcel, hub: Hub, commit: str) -> dict[str, int]:
     for path, digest in named.items():
         if path not in there or not same_file(there[path], digest, parcel.files.get(path)):
             raise HubRejected(f"{hub.url} at {commit[:12]}: {path} is not the file that was sent")
-    extra = [path for path in there if path.startswith("data/") and path not in named]
+    extra = [path for path in there if is_read(path) and path not in named]
     if extra or "README.md" not in there:
         wrong = f"holds {extra[0]}, which nobody sent" if extra else "has no README.md"
         raise HubRejected(f"{hub.url} at {commit[:12]} {wrong}")
     rows: dict[str, int] = manifest["rows"]
     return rows
-
-
-def same_file(there: RepoFile, digest: str, sent: Path | bytes | None) -> bool:
-    """By SHA-256; a small file that the Hub keeps in git itself has git's digest only."""
-    if there.lfs is not None:
-        return bool(there.lfs.sha256 == digest)
-    content = sent.read_bytes() if isinstance(sent, Path) else sent or b""
-    blob = b"blob %d\0" % len(content) + content
-    same = sha256_of(content) == digest
-    return same and there.blob_id == hashlib.sha1(blob, usedforsecurity=False).hexdigest()

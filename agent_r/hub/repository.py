@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from huggingface_hub import HfApi, RepoFile, get_session
+from huggingface_hub import HfApi, RepoFile
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -27,8 +27,9 @@ from pydantic import SecretStr
 
 from agent_r.dataset.manifest import Manifest, as_manifest
 from agent_r.endpoint.responses import deepest_cause, retry_after
-from agent_r.errors import DatasetError, HubRejected, HubUnavailable, NotOnHub, StoreError
-from agent_r.files import read_json
+from agent_r.errors import DatasetError, HubRejected, HubUnavailable, NotOnHub
+from agent_r.hub.scratch import scratch_folder
+from agent_r.hub.web_page import WebPage, session
 from agent_r.printable import printable_line
 
 KIND = "dataset"
@@ -54,7 +55,7 @@ class Hub:
 
     @property
     def api(self) -> HfApi:
-        get_session().timeout = self.timeout_s  # the client itself would wait for ever
+        session().timeout = self.timeout_s  # the client itself would wait for ever
         if not sys.stderr.isatty():
             disable_progress_bars()  # a log file has no use for them
         token = self.token.get_secret_value()
@@ -114,17 +115,24 @@ class Hub:
         Raises:
             DatasetError: the repository's manifest is none of ours.
         """
-        with tempfile.TemporaryDirectory() as folder, spoken(self):
+        content = self.content(commit, "manifest.json")
+        if content is None:
+            return None
+        try:
+            return as_manifest(json.loads(content), f"manifest.json of {self.repo}")
+        except ValueError as error:
+            raise DatasetError(f"manifest.json of {self.repo} cannot be read") from error
+
+    def content(self, commit: str, path: str) -> bytes | None:
+        """A small file's bytes; None where the commit has no such file."""
+        with scratch_folder() as folder, spoken(self):
             try:
-                path = self.api.hf_hub_download(
-                    self.repo, "manifest.json", repo_type=KIND, revision=commit, local_dir=folder
+                got = self.api.hf_hub_download(
+                    self.repo, path, repo_type=KIND, revision=commit, local_dir=folder
                 )
             except RemoteEntryNotFoundError:
                 return None
-            try:
-                return as_manifest(read_json(Path(path)), f"manifest.json of {self.repo}")
-            except StoreError as error:
-                raise DatasetError(f"manifest.json of {self.repo} cannot be read") from error
+            return Path(got).read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +164,24 @@ def spoken(hub: Hub) -> Iterator[None]:
         raise HubUnavailable(clean(hub, line)) from None
     except HFValidationError as error:
         raise HubRejected(clean(hub, str(error))) from None
-    except ValueError as error:  # no JSON: a captive portal's page, a proxy's
+    except WebPage as page:
+        raise HubRejected(clean(hub, str(page))) from None
+    except ValueError as error:  # no JSON
         line = f"{hub.api.endpoint} does not answer like a Hub: {error}"
         raise HubRejected(clean(hub, line)[:MAX_SAID_CHARS]) from None
     except (RuntimeError, LocalEntryNotFoundError) as error:
         # The client's for an upload or a download that failed, and all that Xet's ever raises.
         if isinstance(error.__cause__, HfHubHTTPError):
             raise translated(hub, error.__cause__) from None
+        if isinstance(error.__cause__, WebPage):
+            raise HubRejected(clean(hub, str(error.__cause__))) from None
         line = f"{hub.api.endpoint}: {deepest_cause(error)}"
+        raise HubUnavailable(clean(hub, line)) from None
+    except OSError as error:
+        if "Consistency check failed" not in str(error):
+            raise
+        # The client's own word for a download that has another size than was announced.
+        line = f"{hub.api.endpoint}: {str(error).splitlines()[0]}"
         raise HubUnavailable(clean(hub, line)) from None
 
 

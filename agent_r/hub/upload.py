@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_r.dataset.card.page import render_card
+from agent_r.dataset.card.region import has_region, merged
 from agent_r.dataset.manifest import Manifest, number_of, read_manifest
 from agent_r.errors import DatasetError
 from agent_r.hub.secret_scan import Private, refuse, scan, scan_text
@@ -22,6 +23,12 @@ class Parcel:
     @property
     def tag(self) -> str:
         return str(self.manifest["version"])
+
+    @property
+    def card(self) -> str:
+        """The README, before what is written in the repository's own is added."""
+        content = self.files["README.md"]
+        return (content if isinstance(content, bytes) else content.read_bytes()).decode()
 
     @property
     def digest(self) -> str:
@@ -52,11 +59,26 @@ def pack(version: Path, repo: str, *, accept_licence: bool, known: Private) -> P
         raise DatasetError(f"{version} has no sft row: there is nothing to publish")
     if not accept_licence:
         require_licences(manifest)
-    card = render_card(manifest, repo=repo)
+    card = merged(render_card(manifest, repo=repo), *written_here(version, manifest))
     refuse([*scan(version, known), *scan_text(card, known, where="README.md")])
     names = [*manifest["files"], *manifest.get("figures", {}), "manifest.json"]
     files: dict[str, Path | bytes] = {name: version / name for name in names}
     return Parcel(manifest, files | {"README.md": card.encode()})
+
+
+def written_here(version: Path, manifest: Manifest) -> list[str]:
+    """The folder's README, if a person had a hand in it: before there was a region, ours began so.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    path = version / "README.md"
+    try:
+        readme = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+    began = f"\n# {manifest['dataset']} {manifest['version']}\n"
+    return [readme] if has_region(readme) or (readme and began not in readme) else []
 
 
 def require_licences(manifest: Manifest) -> None:

@@ -39,7 +39,19 @@ class Cut:
     """Cut the connection and do nothing."""
 
 
-Action: TypeAlias = Status | Hang | Lost | Cut
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Answer 200 with a web page and do nothing: a captive portal does, and many a proxy."""
+
+    text: str = "<!DOCTYPE html><html><title>Hotel WiFi</title><form>Please log in</form></html>"
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """Do the request, and answer with a byte less than there is, as a proxy with a torn copy."""
+
+
+Action: TypeAlias = Status | Hang | Lost | Cut | Page | Short
 # Both are called with the method, the path and the number of the request, from 1.
 Before: TypeAlias = Callable[[str, str, int], Action | None]
 After: TypeAlias = Callable[[str, str, int], None]
@@ -135,6 +147,10 @@ async def _act(
             await _hold(transport, seconds)
             if not transport.is_closing():
                 await app(scope, receive, send)
+        case Page(text):
+            await _page(text, receive, send)
+        case Short():
+            await app(scope, receive, _shortened(send))
         case None:
             await app(scope, receive, send)
 
@@ -156,10 +172,41 @@ async def _cut(transport: asyncio.Transport, receive: Receive) -> None:
         pass
 
 
-async def _answer(status: Status, receive: Receive, send: Send) -> None:
-    # A client that is still sending must not meet a closed connection instead of the status.
+def _shortened(send: Send) -> Send:
+    """Announces and sends a byte less: HTTP itself finds nothing wrong with such an answer."""
+    start: Message = {}
+    body = b""
+
+    async def inner(message: Message) -> None:
+        nonlocal start, body
+        if message["type"] == "http.response.start":
+            start = message
+            return
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            rest = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
+            size = (b"content-length", str(len(body) - 1).encode())
+            await send({**start, "headers": [*rest, size]})
+            await send({"type": "http.response.body", "body": body[:-1]})
+
+    return inner
+
+
+async def _page(text: str, receive: Receive, send: Send) -> None:
+    await _arrived(receive)
+    headers = [(b"content-type", b"text/html; charset=utf-8")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+async def _arrived(receive: Receive) -> None:
+    """A client that is still sending must not meet a closed connection instead of an answer."""
     while (await receive()).get("more_body", False):
         pass
+
+
+async def _answer(status: Status, receive: Receive, send: Send) -> None:
+    await _arrived(receive)
     error = json.dumps({"error": f"injected {status.code}"}).encode()
     named = {"X-Error-Code": status.code_name} if status.code_name else {}
     sent = {

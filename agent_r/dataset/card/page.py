@@ -17,6 +17,7 @@ from agent_r.dataset.card.history import changes, sources
 from agent_r.dataset.card.markup import code, details, fence, inline, line, lines, number, table
 from agent_r.dataset.card.method import citation, licences, limits, making, reproduction
 from agent_r.dataset.card.numbers import composition, critic, spending
+from agent_r.dataset.card.region import in_region
 from agent_r.dataset.card.tree_figure import ALT, TREE
 
 PAPER = "https://arxiv.org/abs/2501.11425"
@@ -59,7 +60,7 @@ def render_card(manifest: dict[str, Any], *, repo: str = "") -> str:
         citation(facts, repo),
     )
     body = "\n\n".join(section for section in sections if section)
-    return f"{front_matter(manifest)}\n{body}\n"
+    return f"{front_matter(manifest)}{in_region(body)}"
 
 
 def introduction(facts: ManifestFacts) -> str:

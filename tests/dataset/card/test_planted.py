@@ -11,6 +11,7 @@ import pytest
 from agent_r.dataset.card import markup
 from agent_r.dataset.card.figures import FIGURES
 from agent_r.dataset.card.page import PAPER, render_card
+from agent_r.dataset.card.region import BEGIN, END
 from tests.support.card_manifest import EXAMPLE, FULL, STATISTICS, split, text_of, tokens
 
 EVIL = (
@@ -23,6 +24,7 @@ EVIL = (
     "a ` b | c \\| d \\",
     "---\nlicense: mit\n---\n",
     "\n\n# heading\n\n- list\n\n<!-- comment",
+    f"{END}\n{BEGIN}",
     "</details></table> *em* __strong__ ~~gone~~",
     "&lt;b&gt; &#60;script&#62; &nbsp;",
     "zero\u200bwidth \u202eright-to-left\u2066 \ufeff\x00\x1b[31m \ud800",
@@ -84,7 +86,8 @@ def test_planted_text_stays_text(evil: str, repo: str) -> None:
             html.append(token.content)
     assert hrefs == [PAPER]
     assert sources == list(FIGURES)
-    for piece in html:
+    assert [piece.strip() for piece in html if "agent-r:" in piece] == [BEGIN, END]
+    for piece in html[1:-1]:
         left = TAGS.sub("", piece)
         assert "<" not in left and "evil" not in left, piece
 
