@@ -22,6 +22,7 @@ _FRONT = re.compile(
 # Lists of names, to which people add their own; `pretty_name` is what they would rather call it.
 _JOINED = ("tags", "language", "task_categories", "annotations_creators")
 _THEIRS = ("pretty_name",)
+_LICENCE = ("license", "license_name", "license_link")  # go together, and are ours
 _OURS = "data/"  # all files of our configs lie there
 
 
@@ -73,6 +74,7 @@ def merged_meta(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
     >>> merged_meta({"license": "mit", "tags": ["a"]}, {"license": "x", "tags": ["b"], "more": 1})
     {'license': 'mit', 'tags': ['a', 'b'], 'more': 1}
     """
+    theirs = {key: value for key, value in theirs.items() if key not in _LICENCE}
     found = {**theirs, **ours}
     found = {key: found[key] for key in (*ours, *(key for key in theirs if key not in ours))}
     for key in _THEIRS:
