@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage
 from agent_r.algorithm.prompts import JUDGE, REVISE
-from agent_r.environment import Expert
+from agent_r.environment import Expert, Measuring
 from agent_r.reading.reply import parse_action
 from agent_r.settings import ScriptedEndpoint
 
@@ -60,11 +60,17 @@ class ScriptedPlayer:
 
     async def _judge(self, prompt: str, done: Sequence[str]) -> str:
         """A step is good when the way that is left became shorter."""
-        before = await self.expert.plan(prompt, done[:-1])
-        after = await self.expert.plan(prompt, done)
-        if done and len(after) < len(before):
+        if done and await self._left(prompt, done) < await self._left(prompt, done[:-1]):
             return f"{done[-1]} is a step on the way.\nJudgement: Good"
         return "That does not bring the goal nearer.\nJudgement: Bad"
+
+    async def _left(self, prompt: str, actions: Sequence[str]) -> float:
+        """Actions to the goal; where nothing is planned any more the goal may be lost, too."""
+        if isinstance(self.expert, Measuring):
+            known = await self.expert.distance(prompt, actions)
+            if known is not None:
+                return known
+        return len(await self.expert.plan(prompt, actions))
 
     def _counted(self, messages: Sequence[Message], replies: Sequence[str]) -> list[Completion]:
         """Tokens are taken as four characters each; the first reply carries those of all."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
+from math import inf
 
 from agent_r.settings import ShopEnv
 from env_adapters.shop.catalogue import Goal
@@ -45,7 +46,10 @@ class ShopExpert:
 
     async def distance(self, prompt: str, actions: Sequence[str]) -> float | None:
         """The length of the plan; None where a huge shop shows no way to what fits."""
-        return len(await self.plan(prompt, actions)) or None
+        state = self._replayed(prompt, actions)
+        if state is not None and state.page == "bought":
+            return 0 if state.reward == 1.0 else inf
+        return len(self._way(state)) or None if state else None
 
     def refuses(self, observation: str) -> bool:
         return observation.startswith(REFUSAL)
