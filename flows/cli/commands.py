@@ -188,7 +188,7 @@ def on_hub(repo: str) -> dict[str, Any] | None:
 
 def run_export(arguments: argparse.Namespace) -> int:
     """Write the file that another trainer reads."""
-    from agent_r.dataset.formats import export_format
+    from agent_r.dataset.formats.conversion import export_format
 
     rows = export_format(arguments.version, arguments.format, arguments.out)
     print(f"{arguments.out}: {rows} rows for {arguments.format}")

@@ -12,11 +12,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from agent_r import __version__
 from agent_r.algorithm.schema import SCHEMA_VERSION
 from agent_r.config import PRESETS, spare_loopback
+from agent_r.dataset.formats import Format
 from agent_r.errors import AgentRError, NothingMade
 from flows.cli import commands as do
 from flows.cli.prefect_faults import prefect_fault
@@ -193,7 +194,7 @@ def _dataset_commands(commands: Any) -> None:
 
     command = _command(commands, "export", do.run_export, "a version in another trainer's format")
     command.add_argument("version", type=Path, help="folder of a dataset version")
-    command.add_argument("--format", choices=["openai", "llamafactory"], required=True)
+    command.add_argument("--format", choices=get_args(Format), required=True)
     command.add_argument("--out", type=Path, required=True, help="folder of the files")
 
 

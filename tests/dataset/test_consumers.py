@@ -17,7 +17,7 @@ import duckdb
 import pytest
 import yaml
 
-from agent_r.dataset.formats import LLAMAFACTORY_INFO
+from agent_r.dataset.formats.llamafactory import LLAMAFACTORY_INFO
 from agent_r.dataset.shards import read_rows
 from agent_r.local_model.model_folder import PACKAGED
 from tests.support.hub_server import WRITE, LoopbackHub
@@ -138,6 +138,9 @@ def test_every_block_of_the_page_is_known_here() -> None:
         "TRL: preferences": ["python"],
         "axolotl": ["yaml"],
         "LLaMA-Factory": ["console", "yaml"],
+        "ms-swift": ["console", "yaml"],
+        "verl": ["console", "sh"],
+        "xtuner": ["console", "python"],
         "OpenAI": ["console"],
         "pandas": ["python"],
         "DuckDB": ["sql"],
@@ -277,6 +280,16 @@ def test_the_exports_of_the_page_are_where_it_says(pulled: Path) -> None:
         "sft.jsonl",
     }
     assert [path.name for path in (pulled / "openai").iterdir()] == ["sft.jsonl"]
+    config = " ".join([*snippets()["ms-swift"]["yaml"], snippet("verl", "sh"), snippet("xtuner")])
+    for folder in ("swift-data", "verl-data", "xtuner-data"):
+        written = {f"{folder}/{path.name}" for path in (pulled / folder).iterdir()}
+        assert written == set(re.findall(rf"{folder}/[\w.]+", config))
+
+
+def test_verls_command_names_the_class_that_is_exported(pulled: Path) -> None:
+    [name] = re.findall(r"custom_cls.name=(\w+)", snippet("verl", "sh"))
+    code = (pulled / "verl-data" / "agent_r_verl.py").read_text(encoding="utf-8")
+    assert f"class {name}(MultiTurnSFTDataset)" in code
 
 
 def test_llamafactorys_settings_name_what_is_exported_and_mask_the_history() -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from openai.types.chat import (
     ChatCompletionAssistantMessageParam,
@@ -15,7 +16,10 @@ from openai.types.chat import (
 )
 from pydantic import TypeAdapter
 
-from agent_r.dataset.formats import LLAMAFACTORY_INFO, export_format, problems_of_openai
+from agent_r.dataset.formats.chat_lines import loss_row
+from agent_r.dataset.formats.conversion import export_format
+from agent_r.dataset.formats.line_checks import problems_of_openai
+from agent_r.dataset.formats.llamafactory import LLAMAFACTORY_INFO
 from agent_r.dataset.shards import ShardWriter, read_rows, shard_files
 from agent_r.errors import DatasetError, StoreError
 from agent_r.files import sha256
@@ -27,6 +31,7 @@ OPENAI = {
     "assistant": ChatCompletionAssistantMessageParam,
 }
 USER = {"role": "user", "content": "go"}
+FLAGGED = USER | {"train": False, "weight": 0}
 REPLY = {"role": "assistant", "content": "went", "weight": 1}
 
 
@@ -61,6 +66,58 @@ def test_openais_lines_are_what_its_own_types_and_the_documented_weight_allow(
             assert TypeAdapter(kind).validate_python(message) == message
             assert set(message) <= set(kind.__annotations__)
             assert message == {"role": ours["role"], "content": ours["content"]}
+
+
+def flagged(row: dict[str, Any], flag: str) -> list[dict[str, Any]]:
+    """A row's messages with a flag that only the assistant's have."""
+    return [
+        {"role": m["role"], "content": m["content"]}
+        | ({flag: m["train"]} if m["role"] == "assistant" else {})
+        for m in row["messages"]
+    ]
+
+
+def test_ms_swift_and_xtuner_get_conversations_whose_replies_say_whether_they_are_trained(
+    made: Made, tmp_path: Path
+) -> None:
+    for name in ("ms-swift", "xtuner"):
+        export_format(made.version, name, tmp_path / name)
+        expected = [{"messages": flagged(row, "loss")} for row in made.rows("sft")]
+        assert lines(tmp_path / name / "sft.jsonl") == expected
+    trained = [m["loss"] for row in expected for m in row["messages"] if "loss" in m]
+    assert {True, False} == set(trained)
+    assert not (tmp_path / "xtuner" / "preference.jsonl").exists()
+
+
+def test_a_line_with_loss_ends_with_its_last_trained_reply() -> None:
+    messages = [FLAGGED, REPLY | {"train": True}, FLAGGED, REPLY | {"train": False}]
+    assert [m.get("loss") for m in loss_row({"messages": messages})["messages"]] == [None, True]
+
+
+def test_ms_swifts_pairs_give_no_loss_to_what_comes_before_them(made: Made, tmp_path: Path) -> None:
+    export_format(made.version, "ms-swift", tmp_path / "out")
+    pairs = lines(tmp_path / "out" / "preference.jsonl")
+    for pair, row in zip(pairs, made.rows("preference"), strict=True):
+        *before, chosen = pair["messages"]
+        assert [{**chosen}] == row["chosen"] and pair["rejected_response"] == row["rejected"]
+        assert [{k: v for k, v in m.items() if k != "loss"} for m in before] == row["prompt"]
+        assert not any(m["loss"] for m in before if m["role"] == "assistant")
+
+
+def test_verl_gets_a_mask_for_each_message_and_the_class_that_reads_it(
+    made: Made, tmp_path: Path
+) -> None:
+    rows = made.rows("sft")
+    assert export_format(made.version, "verl", tmp_path / "verl") == len(rows)
+    written = pq.read_table(tmp_path / "verl" / "sft.parquet").to_pylist()
+    assert [row["id"] for row in written] == [row["id"] for row in rows]
+    for line, row in zip(written, rows, strict=True):
+        assert line["messages"] == [
+            {"role": m["role"], "content": m["content"], "loss_mask": int(m["train"])}
+            for m in row["messages"]
+        ]
+    code = (tmp_path / "verl" / "agent_r_verl.py").read_text(encoding="utf-8")
+    compile(code, "agent_r_verl.py", "exec")
 
 
 def lines(path: Path) -> list[Any]:
@@ -111,6 +168,10 @@ def damaged(version: Path, folder: Path, config: str, change: dict[str, Any]) ->
         ("llamafactory", "prompt_completion", {"prompt": [USER, USER]}, "alternate"),
         ("llamafactory", "preference", {"chosen": [REPLY, REPLY]}, "one reply"),
         ("llamafactory", "preference", {"prompt": [USER, REPLY]}, "does not end"),
+        ("xtuner", "sft", {"messages": [FLAGGED]}, "end with a reply"),
+        ("verl", "sft", {"messages": [FLAGGED, FLAGGED]}, "alternate"),
+        ("verl", "sft", {"messages": [FLAGGED]}, "end with a reply"),
+        ("ms-swift", "preference", {"rejected": [USER]}, "not a reply"),
     ],
 )
 def test_a_row_that_cannot_be_said_in_a_format_leaves_no_files(
