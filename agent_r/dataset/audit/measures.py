@@ -48,7 +48,7 @@ def _measure_error(row: Row, kinds: Sequence[StepKind], shares: Shares) -> None:
     shares.add("initial_not_needed", _any(initial, *NOT_NEEDED))
     if at is None or at >= len(kinds):
         return
-    shares.step("error", kinds[at])
+    shares.step(f"located by {row['localiser']}", kinds[at])
     shares.error(kinds[at], row["depth"])
     shares.add("error_is_none", _among(kinds[at], StepKind.NEEDED))
     shares.add("error_is_not_first", _any(kinds[fork or 0 : at], *NOT_NEEDED))

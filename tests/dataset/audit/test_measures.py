@@ -72,6 +72,7 @@ class Audited:
             + ["good"] * (len(good) - 1),
             fork_step=len(initial),
             error_step=start - 1,
+            localiser="actor",
         )  # fmt: skip
 
     async def tree(self, *judged: tuple[list[str], str | None, str | None]) -> None:
@@ -147,6 +148,7 @@ async def test_a_faultless_revision_is_blamed_for_nothing(audited: Audited) -> N
         assert audited.share(name) == (0, 1, 0), name
     assert audited.share("trained_not_needed") == (0, 3, 0)
     assert audited.auditor.value()["errors"] == {"wasteful": {"3": 1}}
+    assert audited.auditor.value()["steps"]["located by actor"] == {"wasteful": 1}
     assert audited.auditor.faults == []
 
 
