@@ -104,6 +104,15 @@ def slug(task: str) -> str:
     return f"{readable}-{sha256_of(task, 12)}"
 
 
+def link(path: Path, to: Path) -> None:
+    """The same file at a second place; a copy where the disk has no links."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        to.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, to)
+
+
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """A folder to fill, next to where it will be; gone at the end unless it was kept.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 from prefect import flow
 
 from agent_r.collection.nights import Ground
+from agent_r.collection.plan import dataset_folder
 from agent_r.dataset.build import BuildResult
 from agent_r.dataset.manifest import Manifest
-from agent_r.dataset.writer import versions
+from agent_r.dataset.writer import of_iteration, versions
 from agent_r.errors import ConfigError
 from agent_r.hub.pull import newest_published
 from agent_r.settings import Config
@@ -20,6 +22,7 @@ from flows.hub_client import hub_of
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line, nothing_new, run_id
+from flows.versions import local_version
 from tasks.build import build
 
 
@@ -43,9 +46,15 @@ class CollectResult(GrowResult):
 )
 @fails_in_one_line
 async def collect(
-    config: Config = Config(), iteration: int = 1, model: str = "", trained: int | None = None
+    config: Config = Config(),
+    iteration: int = 1,
+    model: str = "",
+    trained: int | None = None,
+    earlier: str = "",
 ) -> CollectResult:
     """Explore tasks, find the actor's first errors, verify revisions, write a dataset version.
+
+    The version holds the rows of earlier iterations as well.
 
     Args:
         config: All settings; the defaults need nothing but Python.
@@ -54,6 +63,8 @@ async def collect(
         model: Folder of the embedded model to use; empty means the endpoint's own.
         trained: How many fine-tunings the actor has had, which fills {iteration} in the model's
             name; empty: one for each iteration before this one.
+        earlier: The version with the rows of earlier iterations: a folder, or `owner/name@v1.3`;
+            empty: the newest here that goes up to the iteration before.
     """
     context = RunContext.of(config, iteration, model, trained)
     await preflight(context, Needs(acts=True))
@@ -63,9 +74,10 @@ async def collect(
     name, tasks, folder = config.dataset.name, context.tasks(), context.dataset_folder
     async with ready(context) as (stores, actor):
         grown = await growing(context, stores, tasks, actor)
+    before = await _earlier(earlier or "".join(ground.versions[-1:]), config, iteration)
     on_hub = await _newest_on_hub(config)
     known = {path.name for path in versions(folder)}
-    built = await build(stores, tasks, folder, grown.actor, iteration, on_hub)
+    built = await build(stores, tasks, folder, grown.actor, iteration, before, on_hub)
     await show_version(built, name=name, actor=grown.actor, iteration=iteration)
     announce_written(built, name=name, iteration=iteration)
     if not config.hub.repo:
@@ -81,6 +93,12 @@ def _ground(config: Config, iteration: int) -> Ground:
     if config.continual and iteration != 1:
         raise ConfigError("a continual run counts its iterations itself: it takes no iteration")
     return Ground.of(config, "collect", run_id())
+
+
+async def _earlier(version: str, config: Config, iteration: int) -> Path | None:
+    if version:
+        return await local_version(version, config)
+    return of_iteration(dataset_folder(config), iteration - 1) if iteration > 1 else None
 
 
 async def _newest_on_hub(config: Config) -> Manifest | None:

@@ -59,6 +59,7 @@ class Loop:
     def __init__(self, config: Config, ground: Ground) -> None:
         self.config, self.left = config, config  # the settings, and those with what is unspent
         self.model, self.versions = ground.model, list(ground.versions)
+        self.newest = "".join(self.versions[-1:])  # its rows are in the next version as well
         self.openings: list[EpisodePrefix] = []
         self.reports: list[IterationReport] = []
         self.made = False  # a version or a model that was not there before
@@ -92,13 +93,14 @@ class Loop:
             BudgetSpent: it was before one tree was finished.
         """
         config = self.config
-        collected = await collect(self.left, iteration, self.model, iteration - 1)
+        collected = await collect(self.left, iteration, self.model, iteration - 1, self.newest)
         self.left, self.stopped = after(collected, self.left), collected.stopped
-        version = collected.built.dataset.path
-        published = await publish(version, config) if config.hub.repo else None
-        self.versions.append(published.address if published else version)
-        chosen = self.versions if config.train.accumulate else self.versions[-1:]
-        trained = await train(chosen, config, iteration, "" if config.train.restart else self.model)
+        self.newest = collected.built.dataset.path
+        published = await publish(self.newest, config) if config.hub.repo else None
+        version = published.address if published else self.newest
+        self.versions.append(version)
+        base = "" if config.train.restart else self.model
+        trained = await train([version], config, iteration, base)
         self.model, self.made = trained.model, self.made or collected.new or trained.new
         self.reports.append(
             IterationReport(

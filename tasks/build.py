@@ -24,6 +24,7 @@ async def build(
     folder: Path,
     actor: str,
     iteration: int,
+    earlier: Path | None,
     on_hub: Manifest | None,
 ) -> BuildResult:
     """Turn revisions into the next dataset version; equal rows find the version that has them."""
@@ -34,6 +35,7 @@ async def build(
         folder,
         actor=actor,
         iteration=iteration,
+        earlier=earlier,
         elsewhere=on_hub,
         world_of=world_of,
     )

@@ -36,7 +36,7 @@ _ORIGIN = {
     "env_version": ("string", "the world's version: the same actions give the same observations"),
     "task": ("string", "the task's name in that world"),
     "task_digest": ("string", "of the world's instruction and the task's first text, as shown"),
-    "split": ("string", "the world's split; a dataset holds `train` tasks alone"),
+    "split": ("string", "`train`, or `validation`: whole tasks that are kept from training"),
     "depth": ("int64", "how deep the task is, as the world counts; 0 where it cannot say"),
     "iteration": ("int64", "the iteration of Agent-R that made the row, from 1"),
     "actor": ("string", "the model that explored and judged"),

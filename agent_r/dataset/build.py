@@ -31,6 +31,7 @@ from agent_r.collection.tree_stores import Trees
 from agent_r.concurrency import gather_bounded
 from agent_r.dataset.audit.build_audit import WorldMaker, build_audit
 from agent_r.dataset.manifest import Manifest
+from agent_r.dataset.validation import ValidationTasks
 from agent_r.dataset.writer import DatasetRef, export
 from agent_r.diagnostics.account import Account, Accounting
 from agent_r.diagnostics.symptoms import advice, form_of
@@ -61,13 +62,15 @@ def build(
     *,
     actor: str,
     iteration: int,
+    earlier: Path | None = None,
     elsewhere: Manifest | None = None,
     world_of: WorldMaker | None = None,
 ) -> BuildResult:
     """Rows of all tasks, in the tasks' order, as the next version in `folder`.
 
-    A few trees are in memory at a time. `elsewhere` is the newest version that the Hub has.
-    `world_of` makes fresh worlds whose experts audit the rows, where the settings want it.
+    It holds the rows of the `earlier` version as well, which come first; what is counted here is
+    of the new ones. A few trees are in memory at a time. `elsewhere` is the newest version that the
+    Hub has. `world_of` makes fresh worlds whose experts audit the rows, where the settings want it.
     It blocks, and must not be called where an event loop runs: give it a thread there.
 
     Raises:
@@ -76,6 +79,8 @@ def build(
     tally = Tally()
     accounting = Accounting(form_of(trees.store_of(tasks[0]).world.grammar) if tasks else "")
     revision = trees.config.revision_at(iteration)
+    names = [(trees.store_of(task).world.name, task.id) for task in tasks]
+    validation = ValidationTasks.of(trees.config.dataset.validation, names, earlier)
 
     def rows() -> Iterator[tuple[str, Row]]:
         for task, pair in _finished_trees(trees, tasks):
@@ -85,15 +90,18 @@ def build(
             tree, tree_revisions = pair
             tally.add(tree, tree_revisions)
             accounting.add(tree, tree_revisions, revision)
+            world = trees.store_of(task).world
             origin = Origin.of(
-                trees.store_of(task).world,
+                world,
                 task,
                 tree,
                 actor=actor,
                 iteration=iteration,
                 reasons=trees.config.dataset.reasoning,
             )
-            yield from rows_of_tree(origin, tree_revisions)
+            split = {"split": validation.split_of(world.name, task)}
+            for config, row in rows_of_tree(origin, tree_revisions):
+                yield config, row | split
 
     def provenance() -> dict[str, Any]:
         made = describe(trees, actor=actor, iteration=iteration)
@@ -112,6 +120,7 @@ def build(
                 audit.listening(rows()),
                 folder,
                 provenance=provenance,
+                earlier=earlier,
                 elsewhere=elsewhere,
                 needed=("sft",),
             )

@@ -94,7 +94,7 @@ def diff(before: Path, after: Path, *, examples: int = _EXAMPLES) -> Diff:
 
 
 def _config(name: str) -> str:
-    return name.split("/")[1]  # data/sft/train-00000-of-00001.parquet
+    return name.split("/")[1]  # data/sft/train-00000.parquet
 
 
 def _name(version: Path, manifest: Manifest) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import LATER, SCHEMAS
@@ -25,6 +26,16 @@ class Fingerprint:
         """Take in a row, as canonical JSON."""
         row = int.from_bytes(hashlib.sha256(line).digest())
         self._sums[config] = (self._sums[config] + row) % 2**256
+
+    def take(self, sums: Mapping[str, str]) -> None:
+        """Take in all rows of another version, by the sums of its own fingerprint."""
+        for config, digits in sums.items():
+            self._sums[config] = (self._sums[config] + int(digits, 16)) % 2**256
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """Of each config, in hexadecimal: what the digest is made from."""
+        return {config: f"{number:064x}" for config, number in self._sums.items()}
 
     def hexdigest(self) -> str:
         return sha256_of(json.dumps(self._sums, sort_keys=True))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent_r.algorithm.schema import SCHEMA_VERSION, SCHEMAS
-from agent_r.dataset.shards import is_schema, read_footer, shard_files
+from agent_r.dataset.shards import SPLITS, is_schema, read_footer, shard_files
 from agent_r.errors import DatasetError, StoreError
 from agent_r.files import read_json, sha256
 from agent_r.settings import first_problem
@@ -47,6 +47,9 @@ class _Shape(_Open):
     content_digest: Digest
     rows: dict[str, int]
     files: dict[Shard, Digest]
+    shards: dict[Shard, dict[str, int]] = {}
+    splits: dict[str, dict[str, int]] = {}
+    row_sums: dict[str, Digest] = {}
     figures: dict[Figure, Digest] = {}
     environments: list[_World] = []
     iterations: list[int] = []
@@ -119,6 +122,13 @@ def _check_config(version: Path, config: str, manifest: Manifest) -> None:
         raise DatasetError(
             f"{version} has {rows} rows of {config}, its manifest {manifest['rows'].get(config)}"
         )
+
+
+def to_train(manifest: Manifest) -> dict[str, int]:
+    """How many rows of each config are to train on: all but those of the split `validation`."""
+    splits = manifest.get("splits") or {}
+    rows = manifest["rows"].items()
+    return {name: splits[name].get(SPLITS[0], 0) if name in splits else n for name, n in rows}
 
 
 def place(version: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ its tree along, and every config is of the same trees.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.dataset.dedup import DedupSet
 from agent_r.dataset.manifest import Manifest, read_manifest
-from agent_r.dataset.shards import SHARD_BYTES, read_columns, read_rows
+from agent_r.dataset.shards import SHARD_BYTES, SPLITS, read_columns, read_rows
+from agent_r.dataset.totals import together
 from agent_r.dataset.writer import DatasetRef, export
 from agent_r.errors import ConfigError, DatasetError
 
@@ -40,7 +42,7 @@ def merge(
         elsewhere: the newest version of the merged dataset that the Hub has.
 
     Raises:
-        ConfigError: the weights do not fit the versions.
+        ConfigError: the weights do not fit the versions, or one holds all rows of another.
         DatasetError: a version is damaged.
     """
     sound = all(math.isfinite(weight) and weight > 0 for weight in weights)
@@ -49,6 +51,7 @@ def merge(
     if len({version.resolve() for version in versions}) < len(versions):
         raise ConfigError("a version is named twice")
     manifests = [read_manifest(version) for version in versions]
+    _require_apart(versions, manifests)
     trees = [sft_rows_by_tree(version) for version in versions]
     quotas = quotas_of(versions, trees, weights)
     chosen = [choose(count, quota, seed) for count, quota in zip(trees, quotas, strict=True)]
@@ -65,7 +68,11 @@ def merge(
 def rows_of(
     versions: Sequence[Path], chosen: Sequence[set[str]], taken: Sequence[Counter[str]]
 ) -> Iterator[tuple[str, Row]]:
-    """The rows of the chosen trees, each once; `taken` counts what each version gave."""
+    """The rows of the chosen trees, each once; `taken` counts what each version gave.
+
+    A task that one version keeps from training is kept from it altogether.
+    """
+    held = {task for version in versions for task in _validation(version)}
     with DedupSet() as ids:
         for version, kept, count in zip(versions, chosen, taken, strict=True):
             for config in SCHEMAS:
@@ -73,7 +80,27 @@ def rows_of(
                     tree = row["id" if config == "trees" else "tree"]
                     if tree in kept and ids.add(row["id"]):
                         count[config] += 1
-                        yield config, row
+                        kept_back = (row["env"], row["task"]) in held
+                        yield config, row | {"split": SPLITS[1]} if kept_back else row
+
+
+def _validation(version: Path) -> Iterator[tuple[str, str]]:
+    for env, task, split in read_columns(version, "trees", ["env", "task", "split"]):
+        if split == SPLITS[1]:
+            yield env, task
+
+
+def _require_apart(versions: Sequence[Path], manifests: Sequence[Manifest]) -> None:
+    """Later versions of a dataset hold the earlier ones' rows: their shares would be no shares."""
+    trees = [
+        {digest for name, digest in manifest["files"].items() if name.startswith("data/trees/")}
+        for manifest in manifests
+    ]
+    for (one, own), (two, all_of_it) in itertools.permutations(
+        zip(versions, trees, strict=True), 2
+    ):
+        if own < all_of_it:
+            raise ConfigError(f"{two} holds all rows of {one} already: leave that one out")
 
 
 def sft_rows_by_tree(version: Path) -> dict[str, int]:
@@ -148,31 +175,6 @@ def provenance(
             source = {name: manifest[name] for name in names if name in manifest}
             weight = weights[place] if weights else None
             sources.append(source | {"weight": weight, "rows": dict(count)})
-        return {
-            "environments": distinct(m.get("environments", []) for m in manifests),
-            "actors": distinct(m.get("actors", []) for m in manifests),
-            "iterations": sorted(distinct(m.get("iterations", []) for m in manifests)),
-            "prompt_digest": ", ".join(distinct([m.get("prompt_digest", "")] for m in manifests)),
-            "counts": added(m.get("counts", {}) for m in manifests),
-            "drops": added(m.get("drops", {}) for m in manifests),
-            "merge_seed": seed,
-            "sources": sources,
-        }
+        return {**together(manifests), "merge_seed": seed, "sources": sources}
 
     return said
-
-
-def distinct(lists: Any) -> list[Any]:
-    """All values, each once, in the order they come."""
-    found: list[Any] = []
-    for values in lists:
-        found += [value for value in values if value not in found]
-    return found
-
-
-def added(counters: Any) -> dict[str, int]:
-    """Counts of the sources, whole: what it took to make them."""
-    total: Counter[str] = Counter()
-    for counts in counters:
-        total.update(counts)
-    return dict(total)

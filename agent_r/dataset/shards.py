@@ -18,6 +18,7 @@ from agent_r.errors import DatasetError
 BATCH_BYTES = 2 << 20  # of JSON text, until rows become Arrow's
 GROUP_BYTES = 8 << 20  # of JSON text in a row group, on average; twice that at most
 SHARD_BYTES = 256 << 20  # of Arrow's, until a file is full; its parquet is a fraction of that
+SPLITS = ("train", "validation")  # what is trained on, and whole tasks that are kept from it
 
 _ARROW = {
     "string": pa.string(),
@@ -70,11 +71,12 @@ class Shard:
     """A finished file, and the bytes that its rows are in memory, which `datasets` also counts."""
 
     path: Path
+    rows: int = 0
     arrow_bytes: int = 0
 
 
 class ShardWriter:
-    """One config's files under `folder`; the same rows give the same bytes.
+    """One split's files of a config, under `folder`; the same rows give the same bytes.
 
     Row groups are chunks that the content defines: a row's own id says whether a group ends after
     it, not how many came before. After a small edit all other groups are as they were, and the
@@ -82,10 +84,18 @@ class ShardWriter:
     Parquet's own content-defined chunking, whose cuts depend on earlier row groups.
     """
 
-    def __init__(self, folder: Path, config: str, *, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        *,
+        split: str = SPLITS[0],
+        first: int = 0,
+        shard_bytes: int = SHARD_BYTES,
+    ) -> None:
+        """Number files from `first` on: those before it are an earlier version's."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.rows = 0
-        self._folder = folder
+        self._folder, self._split, self._first = folder, split, first
         self._schema = arrow_schema(config)
         self._shard_bytes = shard_bytes
         self._batch: list[Row] = []
@@ -97,7 +107,6 @@ class ShardWriter:
 
     def add(self, row: Row, size: int) -> None:
         """Take a row of `size` bytes of JSON text."""
-        self.rows += 1
         self._batch.append(row)
         self._batch_bytes += size
         self._group_bytes += size
@@ -107,14 +116,11 @@ class ShardWriter:
             self._to_arrow()
 
     def close(self) -> list[Shard]:
-        """Write what is left; the files, named as the Hub's viewer expects them."""
+        """Write what is left: the files, which keep their names whatever later versions add."""
         self._to_file()
         if not self._files:
-            self._begin()  # a config without rows is a file with columns
+            self._begin()  # no row at all is a file with columns
         self._end()
-        for shard in self._files:
-            name = f"{shard.path.stem}-of-{len(self._files):05}.parquet"
-            shard.path = shard.path.rename(shard.path.with_name(name))
         return self._files
 
     def _ends_group(self, name: str, size: int) -> bool:
@@ -143,13 +149,15 @@ class ShardWriter:
         writer = self._open or self._begin()
         table = pa.Table.from_batches(self._group, schema=self._schema)
         writer.write_table(table, row_group_size=table.num_rows)
+        self._files[-1].rows += table.num_rows
         self._files[-1].arrow_bytes += table.nbytes
         self._group, self._group_bytes = [], 0
         if self._files[-1].arrow_bytes >= self._shard_bytes:
             self._end()
 
     def _begin(self) -> pq.ParquetWriter:
-        path = self._folder / f"train-{len(self._files):05}.parquet"
+        number = self._first + len(self._files)
+        path = self._folder / f"{self._split}-{number:05}.parquet"
         self._files.append(Shard(path))
         self._open = pq.ParquetWriter(
             path,
@@ -165,20 +173,32 @@ class ShardWriter:
             self._open = None
 
 
-def read_rows(version: Path, config: str) -> Iterator[Row]:
-    """Rows of a config, a batch in memory at a time."""
-    for path in shard_files(version, config):
+def read_rows(version: Path, config: str, split: str = "") -> Iterator[Row]:
+    """Rows of a config, a batch in memory at a time; of one split, or of all."""
+    for path in shard_files(version, config, split):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024):
                 yield from batch.to_pylist()
 
 
-def read_columns(version: Path, config: str, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+def read_columns(
+    version: Path, config: str, columns: list[str], split: str = ""
+) -> Iterator[tuple[Any, ...]]:
     """Some columns of a config, row by row: nothing else is read from the disk."""
-    for path in shard_files(version, config):
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=65_536, columns=columns):
-                yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
+    for path in shard_files(version, config, split):
+        yield from _columns_of(path, columns)
+
+
+def read_ids(path: Path) -> Iterator[str]:
+    """The ids of one file's rows."""
+    for [name] in _columns_of(path, ["id"]):
+        yield name
+
+
+def _columns_of(path: Path, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=65_536, columns=columns):
+            yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
 
 
 def read_row(version: Path, config: str, name: str) -> Row | None:
@@ -195,9 +215,18 @@ def read_row(version: Path, config: str, name: str) -> Row | None:
     return None
 
 
-def shard_files(version: Path, config: str) -> list[Path]:
-    """A config's parquet files, in order."""
-    return sorted(p for p in (version / "data" / config).glob("*.parquet"))
+def shard_files(version: Path, config: str, split: str = "") -> list[Path]:
+    """A config's parquet files, in order; of one split, or of all."""
+    return sorted((version / "data" / config).glob(f"{split}-*.parquet" if split else "*.parquet"))
+
+
+def split_of(path: Path) -> str:
+    """The split that a file is of, by its name.
+
+    >>> split_of(Path("data/sft/validation-00002.parquet"))
+    'validation'
+    """
+    return path.name.partition("-")[0]
 
 
 def read_footer(path: Path) -> tuple[pa.Schema, int]:

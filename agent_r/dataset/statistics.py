@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,25 @@ class Statistics:
             self._bin("trees_depth", row.get("depth"))
             self._note_task(row)
 
+    def take(self, counted: Mapping[str, Any], tasks: Iterable[Row], example: Row | None) -> None:
+        """Count all rows of another version, by its own `value()`.
+
+        Args:
+            tasks: `env`, `task` and `task_digest` of its rows: how many are new cannot be added.
+            example: its example's row, whole.
+        """
+        self._rows.update(counted["rows"])
+        for sums, name in ((self._counts, "counts"), (self._histograms, "histograms")):
+            for key, counts in counted[name].items():
+                sums[key].update(counts)
+        for key, table in counted["crossed"].items():
+            for group, counts in table.items():
+                self._crossed[key][group].update(counts)
+        for task in tasks:
+            self._note_task(task)
+        if example is not None:
+            self._note_example(example)
+
     def _add_sft(self, row: Row) -> None:
         kind, env = _name(row.get("kind")), _name(row.get("env"))
         self._note_task(row)
@@ -76,6 +95,9 @@ class Statistics:
         for column in _NUMBERS:
             self._bin(column, row.get(column))
         self._bin("reward_revision", row.get("reward"))
+        self._note_example(row)
+
+    def _note_example(self, row: Row) -> None:
         key = _clarity(row)
         if self._example is None or key < self._example[0]:
             self._example = (key, row)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent_r.algorithm.rows import Row
-from agent_r.algorithm.schema import SCHEMA_VERSION, SCHEMAS
+from agent_r.algorithm.schema import SCHEMA_VERSION
 from agent_r.dataset.card.figures import draw
 from agent_r.dataset.card.page import render_card
 from agent_r.dataset.card.tree_figure import draw_tree
-from agent_r.dataset.dedup import DedupSet
-from agent_r.dataset.fingerprint import Fingerprint, canonical, near_duplicate_key
 from agent_r.dataset.manifest import Manifest, number_of, peek, place
-from agent_r.dataset.shards import SHARD_BYTES, ShardWriter
-from agent_r.dataset.statistics import Statistics
-from agent_r.errors import DatasetError, NothingMade
+from agent_r.dataset.shards import SHARD_BYTES
+from agent_r.dataset.staging import stage
+from agent_r.dataset.totals import grown
+from agent_r.dataset.turnover import turnover
+from agent_r.errors import NothingMade
 from agent_r.files import beside, keep, sha256, write_bytes, write_json
 
 
@@ -32,23 +31,12 @@ class DatasetRef:
     rows: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a stream of rows has become."""
-
-    digest: str
-    rows: dict[str, int]
-    files: dict[str, str]  # path → SHA-256
-    shards: dict[str, dict[str, int]]  # path → its bytes, on the disk and in memory
-    statistics: dict[str, Any]
-    duplicates: dict[str, int]
-
-
 def export(
     rows: Iterable[tuple[str, Row]],
     folder: Path,
     *,
     provenance: Callable[[], dict[str, Any]],
+    earlier: Path | None = None,
     elsewhere: Manifest | None = None,
     needed: Sequence[str] = (),
     shard_bytes: int = SHARD_BYTES,
@@ -60,36 +48,42 @@ def export(
     Args:
         rows: (config, row) pairs; a row whose id was there before is left out.
         folder: of all the dataset's versions; its name is the dataset's.
-        provenance: asked once the rows have been taken; goes into the manifest and the card.
+        provenance: of these rows; asked once they have been taken, for the manifest and the card.
+        earlier: a version whose rows come first: the next one holds all of them as well.
         elsewhere: the manifest of the newest version that the Hub has: numbering goes on from it.
-        needed: configs that must have a row.
+        needed: configs that must have a new row to train on.
         shard_bytes: of rows in memory's form, at which a file is full.
 
     Raises:
         NothingMade: a config that must have a row has none; nothing is written.
         StoreError: the folder cannot be written.
-        DatasetError: an earlier version's manifest is damaged, or a row is of a held-out task.
+        DatasetError: an earlier version is damaged, or a row is of a held-out task.
     """
     with beside(folder / "version") as staged:
-        written = write_rows(rows, staged, shard_bytes=shard_bytes)
-        if empty := [name for name in needed if not written.rows[name]]:
-            raise NothingMade(f"there is no {empty[0]} row: no version is written")
-        if (existing := same_rows(folder, written.digest, elsewhere)) is not None:
+        made = stage(rows, staged, earlier=earlier, shard_bytes=shard_bytes)
+        if empty := [name for name in needed if not made.offered[name]]:
+            raise NothingMade(f"there is no {empty[0]} row to train on: no version is written")
+        if (existing := same_rows(folder, made.digest, elsewhere)) is not None:
             return existing
         before = newest(folder, elsewhere)
-        version = next_version(folder, elsewhere, written.digest)
+        version = next_version(folder, elsewhere, made.digest)
         manifest = {
             "dataset": folder.name,
             "version": version,
             "schema_version": SCHEMA_VERSION,
-            "content_digest": written.digest,
-            "rows": written.rows,
-            "files": written.files,
-            "shards": written.shards,
-            **provenance(),
-            "duplicates": written.duplicates,
-            "statistics": written.statistics,
+            "content_digest": made.digest,
+            "row_sums": made.row_sums,
+            "rows": made.rows,
+            "splits": made.splits,
+            "files": made.files,
+            "shards": made.shards,
+            **grown(peek(earlier) if earlier else None, provenance()),
+            "duplicates": made.duplicates,
+            "statistics": made.statistics,
         }
+        if before is not None and (there := _lies_at(before, folder, earlier)) is not None:
+            counted = turnover(there, staged, before["files"], made.files)
+            manifest["changes"] = {"since": before["version"], "rows": counted}
         manifest["history"] = [*history(before, version), entry(manifest)]
         drawn = [*draw(manifest, staged), draw_tree(manifest, staged)]
         figures = {f"figures/{path.name}": sha256(path) for path in drawn if path is not None}
@@ -97,54 +91,27 @@ def export(
         write_bytes(staged / "README.md", render_card(manifest).encode())
         write_json(staged / "manifest.json", manifest)
         keep(staged, folder / version)
-    return DatasetRef(str(folder / version), version, written.digest, written.rows)
+    return DatasetRef(str(folder / version), version, made.digest, made.rows)
 
 
-def write_rows(
-    rows: Iterable[tuple[str, Row]], folder: Path, *, shard_bytes: int = SHARD_BYTES
-) -> Written:
-    """All rows to parquet, each id once; `folder` gets a `data` folder."""
-    writers = {
-        name: ShardWriter(folder / "data" / name, name, shard_bytes=shard_bytes) for name in SCHEMAS
-    }
-    digest, statistics = Fingerprint(), Statistics()
-    twins = near = 0
-    with ExitStack() as stack:
-        ids, texts = stack.enter_context(DedupSet()), stack.enter_context(DedupSet())
-        for config, row in rows:
-            if row["split"] != "train":
-                raise DatasetError(f"{row['id']} is of the held-out task '{row['task']}'")
-            if not ids.add(row["id"]):
-                twins += 1
-                continue
-            if config == "sft":
-                near += not texts.add(near_duplicate_key(row))
-            line = canonical(row, config)
-            digest.add(config, line)
-            statistics.add(config, row)
-            writers[config].add(row, len(line))
-    shards = {
-        shard.path.relative_to(folder).as_posix(): shard
-        for writer in writers.values()
-        for shard in writer.close()
-    }
-    return Written(
-        digest=digest.hexdigest(),
-        rows={name: writer.rows for name, writer in writers.items()},
-        files={name: sha256(shard.path) for name, shard in shards.items()},
-        shards={
-            name: {"bytes": shard.path.stat().st_size, "arrow_bytes": shard.arrow_bytes}
-            for name, shard in shards.items()
-        },
-        statistics=statistics.value(),
-        duplicates={"left out": twins, "near-duplicates kept": near},
-    )
+def _lies_at(manifest: Manifest, folder: Path, earlier: Path | None) -> Path | None:
+    """Where a version's files are on this machine; None where the Hub alone has them."""
+    places = [folder / manifest["version"], *([earlier] if earlier else [])]
+    there = (path for path in places if (path / "manifest.json").is_file())
+    same = (p for p in there if peek(p)["content_digest"] == manifest["content_digest"])
+    return next(same, None)
 
 
 def versions(folder: Path) -> list[Path]:
     """Complete versions of this schema, oldest first."""
     found = [p for p in folder.glob("v*") if number_of(p.name)]
     return sorted(found, key=lambda path: number_of(path.name))
+
+
+def of_iteration(folder: Path, iteration: int) -> Path | None:
+    """The newest version here whose rows go up to that iteration."""
+    going = ((path, peek(path).get("iterations", [])) for path in reversed(versions(folder)))
+    return next((path for path, known in going if max(known, default=0) == iteration), None)
 
 
 def newest(folder: Path, elsewhere: Manifest | None) -> Manifest | None:
@@ -189,5 +156,5 @@ def history(before: Manifest | None, version: str) -> list[dict[str, Any]]:
 
 def entry(manifest: Manifest) -> dict[str, Any]:
     """What later versions say of this one."""
-    names = ("version", "content_digest", "rows", "counts", "actors", "iterations", "config")
-    return {name: manifest[name] for name in names if name in manifest}
+    what = "version content_digest rows changes counts actors iterations config"
+    return {name: manifest[name] for name in what.split() if name in manifest}

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from agent_r.dataset.manifest import Manifest, place
+from agent_r.dataset.manifest import Manifest, place, to_train
 from agent_r.errors import HubError, HubRejected, HubUnavailable, NotOnHub, VersionConflict
 from agent_r.hub.backoff import ATTEMPTS, patiently
 from agent_r.hub.changes import commit_operations, is_read, same_file
@@ -67,7 +67,7 @@ def publish(
         private: make a private repository, or find one; a public one is refused.
         accept_licence: publish although a world's licence is not known to allow it.
         known: secrets and names of this machine that must not go out.
-        load: the last check before the tag: hub, commit, and how many rows each config has.
+        load: the last check before the tag: hub, commit, and each config's rows to train on.
         attempts: tries of the whole.
 
     Raises:
@@ -238,5 +238,4 @@ def check(parcel: Parcel, hub: Hub, commit: str) -> dict[str, int]:
     if extra or "README.md" not in there:
         wrong = f"holds {extra[0]}, which nobody sent" if extra else "has no README.md"
         raise HubRejected(f"{hub.url} at {commit[:12]} {wrong}")
-    rows: dict[str, int] = manifest["rows"]
-    return rows
+    return to_train(manifest)

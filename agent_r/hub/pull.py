@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,10 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 
 from agent_r.dataset.card.page import render_card
-from agent_r.dataset.manifest import Manifest, number_of, place, read_manifest
-from agent_r.dataset.writer import DatasetRef
+from agent_r.dataset.manifest import Manifest, number_of, peek, place, read_manifest
+from agent_r.dataset.writer import DatasetRef, versions
 from agent_r.errors import DatasetError, HubRejected, StoreError, VersionConflict
-from agent_r.files import keep, write_bytes
+from agent_r.files import keep, link, sha256, write_bytes
 from agent_r.hub.backoff import ATTEMPTS, patiently
 from agent_r.hub.repository import KIND, Hub, Refs, spoken
 
@@ -73,6 +74,7 @@ def _pull(hub: Hub, tag: str, out: Path) -> DatasetRef:
         raise DatasetError(f"{hub.url} at {tag} has no manifest that says so")
     folder, half = out / tag, out / f".{tag}-{commit[:12]}.partial"
     if not folder.exists():
+        borrow(manifest, out, half)
         download(hub, commit, manifest, half)
         if not folder.exists():  # or a twin was faster
             read_manifest(half)
@@ -81,6 +83,18 @@ def _pull(hub: Hub, tag: str, out: Path) -> DatasetRef:
             shutil.rmtree(half / ".cache", ignore_errors=True)  # the client's own notes
             keep(half, folder)
     return existing(folder, manifest)
+
+
+def borrow(manifest: Manifest, out: Path, folder: Path) -> None:
+    """Link what another version in `out` has already: later versions hold files of earlier ones."""
+    held: dict[str, Path] = {}
+    for version in versions(out):
+        with suppress(DatasetError):  # a damaged one lends nothing
+            held |= {digest: version / name for name, digest in peek(version)["files"].items()}
+    for name, digest in manifest["files"].items():
+        there = held.get(digest)
+        if there and there.is_file() and not (folder / name).exists() and sha256(there) == digest:
+            link(there, folder / name)
 
 
 def download(hub: Hub, commit: str, manifest: Manifest, folder: Path) -> None:

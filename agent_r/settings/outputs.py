@@ -28,6 +28,11 @@ class DatasetConfig(Settings):
         description="train on the actor's reasoning as well: each trained reply begins with it, in "
         "<think>…</think>; without it, it is a column of its own alone",
     )
+    validation: Fraction = Field(
+        0.05,
+        description="share of the tasks, drawn by their names, whose rows are the split "
+        "`validation` and not trained on; none while that is less than one task",
+    )
     audit: bool = Field(
         True,
         description="compare what is written with the world's expert, where it has one and its "

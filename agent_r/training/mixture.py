@@ -22,14 +22,22 @@ def training_rows(
 ) -> tuple[list[Row], dict[str, int]]:
     """`{"messages": […]}` rows in training order, and how many of each kind.
 
+    Of several versions each row counts once, and rows of the split `validation` never do; without
+    `train.accumulate` those of the newest iteration alone.
+
     Raises:
         DatasetError: a version is damaged.
         ConfigError: there is nothing to train on.
     """
-    agent: list[Row] = []
+    known: dict[str, Row] = {}
     for version in versions:
         read_manifest(version)
-        agent += read_rows(version, "sft")
+        for row in read_rows(version, "sft", "train"):
+            known.setdefault(row["id"], row)
+    agent = list(known.values())
+    if not config.train.accumulate:
+        newest = max((row["iteration"] for row in agent), default=0)
+        agent = [row for row in agent if row["iteration"] == newest]
     if not agent:
         raise ConfigError(
             "the dataset has no row to train on: explore more trees, or lower revision.alpha"

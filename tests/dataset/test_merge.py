@@ -86,6 +86,34 @@ def test_the_choice_is_a_matter_of_the_seed_and_never_more_than_the_quota() -> N
     assert choose(trees, sum(trees.values()), 5) == set(trees)
 
 
+def test_a_task_that_one_version_keeps_from_training_is_kept_from_it_by_all(
+    made: Made, halves: list[Path], tmp_path: Path
+) -> None:
+    task = str(made.rows("trees")[0]["task"])
+    rows = [
+        (name, row | {"split": "validation" if row["task"] == task else "train"})
+        for name in SCHEMAS
+        for row in made.rows(name)
+    ]
+    careful = Path(export(rows, tmp_path / "careful", provenance=dict).path)
+    for sources in ([*halves, careful], [careful, *halves]):
+        both = merge(sources, tmp_path / "both")
+        for config in SCHEMAS:
+            for row in rows_of(both, config):
+                assert (row["split"] == "validation") == (row["task"] == task)
+    assert both.version == "v1.1"
+
+
+def test_a_version_and_one_that_grew_from_it_are_no_two_sources(
+    made: Made, halves: list[Path], tmp_path: Path
+) -> None:
+    more = [(name, row) for name in SCHEMAS for row in read_rows(halves[1], name)]
+    grown = export(more, halves[0].parent, provenance=dict, earlier=halves[0])
+    for sources in ([halves[0], Path(grown.path)], [Path(grown.path), halves[0]]):
+        with pytest.raises(ConfigError, match=r"v1.2 holds all rows of .*v1.1 already"):
+            merge(sources, tmp_path / "both")
+
+
 NO_WEIGHTS = [
     [1.0],
     [1.0, 2.0, 3.0],

@@ -64,7 +64,7 @@ def test_datasets_loads_every_config_by_its_name(
 
 @pytest.mark.parametrize("config", SCHEMAS)
 def test_pandas_and_duckdb_read_the_files(made: Made, config: str) -> None:
-    path = made.version / "data" / config / "train-00000-of-00001.parquet"
+    path = made.version / "data" / config / "train-00000.parquet"
     ids = [row["id"] for row in made.rows(config)]
     assert list(pandas.read_parquet(path)["id"]) == ids
     with duckdb.connect() as database:
@@ -150,7 +150,7 @@ def test_a_full_file_begins_the_next_and_readers_see_one_config(
     ref = export(pairs(made), tmp_path / "demo", provenance=dict, shard_bytes=1 << 14)
     files = sorted((Path(ref.path) / "data" / "prompt_completion").iterdir())
     assert len(files) > 2
-    assert files[0].name == f"train-00000-of-{len(files):05}.parquet"
+    assert files[0].name == "train-00000.parquet"
     assert list(read_rows(Path(ref.path), "prompt_completion")) == made.rows("prompt_completion")
     assert ref.digest == made.built.dataset.digest
     assert read_manifest(Path(ref.path))["rows"] == made.built.dataset.rows
@@ -173,7 +173,7 @@ def test_a_row_left_out_changes_the_bytes_of_its_own_group_alone(
 ) -> None:
     monkeypatch.setattr("agent_r.dataset.shards.GROUP_BYTES", 1 << 14)
     rows = [pair for pair in pairs(made) if pair[0] == "prompt_completion"]
-    name = "data/prompt_completion/train-00000-of-00001.parquet"
+    name = "data/prompt_completion/train-00000.parquet"
     before, after = (
         groups(Path(export(kept, tmp_path / place, provenance=dict).path) / name)
         for place, kept in (("all", rows), ("fewer", rows[:3] + rows[4:]))
@@ -201,7 +201,7 @@ def test_rows_that_do_not_fit_leave_no_version(made: Made, tmp_path: Path) -> No
     assert list((tmp_path / "demo").iterdir()) == []
 
 
-SFT = "data/sft/train-00000-of-00001.parquet"
+SFT = "data/sft/train-00000.parquet"
 
 
 def flip_a_byte(version: Path) -> None:

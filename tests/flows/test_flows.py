@@ -18,6 +18,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from agent_r.dataset.audit import audit
 from agent_r.dataset.manifest import read_manifest
+from agent_r.dataset.shards import read_rows
 from agent_r.errors import AgentRError, EndpointError
 from agent_r.settings import Config
 from env_adapters import world_of_manifest
@@ -182,6 +183,19 @@ async def test_the_second_iteration_explores_other_tasks(
     assert second.built.dataset.digest != collected.built.dataset.digest
 
 
+async def test_the_second_iterations_version_holds_the_rows_of_both(
+    first: tuple[Path, CollectResult],
+) -> None:
+    out, collected = first
+    second = await collect(config(out), 2, "", 1)
+    one, two = (read_manifest(Path(c.built.dataset.path)) for c in (collected, second))
+    assert (one["iterations"], two["iterations"]) == ([1], [1, 2])
+    assert two["counts"]["trees"] == 20 == 2 * second.built.counts["trees"]
+    assert two["rows"]["trees"] == 20
+    assert all(changed["removed"] == 0 for changed in two["changes"]["rows"].values())
+    assert (await collect(config(out), 2, "", 1)).built == second.built
+
+
 async def test_a_measurement_is_made_once_and_continues_the_failures_given(tmp_path: Path) -> None:
     measured = await measure(config(tmp_path))
     [path] = (tmp_path / "demo" / "work").glob("measure-*.json")
@@ -222,12 +236,20 @@ async def test_the_loop_publishes_each_version_and_trains_on_what_the_hub_gives_
         ]
         assert [p.commit for p in published if p] == [repo.tags["v1.1"], repo.tags["v1.2"]]
         assert len(repo.history(repo.head)) == 3  # the Hub's own first one, and ours
+        versions = []
         for it in report.iterations:
             [fetched] = (tmp_path / "demo/work/hub").glob(f"tester--*/{it.built.dataset.version}")
             assert read_manifest(fetched)["content_digest"] == it.built.dataset.digest
             assert (Path(it.model) / "config.json").read_text() == str(
                 sum(it.training_rows.values())
             )
+            versions.append(fetched)
+        # The head holds what the loop has trained on, and no file of it came twice.
+        ids = [{row["id"] for row in read_rows(version, "sft")} for version in versions]
+        assert ids[0] < ids[1]
+        assert {row["iteration"] for row in read_rows(versions[1], "sft")} == {1, 2}
+        name = "data/sft/train-00000.parquet"
+        assert (versions[0] / name).samefile(versions[1] / name)
         done = len(hub.requests)
         again = await self_train(settings)
         assert [it.published for it in again.iterations] == published

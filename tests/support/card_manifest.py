@@ -80,7 +80,7 @@ FULL: dict[str, Any] = {
     **BARE,
     "content_digest": "0123456789abcdef" * 4,
     "rows": {"sft": 5, "prompt_completion": 11, "preference": 3, "critique": 8, "trees": 7},
-    "files": {"data/sft/train-00000-of-00001.parquet": "00"},
+    "files": {"data/sft/train-00000.parquet": "00"},
     "figures": dict.fromkeys(FIGURES, "0" * 64),
     "environments": [
         {"name": "toy", "version": "1", "licence": "Apache-2.0", "source": "here", "settings": {}}
@@ -100,7 +100,7 @@ FULL: dict[str, Any] = {
     "config": CONFIG,
     "history": [
         version("v1.2", rows={"sft": 4, "trees": 7}, actors=["tiny"], config={"seed": 0}),
-        version("v1.3"),
+        version("v1.3", changes={"since": "v1.2", "rows": {"sft": {"added": 2, "removed": 1}}}),
     ],
 }
 

@@ -11,6 +11,7 @@ from agent_r.algorithm.schema import SCHEMAS, Type
 from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.markup import line
 from agent_r.dataset.manifest import place
+from agent_r.dataset.shards import SPLITS
 from agent_r.digests import sha256_of
 from agent_r.licences import hub_id
 
@@ -39,7 +40,7 @@ def front_matter(manifest: dict[str, Any]) -> str:
         "task_categories": ["text-generation"],
         "size_categories": [size_category(sum(facts.rows.values()))],
         "annotations_creators": ["machine-generated"],
-        "configs": [_files(name) | identity for name in SCHEMAS],
+        "configs": [_files(name, facts) | identity for name in SCHEMAS],
         "dataset_info": [
             {
                 "config_name": name,
@@ -77,9 +78,12 @@ def size_category(rows: int) -> str:
     return "1B<n<10B"
 
 
-def _files(name: str) -> dict[str, Any]:
+def _files(name: str, facts: ManifestFacts) -> dict[str, Any]:
+    """A config's files by split; one without a row is not named, for it could not be loaded."""
     default = {"default": True} if name == "sft" else {}
-    files = [{"split": "train", "path": f"data/{name}/*.parquet"}]
+    held = facts.numbers("splits", name)
+    splits = [split for split in SPLITS if held.get(split) or split == SPLITS[0]]
+    files = [{"split": split, "path": f"data/{name}/{split}-*.parquet"} for split in splits]
     return {"config_name": name, **default, "data_files": files}
 
 

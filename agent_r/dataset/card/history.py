@@ -48,13 +48,44 @@ def changes(facts: ManifestFacts) -> str:
         return ""
     parts = ["## Versions"]
     if len(history) > 1:
-        parts.append(_since(history[-2], history[-1]))
+        parts += [_kept(history[-2], history[-1]), _since(history[-2], history[-1])]
     shown = [_version(entry) for entry in reversed(history[-_LISTED:])]
-    heads = ("version", "rows:", "sft:", "revisions:", "iterations", "actor", "content digest")
-    listed = table(heads, shown)
+    heads = "version rows: sft: came/went: revisions: iterations actor digest".split()
+    listed = table(tuple(heads), shown)
     older = f"{len(history) - _LISTED} older ones are left out." if len(history) > _LISTED else ""
     parts.append(details(f"The last {len(shown)} versions", listed, *([older] if older else [])))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _kept(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Whether the version before is all in this one, by the ids of its rows."""
+    changed = _changed(before, after)
+    if not changed:
+        return ""
+    name, gone = (
+        inline(before.get("version", "")),
+        sum(c.get("removed", 0) for c in changed.values()),
+    )
+    if not gone:
+        return f"All rows of {name} are in this version as well."
+    return f"{number(gone)} rows of {name} are not in this version; its tag keeps them."
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Rows that came and went since the version before; nothing where it was not at hand."""
+    known = _table(after, "changes")
+    if not known or known.get("since") != before.get("version"):
+        return {}
+    return {name: whole(_table(_table(known, "rows"), name)) for name in SCHEMAS}
+
+
+def _came_and_went(counts: dict[str, int]) -> str:
+    """Rows that were added and removed, as people write it.
+
+    >>> _came_and_went({"added": 45, "removed": 3}), _came_and_went({})
+    ('+45 −3', '')
+    """
+    return f"+{counts['added']:,} −{counts['removed']:,}" if len(counts) == 2 else ""
 
 
 def _version(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -64,6 +95,7 @@ def _version(entry: dict[str, Any]) -> tuple[str, ...]:
         inline(entry.get("version", "")),
         number(sum(rows.values())),
         number(rows.get("sft", 0)),
+        _came_and_went(whole(_table(_table(_table(entry, "changes"), "rows"), "sft"))),
         number(revisions),
         _joined(entry, "iterations"),
         _joined(entry, "actors"),
@@ -86,13 +118,14 @@ def _joined(entry: dict[str, Any], key: str) -> str:
 def _since(before: dict[str, Any], after: dict[str, Any]) -> str:
     """One table of everything that differs: rows, counts, actors, settings."""
     rows: list[tuple[str, ...]] = []
-    for key, names in (("rows", tuple(SCHEMAS)), ("counts", _COUNTS)):
-        old, new = whole(_table(before, key)), whole(_table(after, key))
-        for name in names:
-            was, now = old.get(name, 0), new.get(name, 0)
-            title = f"`{name}` rows" if key == "rows" else name
-            if was != now:
-                rows.append((title, number(was), number(now), f"{now - was:+,}"))
+    changed = _changed(before, after)
+    for name, was, now in _numbers(before, after, "rows", tuple(SCHEMAS)):
+        change = _came_and_went(changed.get(name, {}))
+        if was != now or any(changed.get(name, {}).values()):
+            rows.append((f"`{name}` rows", number(was), number(now), change))
+    for name, was, now in _numbers(before, after, "counts", _COUNTS):
+        if was != now:
+            rows.append((name, number(was), number(now), f"{now - was:+,}"))
     for key in ("actors", "iterations"):
         a, b = _joined(before, key), _joined(after, key)
         if a != b:
@@ -101,6 +134,13 @@ def _since(before: dict[str, Any], after: dict[str, Any]) -> str:
     if not (rows := rows + _settings(before, after)):
         return f"{since}: the content of the rows alone."
     return f"{since}:\n\n{table(('what', 'before:', 'now:', 'change:'), rows)}"
+
+
+def _numbers(
+    before: dict[str, Any], after: dict[str, Any], key: str, names: tuple[str, ...]
+) -> list[tuple[str, int, int]]:
+    old, new = whole(_table(before, key)), whole(_table(after, key))
+    return [(name, old.get(name, 0), new.get(name, 0)) for name in names]
 
 
 def _settings(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -34,6 +34,7 @@ def composition(facts: ManifestFacts) -> str:
     parts = (
         _groups(facts),
         _summary(facts),
+        _validation(facts),
         *pictures(facts),
         _drops(facts),
         _account(facts),
@@ -51,6 +52,19 @@ def _groups(facts: ManifestFacts) -> str:
             cells = (number(kinds.get("revision", 0)), number(kinds.get("good", 0)), paired)
             rows.append((f"{title} {code(key)}", *cells))
     return table(("of", "revisions:", "good:", "preference pairs:"), rows) if rows else ""
+
+
+def _validation(facts: ManifestFacts) -> str:
+    """What is kept from training."""
+    kept = facts.numbers("splits", "sft").get("validation", 0)
+    if not kept:
+        return ""
+    trained = facts.rows.get("sft", 0) - kept
+    return (
+        f"{number(kept)} of the `sft` rows are the split `validation`, {number(trained)} the split "
+        "`train`: whole tasks, drawn by their names, in every config the same. They are "
+        "not for training; the world's own test tasks have no row here."
+    )
 
 
 def _summary(facts: ManifestFacts) -> str:
@@ -75,7 +89,9 @@ def _summary(facts: ManifestFacts) -> str:
             shares = (f"{names.get(k, inline(k))} ({number(n)})" for k, n in _most(counted))
             found.append(f"{what} {', '.join(shares)}.")
     if near := facts.numbers("duplicates").get("near-duplicates kept"):
-        found.append(f"{number(near)} `sft` rows differ from another in details alone.")
+        found.append(
+            f"{number(near)} `sft` rows differ from another of their iteration in details alone."
+        )
     return " ".join(found)
 
 

@@ -80,7 +80,7 @@ def _sound(
     version: Path, config: str, convert: Callable[[Row], Row], problems_of: Problems
 ) -> Iterator[Row]:
     """Converted rows without a problem; the first one with a problem ends it."""
-    for row in read_rows(version, config):
+    for row in read_rows(version, config, "train"):
         converted = convert(row)
         if problems := problems_of(converted):
             raise DatasetError(f"{row['id']} cannot be exported: {problems[0]}")

@@ -81,7 +81,8 @@ def test_the_settings_in_the_card_are_the_settings() -> None:
 def test_what_changed_since_the_last_version_is_listed() -> None:
     _, body = split(render_card(FULL))
     assert "Changed since v1.2" in body
-    assert "| `sft` rows | 4 | 5 | +1 |" in body
+    assert "| `sft` rows | 4 | 5 | +2 −1 |" in body
+    assert "1 rows of v1.2 are not in this version" in body
     assert "| actors | `tiny` | `small` |" in body
     assert "| setting `seed` | `0` | `1` |" in body
     assert "trees` rows" not in body
@@ -193,7 +194,7 @@ def test_datasets_loads_whole_and_filtered_rows_of_every_config(
         schema = arrow_schema(name)
         (tmp_path / "v" / "data" / name).mkdir(parents=True)
         rows = [dict.fromkeys(schema.names) | {"id": x} for x in "ab"]
-        path = tmp_path / "v" / "data" / name / "train-00000-of-00001.parquet"
+        path = tmp_path / "v" / "data" / name / "train-00000.parquet"
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
         for filters in (None, [("id", "==", "b")]):
             loaded = datasets.load_dataset(
