@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from agent_r.algorithm.schema import SCHEMAS
-from agent_r.dataset.audit import audit
 from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.merge import choose, merge
 from agent_r.dataset.shards import read_rows
+from agent_r.dataset.verification import verify_version
 from agent_r.dataset.writer import DatasetRef, export
 from agent_r.errors import ConfigError
 from env_adapters import world_of_manifest
@@ -50,7 +50,7 @@ def test_all_of_all_is_what_it_was_made_of(made: Made, halves: list[Path], tmp_p
 
 async def test_a_merged_version_is_one_like_any_other(halves: list[Path], tmp_path: Path) -> None:
     both = merge(halves, tmp_path / "both")
-    result = await audit(Path(both.path), world_of_manifest)
+    result = await verify_version(Path(both.path), world_of_manifest)
     assert (result.rows, result.problems) == (both.rows["sft"], [])
 
 

@@ -16,9 +16,9 @@ from prefect import Flow
 from prefect.client.schemas.objects import State, StateType
 from prefect.testing.utilities import prefect_test_harness
 
-from agent_r.dataset.audit import audit
 from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
+from agent_r.dataset.verification import verify_version
 from agent_r.errors import AgentRError, EndpointError
 from agent_r.settings import Config
 from env_adapters import world_of_manifest
@@ -69,7 +69,7 @@ async def test_collecting_writes_a_version_that_verifies(first: tuple[Path, Coll
     out, collected = first
     version = Path(collected.built.dataset.path)
     assert version == out / "demo" / "v1.1"
-    result = await audit(version, world_of_manifest)
+    result = await verify_version(version, world_of_manifest)
     assert (result.rows > 0, result.problems) == (True, [])
     assert read_manifest(version)["counts"]["trees"] == 10
     assert collected.built.counts["revisions"] > 0
