@@ -31,6 +31,9 @@ __all__ = ["night", "stage"]  # one server for all modules
 # Read by the Hub's client when it is imported: the loopback Hub speaks the older of its protocols.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# The Prefect servers that tests start send nothing out.
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
 
 # A program of its own, which runs where its package is: in another environment.
 collect_ignore = ["support/openenv_world.py"]

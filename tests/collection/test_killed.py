@@ -10,7 +10,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from agent_r.dataset.manifest import read_manifest
+from tests.support.waiting import PATIENCE_S, until
 
 KILLS = 20
 ROOT = Path(__file__).parents[2]
@@ -176,11 +176,9 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_has(
         text=True,
     )
     work = folder / "datasets_out/demo/work"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(work.glob("harvest-*/*.json")):
-        time.sleep(0.05)
+    until(lambda: list(work.glob("harvest-*/*.json")))
     run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=30)
+    _, said = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 130, said
     assert "the same command goes on from here" in said.splitlines()[-1]
     assert "Traceback" not in said

@@ -345,7 +345,7 @@ async def test_minutes_end_a_request_that_hangs(tmp_path: Path) -> None:
     scheduler = scheduler_of(tmp_path, Hanging(), settings)
     assert await grown(scheduler, settings) == 0
     assert scheduler.stopped == "budget.minutes = 0.003"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_money_needs_prices() -> None:

@@ -174,7 +174,7 @@ async def test_a_dead_server_is_given_up_once_for_all_requests() -> None:
             began = time.monotonic()
             replies = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(reply, EndpointDown) for reply in replies)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert len(server.completions) < 100
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,12 +29,7 @@ from tests.support.faulty_endpoint import (
     refusal,
     texts,
 )
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(3):
-        while not happened():  # the server lives in a thread: it can set no event of ours
-            await asyncio.sleep(0.005)
+from tests.support.waiting import PATIENCE_S, soon
 
 
 async def test_a_reply_is_the_servers_text_and_finish_reason() -> None:
@@ -139,7 +133,7 @@ async def test_a_request_that_waits_gives_its_slot_back() -> None:
     served_meanwhile = asyncio.Event()
 
     async def wait_for_the_other(_: float) -> None:
-        await asyncio.wait_for(served_meanwhile.wait(), timeout=3)
+        await asyncio.wait_for(served_meanwhile.wait(), timeout=PATIENCE_S)
 
     with FaultyEndpoint([refusal(429)]) as server:
         config = OpenAIEndpoint.model_validate(
@@ -147,7 +141,7 @@ async def test_a_request_that_waits_gives_its_slot_back() -> None:
         )
         async with EndpointActor(config, api_key=KEY, sleep=wait_for_the_other) as actor:
             waiting = asyncio.create_task(actor.complete(HELLO, n=1, params=PARAMS))
-            await until(lambda: actor.usage.retries > 0)
+            await soon(lambda: actor.usage.retries > 0)
             await actor.complete(HELLO, n=1, params=PARAMS)
             served_meanwhile.set()
             assert texts(await waiting) == ["reply 7"]
@@ -158,12 +152,12 @@ async def test_a_cancelled_call_leaves_its_slot_free() -> None:
         hung: list[asyncio.Task[list[Completion]]] = []
         for _ in range(2):
             call = asyncio.create_task(client.ask())
-            await until(lambda: len(server.completions) > len(hung))
+            await soon(lambda: len(server.completions) > len(hung))
             hung.append(call)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             assert texts(await client.ask()) == ["reply 7"]
     assert client.actor.usage.retries == 0
 
@@ -179,7 +173,7 @@ async def test_a_call_cancelled_while_it_waits_ends_at_once() -> None:
         config = OpenAIEndpoint.model_validate({"base_url": server.base_url, "model": "tiny"})
         async with EndpointActor(config, api_key=KEY, sleep=wait_for_ever) as actor:
             call = asyncio.create_task(actor.complete(HELLO, n=1, params=PARAMS))
-            await asyncio.wait_for(waiting.wait(), timeout=3)
+            await asyncio.wait_for(waiting.wait(), timeout=PATIENCE_S)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call

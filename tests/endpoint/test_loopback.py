@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import urllib.request
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 from agent_r.config import process_environment, spare_loopback
 from agent_r.endpoint.transport import _proxy
 from tests.support.faulty_endpoint import Bench, FaultyEndpoint, texts
+from tests.support.ports import closed_port
 
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
@@ -20,9 +20,7 @@ PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"
 @pytest.fixture
 def dead_proxy(monkeypatch: pytest.MonkeyPatch) -> str:
     """Where nobody listens, as the proxy of everything."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{closed_port()}"
     for name in PROXIES:
         monkeypatch.setenv(name, url)
     for name in ("NO_PROXY", "no_proxy"):

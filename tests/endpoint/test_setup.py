@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -22,17 +21,12 @@ from tests.support.faulty_endpoint import (
     bench,
     refusal,
 )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+from tests.support.ports import closed_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_an_unreachable_endpoint_is_unavailable_and_says_why(host: str) -> None:
-    url = f"http://{host}:{free_port()}/v1"
+    url = f"http://{host}:{closed_port()}/v1"
     async with Bench(None, {"base_url": url}).actor as actor:
         with pytest.raises(EndpointUnavailable) as caught:
             await actor.check()
@@ -67,7 +61,7 @@ async def test_a_wrong_model_is_told_the_names_there_are(
     models = [f"model-{k}" for k in range(7)]
     async with bench(serve={"models": models}, concurrency=1) as (client, server):
         with pytest.raises(EndpointRejected) as caught:
-            await asyncio.wait_for(ask(client), timeout=3)
+            await asyncio.wait_for(ask(client), timeout=30)
     assert caught.value.status == 404
     assert str(caught.value) == (
         f"{server.base_url} does not serve the model 'tiny'; "

@@ -171,7 +171,7 @@ async def test_pauses_grow_between_tries() -> None:
         began = time.monotonic()
         with pytest.raises(EnvironmentFault, match="HTTP 500"):
             await world.environment().reset("textcraft/1")
-        assert 0.2 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.2
         assert server.count("create") == 3
 
 

@@ -20,6 +20,7 @@ from agent_r.errors import ConfigError, EnvironmentFault, UnknownTask
 from agent_r.settings import GymnasiumEnv
 from env_adapters import world_of
 from env_adapters.gymnasium.environment import GymWorld, gymnasium
+from tests.support.waiting import all_given_back, until
 
 HERE = __name__
 
@@ -28,6 +29,7 @@ class Doors:
     """A style of Gymnasium's without its package: three doors, the seed says which is right."""
 
     open = 0  # environments that were made and not closed
+    asleep = most_asleep = 0  # of their steps
 
     def __init__(self, fails: str = "") -> None:
         self.fails = fails
@@ -44,7 +46,10 @@ class Doors:
         if action == "exit":
             raise SystemExit(3)
         if action == "sleep":
+            Doors.asleep += 1
+            Doors.most_asleep = max(Doors.most_asleep, Doors.asleep)
             time.sleep(0.3)
+            Doors.asleep -= 1
         if action == "short":
             return "seen", 0.0, True, {}
         reward: Any = {"none": None, "nan": float("nan")}.get(action, float(action == "open"))
@@ -161,11 +166,8 @@ async def world_of_gym(factory: str, **settings: Any) -> AsyncIterator[GymWorld]
 def all_are_closed() -> Iterator[None]:
     before, threads = Doors.open, threading.active_count()
     yield
-    until = time.monotonic() + 2
-    while (Doors.open, threading.active_count()) > (before, threads) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert Doors.open == before
-    assert threading.active_count() <= threads + 1  # the event loop's own
+    until(lambda: Doors.open == before)
+    until(lambda: threading.active_count() <= threads + 1)  # the event loop's own
 
 
 async def test_an_episode_is_played_as_text() -> None:
@@ -267,13 +269,13 @@ async def test_a_slow_environment_blocks_nobody() -> None:
         envs = [world.environment() for _ in range(4)]
         for env in envs:
             await env.reset("seed/0")
-        began, longest, last = time.monotonic(), 0.0, time.monotonic()
+        Doors.most_asleep = ticks = 0
         steps = asyncio.gather(*(env.step("sleep") for env in envs))
         while not steps.done():
             await asyncio.sleep(0.01)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        assert time.monotonic() - began < 0.9  # not 1.2: all at once
-        assert longest < 0.2
+            ticks += 1
+        assert Doors.most_asleep == 4  # all at once
+        assert ticks > 8  # two for each, were the event loop held up by their sleep
 
 
 async def test_what_takes_too_long_is_a_fault_and_what_is_cancelled_is_closed() -> None:
@@ -325,11 +327,7 @@ async def test_a_closed_world_leaves_nothing_also_of_what_was_cancelled() -> Non
     await asyncio.gather(step, return_exceptions=True)
     await world.aclose()
     await world.aclose()
-    for _ in range(100):  # a thread that was left takes a moment to end
-        if not Resources.now().more_than(before):
-            break
-        await asyncio.sleep(0.02)
-    assert Resources.now().more_than(before) == ""
+    await all_given_back(before)
     assert Doors.open == opened
 
 

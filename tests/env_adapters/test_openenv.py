@@ -26,6 +26,8 @@ from env_adapters import world_of
 from env_adapters.openenv import wire as openenv_wire
 from env_adapters.openenv.environment import OpenEnvWorld, openenv
 from tests.support.openenv_server import BASE, SCHEMA, LoopbackOpenEnv
+from tests.support.ports import free_port
+from tests.support.waiting import all_given_back, soon, until
 
 
 def spec(url: str, **settings: Any) -> OpenEnvEnv:
@@ -84,7 +86,7 @@ async def test_rewards_become_the_fraction_so_far(
 async def test_a_lost_session_is_replaced_and_the_actor_never_learns_of_it(trouble: str) -> None:
     async with (
         LoopbackOpenEnv(troubles=1) as server,
-        world_at(server.url, timeout_s=0.3) as world,
+        world_at(server.url, timeout_s=0.6) as world,
     ):
         env = world.environment()
         await env.reset(first(world))
@@ -122,7 +124,7 @@ async def test_a_server_that_answers_otherwise_the_second_time_is_at_fault() -> 
     ("word", "told"),
     [
         ("die", r"the connection was closed \(3 tries\)"),
-        ("hang", r"no answer to 'step' in 0\.3 s \(3 tries\)"),
+        ("hang", r"no answer to 'step' in 0\.6 s \(3 tries\)"),
         ("babble", "answered not OpenEnv, but '<html>502"),
         ("swell", "answered an answer of more than 4,194,304 bytes"),
         ("nan", "answered a reward of 'nan'"),
@@ -130,13 +132,13 @@ async def test_a_server_that_answers_otherwise_the_second_time_is_at_fault() -> 
     ],
 )
 async def test_a_server_that_is_broken_is_a_fault_in_one_line(word: str, told: str) -> None:
-    async with LoopbackOpenEnv() as server, world_at(server.url, timeout_s=0.3) as world:
+    async with LoopbackOpenEnv() as server, world_at(server.url, timeout_s=0.6) as world:
         env = world.environment()
         await env.reset(first(world))
         began = time.monotonic()
         with pytest.raises(EnvironmentFault, match=told) as caught:
             await env.step(word)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
         assert "\n" not in str(caught.value)
         assert "openenv 'counting' (127.0.0.1:" in str(caught.value)
         with pytest.raises(ValueError, match="reset first"):
@@ -244,7 +246,7 @@ async def test_a_cancelled_step_takes_its_session_with_it() -> None:
         began = time.monotonic()
         with pytest.raises(asyncio.CancelledError):
             await step
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 3
         assert world.sessions.held == 0
         with pytest.raises(ValueError, match="reset first"):
             await env.step("1")
@@ -266,9 +268,8 @@ async def test_a_closed_world_leaves_nothing_and_closes_twice() -> None:
         await world.aclose()
         await world.aclose()
         await asyncio.gather(step, return_exceptions=True)
-        await asyncio.sleep(0.1)
-        assert Resources.now().more_than(before) == ""
-        assert server.sessions == 0
+        await all_given_back(before)
+        await soon(lambda: server.sessions == 0)
         await envs[2].close()
 
 
@@ -411,13 +412,14 @@ class RealServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + 30
-        while time.monotonic() < until and self._process.poll() is None:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            time.sleep(0.05)
-        raise AssertionError("the OpenEnv server did not start")
+        until(self._listens)
+
+    def _listens(self) -> bool:
+        assert self._process.poll() is None, "the OpenEnv server did not start"
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        return False
 
     def kill(self) -> None:
         self._process.kill()
@@ -426,9 +428,7 @@ class RealServer:
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[RealServer]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        server = RealServer(free.getsockname()[1], sessions=2)
+    server = RealServer(free_port(), sessions=2)
     server.start()
     yield server
     server.kill()

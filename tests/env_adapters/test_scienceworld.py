@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -29,6 +28,7 @@ from env_adapters import world_of
 from env_adapters.jvm.machine import Machine
 from env_adapters.scienceworld.environment import ScienceWorlds, scienceworld
 from env_adapters.scienceworld.tasks import VARIATIONS, all_tasks
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(
     find_spec("scienceworld") is None or shutil.which("java") is None,
@@ -240,10 +240,7 @@ def test_a_machine_ends_with_a_process_that_is_killed() -> None:
         machine = Path(f"/proc/{int(ours.stdout.readline())}")
         assert machine.exists()
         ours.kill()
-    until = time.monotonic() + 10
-    while machine.exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not machine.exists()
+    until(lambda: not machine.exists())
 
 
 async def test_nothing_is_left_after_the_world_is_closed() -> None:

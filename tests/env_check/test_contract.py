@@ -22,6 +22,7 @@ from flows.cli.check_env import check_env, spec_of
 from tests.support.broken_owners import Owning
 from tests.support.broken_worlds import BROKEN, DUBIOUS, HANGING, CountsResets
 from tests.support.contract_worlds import TEMPLATE, WORLDS, Tried, template
+from tests.support.waiting import all_given_back
 
 DOCS = TEMPLATE.parent / "worlds.md"
 HASTY = Limits(measure_s=0.01, patience_s=0.2, steps=12)
@@ -73,7 +74,7 @@ async def test_a_world_that_hangs_is_a_finding_and_is_asked_no_more(case: str) -
     name, make = HANGING[case]
     before, began = Resources.now(), time.monotonic()
     report = await check(make(), limits=replace(HASTY, timeout_s=0.5))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert report.named("failed") == [name]
     assert set(CHECKS[CHECKS.index(name) + 1 :]) <= set(report.named("skipped"))
     left = Resources.now().more_than(before)
@@ -112,7 +113,7 @@ async def test_a_check_that_is_interrupted_closes_the_world_and_leaves_nothing()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert world.closed == 1
-    assert Resources.now().more_than(before) == ""
+    await all_given_back(before)
 
 
 def test_the_guide_shows_the_template_as_it_is() -> None:

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.cli.prefect_faults import prefect_fault
-from tests.flows.cli.test_cli import closed_port
+from tests.support.ports import closed_port
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = """
@@ -204,9 +204,7 @@ def test_a_server_that_dies_in_the_middle_is_one_line_and_nothing_is_lost(
             target=lambda: done.append(collect(tmp_path, url, settings=SLOWLY)), daemon=True
         )
         run.start()
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and not list(tmp_path.rglob("harvest-*/*.json")):
-            time.sleep(0.05)
+        until(lambda: list(tmp_path.rglob("harvest-*/*.json")))
         die()
         run.join(timeout=300)
     [ended] = done

@@ -10,6 +10,7 @@ about to do when it was killed.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -19,6 +20,11 @@ from typing import Any
 
 import flows.self_train  # noqa: F401 - imported once for all runs
 from flows.cli.main import main
+
+# So is what a run imports only when it comes to need it.
+for each in ("matplotlib.figure", "matplotlib.backends.backend_agg", "pandas",
+             "prefect.server.api.server"):  # fmt: skip
+    importlib.import_module(each)
 
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "subprocess.Popen"}
 

@@ -31,8 +31,8 @@ from tests.support.prefect_server import (
     Server,
     commands,
     kill,
+    patiently,
     serving,
-    until,
 )
 
 AUTOMATION = yaml.safe_load((ROOT / "automations/no-heartbeat.yaml").read_text(encoding="utf-8"))
@@ -88,7 +88,6 @@ def deployments(hub: str) -> list[dict[str, Any]]:
     return [
         loop | {"name": "loop"},
         loop | {"name": "elsewhere", "work_pool": POOL | {"name": "elsewhere"}},
-        {"name": "form", "entrypoint": "flows.collect.collect", "work_pool": {"name": "nobody"}},
         loop
         | {
             "name": "minutely",
@@ -117,7 +116,7 @@ def hold(server: Server, name: str) -> Path:
 
 def training(server: Server, run: str) -> None:
     """Wait until all before the training is done, and that is held."""
-    until(lambda: [c for c in server.children(run) if c["name"].startswith("train-")
+    patiently(lambda: [c for c in server.children(run) if c["name"].startswith("train-")
                    and c["state"]["name"] == "Running"])  # fmt: skip
 
 
@@ -168,7 +167,7 @@ def two_nights(stage: Stage) -> list[dict[str, Any]]:
         runs = [r for r in server.runs("self-train/minutely") if r["state"]["type"] == "COMPLETED"]
         return runs if len(runs) >= 2 else None
 
-    nights = until(done)
+    nights = patiently(done)
     server.do("prefect deployment schedule clear self-train/minutely --accept-yes")
     return nights
 
@@ -208,10 +207,10 @@ def a_dataset_is_written(stage: Stage) -> dict[str, Any]:
     server = stage.server
     asked = shlex.quote(json.dumps({"config": settings("my-data", trees=4)}))
     said = server.do(f"prefect deployment run collect/collect --params {asked}")
-    [run] = until(lambda: server.runs("collect/collect"))
+    [run] = patiently(lambda: server.runs("collect/collect"))
     ended = server.wait(run["id"], "Completed", "Failed", "Crashed")
     trained, published = (
-        server.wait(until(lambda name=name: server.runs(name))[0]["id"],
+        server.wait(patiently(lambda name=name: server.runs(name))[0]["id"],
                     "Completed", "NothingNew", "Failed", "Crashed")
         for name in ("train/train-on-publish", "publish/publish-on-write")
     )  # fmt: skip
@@ -285,7 +284,7 @@ class Night(Stage):
         return self.happens[scene.__name__].result(timeout=2 * SLOW_MACHINE_S)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("night")
     with (
@@ -298,7 +297,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield Stage(server, hub, endpoint)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def night(stage: Stage) -> Iterator[Night]:
     with ThreadPoolExecutor(len(LONG)) as long, ThreadPoolExecutor(2) as short:
         happens = {scene.__name__: long.submit(scene, stage) for scene in LONG}

@@ -8,26 +8,28 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import psutil
 import yaml
 
+from tests.support.ports import free_port
+from tests.support.waiting import until
+
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/prefect.md").read_text(encoding="utf-8")
 SLOW_MACHINE_S = 400.0  # for what takes seconds
-
-T = TypeVar("T")
+patiently = partial(until, within_s=SLOW_MACHINE_S, every_s=1.0)
 
 
 def commands(heading: str) -> list[str]:
@@ -40,17 +42,6 @@ def deployment_of_the_docs() -> str:
     """The one that waits for an event, as it stands there."""
     section = DOCS.split("\n## A dataset starts a training\n")[1]
     return section.split("```yaml\n")[1].split("```")[0]
-
-
-def until(what: Callable[[], T | None], *, within_s: float = SLOW_MACHINE_S) -> T:
-    """Wait for something that is not None or false."""
-    deadline = time.monotonic() + within_s
-    while True:
-        if found := what():
-            return found
-        if time.monotonic() > deadline:
-            raise TimeoutError("it did not come")
-        time.sleep(1)
 
 
 @dataclass
@@ -140,7 +131,7 @@ class Server:
             return found if found["state"]["name"] in states else None
 
         try:
-            return until(there, within_s=within_s)
+            return until(there, within_s=within_s, every_s=1.0)
         except TimeoutError:
             state = self.get(f"/flow_runs/{run}")["state"]
             raise AssertionError(f"not {states} but {state['name']}: {state['message']}") from None
@@ -151,7 +142,7 @@ class Server:
 
     def pid(self, run: str) -> int:
         """Of the process in which a run is."""
-        return int(until(lambda: self.get(f"/flow_runs/{run}")["infrastructure_pid"]))
+        return int(patiently(lambda: self.get(f"/flow_runs/{run}")["infrastructure_pid"]))
 
     def close(self) -> None:
         """End all that was started, and all that these have started."""
@@ -172,18 +163,9 @@ def kill(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> Iterator[Server]:
-    """A server set up as docs/prefect.md says, with deployments of a test's own beside ours."""
-    project = folder / "project"
-    project.mkdir()
-    shutil.copytree(ROOT / "automations", project / "automations")
-    ours = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
-    own = yaml.safe_dump(deployments, sort_keys=False)
-    text = ours + deployment_of_the_docs() + own
-    (project / "prefect.yaml").write_text(text, encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def started(project: Path, command: str, **secrets: str) -> Iterator[Server]:
+    """A server with nothing on it, begun by `command` (at the docs' port, or at another)."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("PREFECT_", "HF_", "PYTEST"))}
     ours_alone = {
@@ -197,22 +179,54 @@ def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> 
     server = Server(project, url, kept | ours_alone | secrets)
     # In memory where there is such a folder: while a busy disk syncs, SQLite has all writers wait.
     memory = Path("/dev/shm")
-    database = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else folder)) / "prefect.db"
+    held = memory if memory.is_dir() else project.parent
+    database = Path(tempfile.mkdtemp(dir=held)) / "prefect.db"
     server.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{database}"
     try:
-        start, *others, worker = commands("Set up")
-        server.start(start.replace("4200", str(port)), home="server")
-        until(lambda: healthy(server))
-        for pool in ("elsewhere", "nobody"):
-            server.do(f"prefect work-pool create {pool} --type process")
+        server.start(command.replace("4200", str(port)), home="server")
+        patiently(lambda: healthy(server))
+        yield server
+    finally:
+        server.close()
+        shutil.rmtree(database.parent)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> Iterator[Server]:
+    """A server set up as docs/prefect.md says, with deployments of a test's own beside ours."""
+    project = folder / "project"
+    project.mkdir()
+    shutil.copytree(ROOT / "automations", project / "automations")
+    ours = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
+    own = yaml.safe_dump(deployments, sort_keys=False)
+    text = ours + deployment_of_the_docs() + own
+    (project / "prefect.yaml").write_text(text, encoding="utf-8")
+    start, *others, worker = commands("Set up")
+    with started(project, start, **secrets) as server:
+        server.do("prefect work-pool create elsewhere --type process")
         for command in [*others, *commands("Cancelled, crashed, retried")]:
             if not command.startswith("export "):
                 server.do(command)
         server.start(worker, home="worker")
         yield server
-    finally:
-        server.close()
-        shutil.rmtree(database.parent)
+
+
+@contextlib.contextmanager
+def showing(folder: Path, entrypoint: str, name: str) -> Iterator[Server]:
+    """A server that shows one deployment, and does nothing by itself: no worker, no service.
+
+    Nothing but a test's own requests writes into its database, so none of them waits for another.
+    """
+    project = folder / "project"
+    project.mkdir()
+    pool = {"name": "nobody"}
+    deployment = {"name": name, "entrypoint": entrypoint, "work_pool": pool}
+    (project / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [deployment]}))
+    start = commands("Set up")[0]
+    with started(project, f"{start} --no-services") as server:
+        server.post("/work_pools/", pool | {"type": "process"})
+        server.do("prefect --no-prompt deploy --all")
+        yield server
 
 
 def healthy(server: Server) -> bool:

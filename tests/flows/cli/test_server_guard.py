@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = 'trees = 4000\n[endpoint]\nkind = "scripted"\n'
@@ -19,13 +20,6 @@ def children(pid: int) -> dict[int, str]:
     lists = Path(f"/proc/{pid}/task").glob("*/children")
     pids = [int(child) for listed in lists for child in listed.read_text().split()]
     return {child: Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ") for child in pids}
-
-
-def wait_for(what: object, seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not what() and time.monotonic() < until:  # type: ignore[operator]
-        time.sleep(0.1)
-    assert what()  # type: ignore[operator]
 
 
 @pytest.mark.slow
@@ -40,11 +34,11 @@ def test_kill_9_leaves_no_process_behind(tmp_path: Path) -> None:
         )
     left: dict[int, str] = {}
     try:
-        wait_for(lambda: "trees to do" in (tmp_path / "said").read_text())
-        wait_for(lambda: any("read -r" in ran for ran in children(run.pid).values()))
+        until(lambda: "trees to do" in (tmp_path / "said").read_text())
+        until(lambda: any("read -r" in ran for ran in children(run.pid).values()))
         left = children(run.pid)
         assert any("uvicorn" in ran for ran in left.values())
     finally:
         run.kill()
         run.wait()
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), seconds=15)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from agent_r.config import parse
@@ -22,6 +21,7 @@ from tests.support.odd_endpoint import (
     thinker,
 )
 from tests.support.trying import agent_r_try, arrows, command, settings, squeezed, surroundings
+from tests.support.waiting import PATIENCE_S, until
 
 
 def test_a_healthy_endpoint_is_played_judged_and_said_to_be_well(tmp_path: Path) -> None:
@@ -191,11 +191,9 @@ def test_ctrl_c_ends_it_in_one_line(tmp_path: Path) -> None:
             command("--config", "my.toml"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, cwd=tmp_path, env=surroundings(tmp_path),
         ) as running:  # fmt: skip
-            deadline = time.monotonic() + 30
-            while not server.received and time.monotonic() < deadline:
-                time.sleep(0.05)
+            until(lambda: server.received)
             running.send_signal(signal.SIGINT)
-            _, said = running.communicate(timeout=20)
+            _, said = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     assert len(said.splitlines()) == 1 and said.startswith("agent-r: stopped.")
 
