@@ -32,8 +32,9 @@ $(OPENENV): $(READY)
 demo: $(READY)
 	$(BIN)/agent-r self-train --config configs/demo.toml
 
+# A worker a core takes file after file, in the order that tests/conftest.py gives them.
 test: $(READY) $(OPENENV)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -26,7 +26,7 @@ from tests.support.hub_server import LoopbackHub
 from tests.support.made import Made
 from tests.support.nightly import night, stage
 
-__all__ = ["night", "stage"]  # one server for all modules
+__all__ = ["night", "stage"]
 
 # Read by the Hub's client when it is imported: the loopback Hub speaks the older of its protocols.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
@@ -43,6 +43,22 @@ SCRIPTED = {
     "endpoint": {"kind": "scripted"},
     "search": {"simulations": 6, "candidates": 3, "max_depth": 12},
 }
+
+
+# The workers of `make test` take a file each, one after the other: what takes longest comes first,
+# above all what mostly waits, which leaves its core to the others.
+LONGEST = [
+    "flows/test_prefect_server.py",
+    "collection/test_killed.py",
+    "training/test_backends.py",
+    "env_adapters/test_scienceworld.py",
+    "dataset/test_consumers.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")
