@@ -53,13 +53,13 @@ def load(
     if path is None:
         return parse(merge(base, over), source="command line")
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the config {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     source = f"{path} and the command line" if over else str(path)
-    return parse(merge(merge(base, Config.with_new_names(given)), over), source=source)
+    return parse(merge(merge(base, Config.with_new_names(values)), over), source=source)
 
 
 def parse(values: dict[str, Any], *, source: str) -> Config:
@@ -147,8 +147,8 @@ def default_environment(values: Mapping[str, str]) -> None:
 
 def spare_loopback() -> None:
     """Whatever proxy is set, this machine is asked directly: by Prefect's client, by children."""
-    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    listed = [name.strip() for name in given.split(",") if name.strip()]
+    variable = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    listed = [name.strip() for name in variable.split(",") if name.strip()]
     more = [name for name in NAMES if name not in listed and "*" not in listed]
     for name in ("no_proxy", "NO_PROXY"):  # most read the first, some only the second
         os.environ[name] = ",".join(listed + more)

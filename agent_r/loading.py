@@ -49,28 +49,30 @@ def call(path: str, arguments: Mapping[str, Any]) -> Any:
     except ValueError:
         pass  # some that are written in C do not tell
     try:
-        made = function(**arguments)
+        product = function(**arguments)
     except (Exception, SystemExit) as error:
         raise ConfigError(f"'{path}' fails: {one_line(error)}") from error
-    if inspect.iscoroutine(made):
-        made.close()
+    if inspect.iscoroutine(product):
+        product.close()
         raise ConfigError(f"'{path}' is async: write it as a plain function")
-    return made
+    return product
 
 
-def require(made: object, names: Sequence[str], what: str, path: str) -> None:
+def require(product: object, names: Sequence[str], what: str, path: str) -> None:
     """What `path` made must be `what`.
 
     Raises:
         ConfigError: it lacks some of these names.
     """
     try:
-        missing = [name for name in names if not hasattr(made, name)]
+        missing = [name for name in names if not hasattr(product, name)]
     except Exception as error:  # a property may do anything
-        raise ConfigError(f"'{path}' made {_named(made)} that fails: {one_line(error)}") from error
+        raise ConfigError(
+            f"'{path}' made {_named(product)} that fails: {one_line(error)}"
+        ) from error
     if missing:
         raise ConfigError(
-            f"'{path}' made {_named(made)}, which is not {what}: it lacks {', '.join(missing)}"
+            f"'{path}' made {_named(product)}, which is not {what}: it lacks {', '.join(missing)}"
         )
 
 

@@ -98,8 +98,8 @@ class Worlds:
         weights = {name: member.spec.weight for name, member in self.members.items()}
         total, had = sum(weights.values()), dict.fromkeys(weights, 0)
         order: list[str] = []
-        for given in range(1, count + 1):
-            name = max(weights, key=lambda n: weights[n] * given / total - had[n])
+        for drawn in range(1, count + 1):
+            name = max(weights, key=lambda n: weights[n] * drawn / total - had[n])
             had[name] += 1
             order.append(name)
         return order
@@ -136,8 +136,8 @@ def _info(spec: SingleEnv, world: World) -> EnvInfo:
     except AgentRError:
         raise
     except Exception as error:
-        said = f"the world of kind '{spec.kind}' cannot say what it is: {one_line(error)}"
-        raise ConfigError(said) from error
+        line = f"the world of kind '{spec.kind}' cannot say what it is: {one_line(error)}"
+        raise ConfigError(line) from error
     if not isinstance(info, EnvInfo):
         raise ConfigError(f"the world of kind '{spec.kind}' says what it is by no EnvInfo")
     return info

@@ -42,10 +42,10 @@ def make_env(spec: SingleEnv) -> Environment:
     return world_of(spec).environment()
 
 
-def world_of_manifest(entry: dict[str, Any], given: Sequence[SingleEnv] = ()) -> World:
+def world_of_manifest(entry: dict[str, Any], own: Sequence[SingleEnv] = ()) -> World:
     """The world that a dataset was made in, from its entry in the manifest.
 
-    `given` are worlds of the reader's own settings: one of the same name goes before the entry,
+    `own` are worlds of the reader's own settings: one of the same name goes before the entry,
     which knows neither folders nor addresses.
 
     Raises:
@@ -57,7 +57,7 @@ def world_of_manifest(entry: dict[str, Any], given: Sequence[SingleEnv] = ()) ->
         kind = settings["kind"]
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError("the manifest names a world that is not known here") from error
-    for spec in given:
+    for spec in own:
         world = world_of(spec)
         if world.environment().info.name == name:
             return _checked(world, name, expected)

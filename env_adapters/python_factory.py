@@ -32,16 +32,16 @@ def python(spec: PythonEnv) -> World:
     Raises:
         ConfigError: the factory fails, or what it makes lacks something.
     """
-    world = _made(spec)
+    world = _world(spec)
     return Respelt(world, spec.grammar.grammar()) if spec.grammar else world
 
 
-def _made(spec: PythonEnv) -> World:
-    made = call(spec.factory, spec.arguments)
-    if hasattr(made, "environment"):
-        require(made, _WORLD, "a World (agent_r/environment.py)", spec.factory)
-        return cast(World, made)
-    require(made, _ENVIRONMENT, "an Environment (docs/worlds.md)", spec.factory)
+def _world(spec: PythonEnv) -> World:
+    product = call(spec.factory, spec.arguments)
+    if hasattr(product, "environment"):
+        require(product, _WORLD, "a World (agent_r/environment.py)", spec.factory)
+        return cast(World, product)
+    require(product, _ENVIRONMENT, "an Environment (docs/worlds.md)", spec.factory)
     return Embedded(lambda: cast(Environment, call(spec.factory, spec.arguments)))
 
 

@@ -35,8 +35,8 @@ class ScriptedPlayer:
     ) -> list[Completion]:
         await asyncio.sleep(0)  # as a real endpoint would, let others run: a Ctrl-C, for one
         prompt = messages[1].content
-        said = [parse_action(m.content) for m in messages if m.role == "assistant"]
-        done = [action for action in said if action not in ("", REVISE)]
+        actions = [parse_action(m.content) for m in messages if m.role == "assistant"]
+        done = [action for action in actions if action not in ("", REVISE)]
         if messages[-1].content.endswith(JUDGE):
             replies = [await self._judge(prompt.removesuffix(f"\n\n{JUDGE}"), done)] * n
         else:

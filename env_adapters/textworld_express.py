@@ -13,7 +13,7 @@ from agent_r.errors import ConfigError, UnknownTask
 from agent_r.settings import TextWorldExpressEnv
 from env_adapters.jvm.gold import GoldActions
 from env_adapters.jvm.machine import Program, packaged, require_java
-from env_adapters.jvm.simulators import Seat, Simulator, Simulators, said
+from env_adapters.jvm.simulators import Seat, Simulator, Simulators, sent_text
 
 VERSION = 1  # raised when the same actions could give other observations
 PACKAGE = ("TextWorldExpress", "textworld-express")  # as a person calls it, and in the index
@@ -79,7 +79,7 @@ class TextWorldExpress:
         if self._done:
             raise ValueError("the episode has ended: reset first")
         self._done = True  # until it is answered
-        sent = said(action)
+        sent = sent_text(action)
         seen = await self._seat.ask(lambda simulator: json.loads(simulator.server.stepJSON(sent)))
         self._steps += 1
         failed = bool(seen["taskfailure"])
@@ -152,10 +152,10 @@ class TextWorlds:
         self.simulators = Simulators(
             Program("TextWorldExpress", jar, INTERFACE, spec.heap_mb), limit=spec.simulators
         )
-        made = f"{spec.game}({spec.parameters})-{spec.step_limit}"
+        variant = f"{spec.game}({spec.parameters})-{spec.step_limit}"
         self.info = EnvInfo(
             name=f"textworld-express-{spec.game}",
-            version=f"{VERSION}-{package}-{made}",
+            version=f"{VERSION}-{package}-{variant}",
             instruction=INSTRUCTION.format(game=spec.game),
             licence="Apache-2.0",
             source="https://pypi.org/project/textworld-express/",

@@ -5,9 +5,9 @@ from __future__ import annotations
 LONGEST = 20_000  # characters of an action or an observation
 
 
-def clean(said: str) -> str:
+def clean(text: str) -> str:
     """Text that can be written down: not endless, and without halves of surrogate pairs."""
-    if len(said) > LONGEST:
-        mark = f" … ({len(said):,} characters)"
-        said = said[: LONGEST - len(mark)] + mark
-    return said.encode(errors="replace").decode()
+    if len(text) > LONGEST:
+        mark = f" … ({len(text):,} characters)"
+        text = text[: LONGEST - len(mark)] + mark
+    return text.encode(errors="replace").decode()

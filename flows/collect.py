@@ -33,10 +33,10 @@ class CollectResult(GrowResult):
     new: bool  # no version had these rows before
 
     def notes(self) -> list[str]:
-        said = super().notes()
+        notes = super().notes()
         if refused := self.built.counts.get("refused conversations"):
-            said.append(f"the server refused {refused} conversations: their episodes end there")
-        return said
+            notes.append(f"the server refused {refused} conversations: their episodes end there")
+        return notes
 
 
 @flow(

@@ -63,22 +63,22 @@ class GrowResult(BaseModel):
 
     def notes(self) -> list[str]:
         """What a person should know of a run that did not go as planned."""
-        said = []
+        notes = []
         if self.stopped:
-            said.append(f"the budget ends here ({self.stopped}); the same command goes on")
+            notes.append(f"the budget ends here ({self.stopped}); the same command goes on")
         if self.failed:
             what = ", ".join(f"{n} {kind}" for kind, n in self.failed.items())
-            said.append(f"{sum(self.failed.values())} trees failed ({what}); the same command "
+            notes.append(f"{sum(self.failed.values())} trees failed ({what}); the same command "
                         "tries them again")  # fmt: skip
         if self.faults:
             what = ", ".join(f"{n} × {kind}" for kind, n in self.faults.items())
-            said.append(f"requests were tried again after: {what}")
-        said += closing.notes(Counter(self.unclosed))
+            notes.append(f"requests were tried again after: {what}")
+        notes += closing.notes(Counter(self.unclosed))
         if self.slots_used < IDLE and self.spent["seconds"] > WORTH_SAYING_S:
-            said.append(f"{self.slots_used:.0%} of the endpoint's slots were in use: more "
+            notes.append(f"{self.slots_used:.0%} of the endpoint's slots were in use: more "
                         "search.parallel_simulations, or more trees in one run, would use the "
                         "others")  # fmt: skip
-        return said
+        return notes
 
 
 @flow(name="grow", persist_result=False)
@@ -184,17 +184,17 @@ async def growing(
 def details(scheduler: TreeScheduler, actor: Actor) -> list[str]:
     """The live account: what a person who pays looks at."""
     prompt, completion = scheduler.budget.tokens
-    said = [f"{scheduler.in_flight} in flight", f"{actor.usage.requests:,} requests"]
-    said.append(f"{prompt + completion:,} tokens")
+    account = [f"{scheduler.in_flight} in flight", f"{actor.usage.requests:,} requests"]
+    account.append(f"{prompt + completion:,} tokens")
     if (money := scheduler.budget.money) is not None:
-        said.append(f"{money:,.2f} spent")
+        account.append(f"{money:,.2f} spent")
     if isinstance(actor, Served):
-        said.append(f"{actor.slots.in_flight}/{actor.slots.limit} slots")
+        account.append(f"{actor.slots.in_flight}/{actor.slots.limit} slots")
         if actor.faults:
-            said.append(f"{actor.faults.total()} faults")
+            account.append(f"{actor.faults.total()} faults")
     if scheduler.failed:
-        said.append(f"{scheduler.failed.total()} trees failed")
-    return said
+        account.append(f"{scheduler.failed.total()} trees failed")
+    return account
 
 
 def slots_used(actor: Actor, seconds: float) -> float:

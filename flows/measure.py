@@ -61,7 +61,7 @@ def measurement_key(
 ) -> str:
     """Names all that a measurement depends on."""
     config = context.as_trained
-    given = [o.model_dump_json() for o in openings] if openings is not None else ["own"]
+    prefixes = [o.model_dump_json() for o in openings] if openings is not None else ["own"]
     known = [part for info in worlds.infos for part in of_world(info)]
     return digest(
         context.actor_name,
@@ -71,5 +71,5 @@ def measurement_key(
         config.measure,
         config.search,
         config.seed,
-        *given,
+        *prefixes,
     )

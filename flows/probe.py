@@ -58,13 +58,13 @@ async def _doubts(
 ) -> list[str]:
     """What looks bad about the replies to a first conversation, or a refusal of that one alone."""
     try:
-        said = await _ask(actor, messages, config)
+        replies = await _ask(actor, messages, config)
     except EndpointRejected as refusal:
         if not surely_refused(refusal):
             return [str(refusal)]
         change = remedy(refusal, endpoint, max_tokens=config.search.max_tokens)
         raise EndpointRejected(f"{refusal}: {change}", status=refusal.status) from None
-    return advice(_seen(said, [read(one, world.grammar) for one in said], config))
+    return advice(_seen(replies, [read(one, world.grammar) for one in replies], config))
 
 
 async def _opening(config: Config) -> tuple[EnvInfo, list[Message]] | None:
@@ -90,14 +90,14 @@ async def _ask(
     return replies or await actor.once(messages, n=1, params=params)  # `n` is refused
 
 
-def _seen(said: Sequence[Completion], readings: Sequence[Reading], config: Config) -> Symptoms:
+def _seen(replies: Sequence[Completion], readings: Sequence[Reading], config: Config) -> Symptoms:
     samples: dict[str, list[str]] = {}
-    for one, reading in zip(said, readings, strict=True):
+    for one, reading in zip(replies, readings, strict=True):
         samples.setdefault(reading.outcome, []).append(one.text)
     return Symptoms(
         outcomes=Counter(str(reading.outcome) for reading in readings),
         samples=samples,
-        finish_reasons=Counter(one.finish_reason for one in said),
+        finish_reasons=Counter(one.finish_reason for one in replies),
         reasoned_away=sum(map(only_reasons, readings)),
         max_tokens=config.search.max_tokens,
     )

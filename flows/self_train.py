@@ -47,7 +47,7 @@ async def self_train(config: Config = Config()) -> RunReport:
     report = RunReport.of(loop.config, start, loop.reports, time.monotonic() - began)
     was = newest_model(context.dataset_folder)
     await _leave(report, context.dataset_folder)
-    if loop.made or was != loop.model:
+    if loop.new or was != loop.model:
         return report
     written = [it.built.dataset.version for it in report.iterations]
     return nothing_new(report.model_copy(update={"new": False}), written)
@@ -62,7 +62,7 @@ class Loop:
         self.newest = "".join(self.versions[-1:])  # its rows are in the next version as well
         self.openings: list[EpisodePrefix] = []
         self.reports: list[IterationReport] = []
-        self.made = False  # a version or a model that was not there before
+        self.new = False  # a version or a model that was not there before
         self.stopped = ""  # by which limit of the budget
 
     async def run(self, ground: Ground) -> None:
@@ -101,7 +101,7 @@ class Loop:
         self.versions.append(version)
         base = "" if config.train.restart else self.model
         trained = await train([version], config, iteration, base)
-        self.model, self.made = trained.model, self.made or collected.new or trained.new
+        self.model, self.new = trained.model, self.new or collected.new or trained.new
         self.reports.append(
             IterationReport(
                 iteration=iteration,

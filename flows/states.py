@@ -32,7 +32,7 @@ def fails_in_one_line(
     """
 
     @functools.wraps(work)
-    async def told(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def reported(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             with looking_once():
                 return await work(*args, **kwargs)
@@ -41,8 +41,8 @@ def fails_in_one_line(
             return cast(T, Failed(message=str(error), data=error))
 
     # Prefect would look for the annotations' names in this module.
-    vars(told)["__signature__"] = inspect.signature(work, eval_str=True)
-    return told
+    vars(reported)["__signature__"] = inspect.signature(work, eval_str=True)
+    return reported
 
 
 def nothing_new(result: T, versions: list[str]) -> T:

@@ -29,28 +29,28 @@ def unnamed(config: Config) -> dict[str, str]:
     Raises:
         StoreError: the embedded model's folder holds none.
     """
-    said = {}
+    parts = {}
     if isinstance(config.endpoint, OpenAIEndpoint):
-        said["model"] = config.endpoint.model
+        parts["model"] = config.endpoint.model
         if config.endpoint.reasoning_tags or config.endpoint.send_reasoning:
             reasoning = config.endpoint.model_dump(include={"reasoning_tags", "send_reasoning"})
-            said["reasoning"] = repr(sorted(reasoning.items()))
+            parts["reasoning"] = repr(sorted(reasoning.items()))
     if isinstance(config.endpoint, EmbeddedEndpoint):
         folder = Path(config.endpoint.checkpoint) if config.endpoint.checkpoint else PACKAGED
-        said["model"] = model_digest(folder)
+        parts["model"] = model_digest(folder)
     if isinstance(config.endpoint, ScriptedEndpoint):
-        said["error_rate"] = repr(config.endpoint.error_rate)
-    given = [
+        parts["error_rate"] = repr(config.endpoint.error_rate)
+    arguments = [
         digest(repr(sorted(world.arguments.items())))
         for world in env_specs(config.env)
         if isinstance(world, PythonEnv)
     ]
     grammars = [getattr(world, "grammar", None) for world in env_specs(config.env)]
     if any(grammars):
-        said["grammar"] = digest(repr(grammars))
-    if given:
-        said["arguments"] = "/".join(given)
-    return said
+        parts["grammar"] = digest(repr(grammars))
+    if arguments:
+        parts["arguments"] = "/".join(arguments)
+    return parts
 
 
 def of_world(info: EnvInfo) -> list[str]:

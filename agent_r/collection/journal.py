@@ -31,7 +31,7 @@ class Journal:
 
     def __init__(self, actor: Actor, path: Path) -> None:
         self._actor, self._path = actor, path
-        self._told = _read(path)
+        self._replies = _read(path)
         self._file: int | None = None
 
     def __enter__(self) -> Self:
@@ -58,11 +58,11 @@ class Journal:
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
     ) -> list[Completion]:
         asked = _key(messages, n, params)
-        if asked not in self._told:
+        if asked not in self._replies:
             replies = await self._actor.complete(messages, n=n, params=params)
             self._write(asked, replies)
             return replies
-        return self._told[asked]
+        return self._replies[asked]
 
     def forget(self) -> None:
         """Delete the journal: the tree is saved, and holds its replies."""
@@ -95,12 +95,12 @@ def _read(path: Path) -> dict[str, list[Completion]]:
         return {}
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-    told: dict[str, list[Completion]] = {}
+    replies_of: dict[str, list[Completion]] = {}
     for line in lines:
         with contextlib.suppress(ValidationError):
             asked, replies = _LINE.validate_json(line)
-            told.setdefault(asked, replies)
-    return told
+            replies_of.setdefault(asked, replies)
+    return replies_of
 
 
 def _key(messages: Sequence[Message], n: int, params: SamplingParams) -> str:

@@ -151,20 +151,20 @@ class _Remote:
         except self._failures as error:
             if _is_missing(error):
                 return None
-            raise self._said("read", path, error) from None
+            raise self._failure("read", path, error) from None
 
     async def write(self, path: str, content: bytes, *, within_s: float) -> None:
         try:
             async with asyncio.timeout(within_s):
                 await self._do("pipe_file", path, content)
         except self._failures as error:
-            raise self._said("write", path, error) from None
+            raise self._failure("write", path, error) from None
 
     async def remove(self, path: str) -> None:
         try:
             await self._do("rm_file", path)
         except self._failures as error:
-            raise self._said("delete", path, error) from None
+            raise self._failure("delete", path, error) from None
 
     async def names(self, path: str) -> list[str]:
         try:
@@ -172,7 +172,7 @@ class _Remote:
         except self._failures as error:
             if _is_missing(error):
                 return []
-            raise self._said("list", path, error) from None
+            raise self._failure("list", path, error) from None
         files = (entry["name"].lstrip("/") for entry in found if entry["type"] == "file")
         below = f"{path}/" if path else ""
         return [name.removeprefix(below) for name in files if name.startswith(below)]
@@ -183,7 +183,7 @@ class _Remote:
         work = getattr(self._files, f"_{verb}")(*args, **options)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    def _said(self, verb: str, path: str, error: Exception) -> StoreError:
+    def _failure(self, verb: str, path: str, error: Exception) -> StoreError:
         return StoreError(f"cannot {verb} {self.scheme}{path}: {_reason(verb, error)}")
 
 
@@ -278,8 +278,8 @@ def _reason(verb: str, error: Exception) -> str:
     answer = getattr(error.__cause__, "response", None)
     if answer is not None:
         status = answer["ResponseMetadata"]["HTTPStatusCode"]
-        said = public_line(answer["Error"].get("Message") or "")[:MAX_SAID_CHARS]
-        return _answer(verb, _code(error), status, said)
+        message = public_line(answer["Error"].get("Message") or "")[:MAX_SAID_CHARS]
+        return _answer(verb, _code(error), status, message)
     known = [kind.__name__ for kind in type(error).__mro__]
     what = known[0]
     if re.search(r"Credential|Token|SSO|Login|Profile", what):
@@ -291,20 +291,22 @@ def _reason(verb: str, error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time: check AWS_ENDPOINT_URL and the network"
     if "BotoCoreError" in known or isinstance(error, ValueError):
-        told = f"{public_line(str(error))[:MAX_SAID_CHARS]} ({what})"
-        return f"{told}: check AWS_ENDPOINT_URL, AWS_CA_BUNDLE and ~/.aws/config"
+        reason = f"{public_line(str(error))[:MAX_SAID_CHARS]} ({what})"
+        return f"{reason}: check AWS_ENDPOINT_URL, AWS_CA_BUNDLE and ~/.aws/config"
     return public_line(getattr(error, "strerror", None) or str(error))[:MAX_SAID_CHARS] or what
 
 
-def _answer(verb: str, code: str, status: int, said: str) -> str:
+def _answer(verb: str, code: str, status: int, message: str) -> str:
     if code == "NoSuchBucket":
         return "there is no such bucket: make it, or correct the URL"
     if code in _REFUSED:
         return f"the credentials are refused ({code}): check {_CREDENTIALS}"
     if code in _DENIED:
         return f"access is denied ({code}): the credentials need {_NEEDS.get(verb, 'more rights')}"
-    told = f"the store answers {code or status}{f' ({said})' if said else ''}"
-    return f"{told}: {'try again later' if status >= 500 else 'check the URL and AWS_ENDPOINT_URL'}"
+    reason = f"the store answers {code or status}{f' ({message})' if message else ''}"
+    return (
+        f"{reason}: {'try again later' if status >= 500 else 'check the URL and AWS_ENDPOINT_URL'}"
+    )
 
 
 def _is_missing(error: Exception) -> bool:

@@ -28,11 +28,11 @@ class Progress:
     done: int = 0
     details: Callable[[], Sequence[str]] = tuple  # more for the line: what a run costs, say
     _began: float = field(init=False)
-    _said: float = field(init=False)
+    _logged: float = field(init=False)
     _tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._began = self._said = self.clock()
+        self._began = self._logged = self.clock()
         self._tokens = self.usage.tokens if self.usage else 0
         LOG.info("%s: %d %s to do", self.stage, self.total, self.unit)
 
@@ -40,8 +40,8 @@ class Progress:
         """Count what is finished."""
         self.done += count
         now = self.clock()
-        if self.done >= self.total or now - self._said >= self.every:
-            self._said = now
+        if self.done >= self.total or now - self._logged >= self.every:
+            self._logged = now
             LOG.info("%s", self.line())
 
     def line(self) -> str:

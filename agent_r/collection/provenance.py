@@ -31,14 +31,14 @@ async def record(
     name = f"forest-{tree_store.key}.json"
     others = [other for other in await object_store.names() if other.startswith("forest-")]
     for other in others:
-        made = await _read(object_store, other)
-        if made.get("format") != [FORMAT, SCHEMA_VERSION]:
+        stored = await _read(object_store, other)
+        if stored.get("format") != [FORMAT, SCHEMA_VERSION]:
             raise StoreError(
-                f"{object_store} holds trees of another agent-r (format {made.get('format')}, "
+                f"{object_store} holds trees of another agent-r (format {stored.get('format')}, "
                 f"this is {[FORMAT, SCHEMA_VERSION]}): go on with that one, or take another "
                 "dataset.name"
             )
-        if name not in others and (changed := _changed(made, mine)):
+        if name not in others and (changed := _changed(stored, mine)):
             _log.info("other trees lie in %s and are left as they are: %s", object_store, changed)
     if name not in others:
         content = json.dumps(mine, indent=2, ensure_ascii=False) + "\n"
@@ -62,26 +62,26 @@ def describe(tree_store: TreeStore, *, actor: str, iteration: int) -> dict[str, 
     }
 
 
-def _changed(made: dict[str, Any], mine: dict[str, Any]) -> str:
+def _changed(stored: dict[str, Any], mine: dict[str, Any]) -> str:
     """Which settings differ; "" where it is another iteration, actor or world, as it should be."""
-    if any(made.get(key) != mine[key] for key in ("iteration", "actor")):
+    if any(stored.get(key) != mine[key] for key in ("iteration", "actor")):
         return ""
-    if str(made.get("world")).split(" ")[0] != mine["world"].split(" ")[0]:
+    if str(stored.get("world")).split(" ")[0] != mine["world"].split(" ")[0]:
         return ""
-    before, now = dotted(made), dotted(mine)
-    said = [
+    before, now = dotted(stored), dotted(mine)
+    changes = [
         f"{key} was {before[key]}, is {now[key]}"
         for key in before
         if key in now and before[key] != now[key] and key != "instruction"  # world's number tells
     ]
-    more = f" (and {len(said) - MOST_SAID} more)" if len(said) > MOST_SAID else ""
-    return ", ".join(said[:MOST_SAID]) + more
+    more = f" (and {len(changes) - MOST_SAID} more)" if len(changes) > MOST_SAID else ""
+    return ", ".join(changes[:MOST_SAID]) + more
 
 
 async def _read(object_store: ObjectStore, name: str) -> dict[str, Any]:
     content = await object_store.read(name)
     try:
-        made = json.loads(content or b"{}")
+        stored = json.loads(content or b"{}")
     except ValueError:
-        made = {}
-    return made if isinstance(made, dict) else {}
+        stored = {}
+    return stored if isinstance(stored, dict) else {}

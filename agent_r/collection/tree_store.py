@@ -76,13 +76,13 @@ class TreeStore:
         revision, object_store = config.revision_at(iteration), object_store or ObjectStore.at(work)
         world = make_env().info
         grown = tree_key(world, config, actor=actor, iteration=iteration)
-        made = digest(grown, config.critique, revision)
+        revisions_key = digest(grown, config.critique, revision)
         trees, all_revisions = (
             object_store.below(f"trees-{grown}"),
-            object_store.below(f"harvest-{made}"),
+            object_store.below(f"harvest-{revisions_key}"),
         )
-        journals = work / f"journal-{made}"
-        return cls(trees, all_revisions, journals, made, make_env, world, config, revision)
+        journals = work / f"journal-{revisions_key}"
+        return cls(trees, all_revisions, journals, revisions_key, make_env, world, config, revision)
 
     def store_of(self, task: TaskSpec) -> TreeStore:
         """This one, of all tasks of its world."""

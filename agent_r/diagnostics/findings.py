@@ -23,20 +23,20 @@ class Fact:
 
     name: str
     mark: Mark
-    said: str
+    text: str
 
 
 def lines(trial: Trial, config: Config) -> list[str]:
     """What to change, one line for each thing that is wrong; empty where all is well."""
-    said = advice(symptoms(trial, config))
+    changes = advice(symptoms(trial, config))
     if trial.failure is not None:
         endpoint = config.endpoint
         asked = config.search.max_tokens
         first = "the model's own server failed: start the trial again, and tell us if it stays so"
         if isinstance(endpoint, OpenAIEndpoint):
             first = remedy(trial.failure, endpoint, max_tokens=asked)
-        said = [first, *said]
-    return said
+        changes = [first, *changes]
+    return changes
 
 
 def facts(trial: Trial, config: Config) -> list[Fact]:
@@ -45,18 +45,18 @@ def facts(trial: Trial, config: Config) -> list[Fact]:
     rows = [*_of_replies(trial, seen, config)] if trial.turns else []
     if trial.judged is not None:
         verdict = trial.judged.critique.verdict
-        said = f"step {trial.judged.step} is judged {verdict}" if verdict else "no verdict"
+        text = f"step {trial.judged.step} is judged {verdict}" if verdict else "no verdict"
         if not verdict and "refused" in trial.judged.critique.replies:
-            said = f"step {trial.judged.step} is not judged: the server refuses the question"
-        rows.append(Fact("judgement", "ok" if verdict else "warned", said))
+            text = f"step {trial.judged.step} is not judged: the server refuses the question"
+        rows.append(Fact("judgement", "ok" if verdict else "warned", text))
     elif trial.turns and config.critique.localiser in ("value", "direct"):
-        said = f"critique.localiser = '{config.critique.localiser}' asks for none"
-        rows.append(Fact("judgement", "skipped", said))
+        text = f"critique.localiser = '{config.critique.localiser}' asks for none"
+        rows.append(Fact("judgement", "skipped", text))
     if trial.manners is not None:
         rows += _of_manners(trial.manners)
     for world, forks in trial.forks.items():
-        said = "forks: a search needs no replay" if forks else "cannot fork: a search replays"
-        rows.append(Fact("world", "ok", f"{world} {said}"))
+        text = "forks: a search needs no replay" if forks else "cannot fork: a search replays"
+        rows.append(Fact("world", "ok", f"{world} {text}"))
     if trial.failure is not None:
         rows.append(Fact("endpoint", "failed", str(trial.failure)))
     return rows
@@ -66,14 +66,14 @@ def _of_replies(trial: Trial, seen: Symptoms, config: Config) -> Iterator[Fact]:
     acted, all_of_them = seen.count("action"), seen.replies
     others = [f"{n} {outcome}" for outcome, n in seen.outcomes.items() if outcome != "action"]
     mark: Mark = "ok" if not others else "warned" if acted else "failed"
-    said = ", ".join([f"{acted} of {all_of_them} replies hold an action", *others])
-    yield Fact("actions", mark, f"{said} ({acted / all_of_them:.0%})")
+    text = ", ".join([f"{acted} of {all_of_them} replies hold an action", *others])
+    yield Fact("actions", mark, f"{text} ({acted / all_of_them:.0%})")
     spent = [turn.completion.completion_tokens for turn in trial.turns]
     if any(spent):
         mean, limit = sum(spent) / len(spent), config.search.max_tokens
         full: Mark = "warned" if max(spent) >= limit else "ok"
-        said = f"{mean:.0f} a reply, {max(spent)} at most, of search.max_tokens = {limit}"
-        yield Fact("tokens", full, said)
+        text = f"{mean:.0f} a reply, {max(spent)} at most, of search.max_tokens = {limit}"
+        yield Fact("tokens", full, text)
     else:
         yield Fact("tokens", "skipped", "the endpoint does not count them")
     ends = ", ".join(f"{n} × {reason or 'none'}" for reason, n in seen.finish_reasons.items())
@@ -82,8 +82,8 @@ def _of_replies(trial: Trial, seen: Symptoms, config: Config) -> Iterator[Fact]:
     if reasoned := sum(bool(reading.reasoning) for _, reading in trial.replies):
         yield Fact("reasoning", "ok", f"{reasoned} of {all_of_them} replies have some, set apart")
     seconds = [turn.seconds for turn in trial.turns]
-    said = f"{sum(seconds) / len(seconds):.2f} s a reply, {max(seconds):.2f} s at most"
-    yield Fact("time", "ok", said)
+    text = f"{sum(seconds) / len(seconds):.2f} s a reply, {max(seconds):.2f} s at most"
+    yield Fact("time", "ok", text)
     for played in trial.played:
         yield Fact("reward", "ok", _ending(played))
 
@@ -98,8 +98,8 @@ def _ending(played: Played) -> str:
 def _of_manners(seen: Manners) -> Iterator[Fact]:
     taken = [name for name in seen.refused if name != "n"]
     if taken:
-        said = ", ".join(f"`{name}`" for name in taken)
-        yield Fact("settings", "warned", f"the server does not take {said}: not sent again")
+        names = ", ".join(f"`{name}`" for name in taken)
+        yield Fact("settings", "warned", f"the server does not take {names}: not sent again")
     else:
         yield Fact("settings", "ok", "the server takes all that is sent")
     if len(seen.choices) >= 2:
@@ -131,7 +131,7 @@ def document(trial: Trial, config: Config) -> dict[str, Any]:
         "actor": trial.actor,
         "error": one_line(trial.failure) if trial.failure else None,
         "request": asdict(trial.sent) if trial.sent else None,
-        "facts": [asdict(fact) for fact in facts(trial, config)],
+        "facts": [_row(fact) for fact in facts(trial, config)],
         "symptoms": asdict(symptoms(trial, config)),
         "refused": list(seen.refused) if seen else [],
         "honours_n": len(seen.choices) >= 2 if seen else None,
@@ -142,15 +142,19 @@ def document(trial: Trial, config: Config) -> dict[str, Any]:
     }
 
 
+def _row(fact: Fact) -> dict[str, str]:
+    return {"name": fact.name, "mark": fact.mark, "said": fact.text}
+
+
 def _judgement(trial: Trial) -> Mapping[str, Any] | None:
     if trial.judged is None:
         return None
-    said = trial.judged.critique
+    critique = trial.judged.critique
     return {
         "step": trial.judged.step,
-        "verdict": said.verdict,
-        "reasoning": said.reasoning,
-        "text": said.text,
+        "verdict": critique.verdict,
+        "reasoning": critique.reasoning,
+        "text": critique.text,
     }
 
 
@@ -169,17 +173,17 @@ def _episode(played: Played) -> dict[str, Any]:
 
 
 def _turn(turn: LiveTurn) -> dict[str, Any]:
-    said = turn.completion
+    completion = turn.completion
     return {
         "step": turn.number,
         "outcome": str(turn.reading.outcome),
-        "reply": said.text,
+        "reply": completion.text,
         "reasoning": turn.reading.reasoning,
         "text": turn.reading.text,
         "action": turn.reading.action,
-        "finish_reason": said.finish_reason,
-        "prompt_tokens": said.prompt_tokens,
-        "completion_tokens": said.completion_tokens,
+        "finish_reason": completion.finish_reason,
+        "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": completion.completion_tokens,
         "seconds": round(turn.seconds, 3),
         "observation": turn.observation,
         "reward": turn.reward,

@@ -43,13 +43,13 @@ def surely_refused(error: EndpointRejected) -> bool:
 
 
 def _of_refusal(error: EndpointRejected, endpoint: OpenAIEndpoint) -> str:
-    said = str(error)
-    if error.status == 401 or (error.status == 403 and not _SYSTEM.search(said)):
+    words = str(error)
+    if error.status == 401 or (error.status == 403 and not _SYSTEM.search(words)):
         holder = f"the variable ${endpoint.api_key_env} (endpoint.api_key_env names it)"
         if endpoint.api_key_block:
             holder = f"the Prefect block '{endpoint.api_key_block}' (endpoint.api_key_block)"
         return f"put a key that may use this model into {holder}"
-    if "does not serve the model" in said or "it serves " in said:
+    if "does not serve the model" in words or "it serves " in words:
         return "set endpoint.model to a name that the server knows"
     if error.status == 404 and "/v1" not in endpoint.base_url:
         return f"set endpoint.base_url = '{endpoint.base_url.rstrip('/')}/v1'"
@@ -59,13 +59,13 @@ def _of_refusal(error: EndpointRejected, endpoint: OpenAIEndpoint) -> str:
         )
     if error.status == 429:
         return "the provider's account needs credit, or set another endpoint.model"
-    if _SYSTEM.search(said):
+    if _SYSTEM.search(words):
         return (
             "the model's chat template takes no system message: start the server with a template "
             "that does (vLLM --chat-template, llama.cpp --chat-template-file), or choose another "
             "endpoint.model"
         )
-    if _TEMPLATE.search(said):
+    if _TEMPLATE.search(words):
         return (
             "the model has no chat template: serve an instruct or chat model, or start the server "
             "with a template (vLLM --chat-template, llama.cpp --chat-template-file)"
@@ -73,16 +73,16 @@ def _of_refusal(error: EndpointRejected, endpoint: OpenAIEndpoint) -> str:
     return "the server does not take the request as it is sent: its own words above say what"
 
 
-def _of_silence(said: str, endpoint: OpenAIEndpoint) -> str:
-    if "timed out" in said:
+def _of_silence(cause: str, endpoint: OpenAIEndpoint) -> str:
+    if "timed out" in cause:
         return (
             f"no reply within endpoint.timeout_s = {endpoint.timeout_s:g}: raise it, lower "
             "search.max_tokens, or turn the model's thinking off"
         )
-    if _NO_JSON.search(said):
+    if _NO_JSON.search(cause):
         return "what answers is no chat completion: correct endpoint.base_url, mostly in /v1"
-    if "HTTP 429" in said:
+    if "HTTP 429" in cause:
         return "the server has too much to do: lower endpoint.concurrency, or try again later"
-    if "HTTP 5" in said:
+    if "HTTP 5" in cause:
         return "the server fails by itself: its log says why; try again when it is mended"
     return "nobody answers there: start the server, or correct endpoint.base_url"

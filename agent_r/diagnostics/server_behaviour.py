@@ -34,7 +34,7 @@ class Manners:
         """Whether every sample is the same reply, whatever its seed."""
         if self.varies is None:
             return None
-        texts = {_said([choice]) for choice in self.choices}
+        texts = {_text([choice]) for choice in self.choices}
         return bool(self.repeats) and not self.varies and len(texts) <= 1
 
 
@@ -51,17 +51,17 @@ async def observe(
     short = replace(params, temperature=1.0, max_tokens=min(params.max_tokens, SHORT))
     other = replace(short, seed=(short.seed or 0) + 1_000_003)
     first, second, third = [
-        _said(await actor.once(messages, n=1, params=how)) for how in (short, short, other)
+        _text(await actor.once(messages, n=1, params=how)) for how in (short, short, other)
     ]
-    told = bool(first or second or third)
+    has_text = bool(first or second or third)
     return Manners(
         sent=sent,
         refused=actor.refused,
         choices=choices,
-        repeats=first == second if told else None,
-        varies=first != third if told else None,
+        repeats=first == second if has_text else None,
+        varies=first != third if has_text else None,
     )
 
 
-def _said(replies: Sequence[Completion]) -> str:
+def _text(replies: Sequence[Completion]) -> str:
     return "\n".join(f"{reply.reasoning}{reply.text}" for reply in replies)

@@ -56,7 +56,7 @@ class Trial:
         grammar = self.played[0].world.grammar if self.played else DEFAULT
         return [
             *((turn.completion, turn.reading) for turn in self.turns),
-            *((said, read(said, grammar)) for said in more),
+            *((completion, read(completion, grammar)) for completion in more),
         ]
 
     @property
@@ -149,14 +149,14 @@ def symptoms(trial: Trial, config: Config) -> Symptoms:
     if judged is not None and "refused" in judged.critique.replies:
         judged = None  # the judge never saw it
     samples: dict[str, list[str]] = {}
-    for said, reading in replies:
-        samples.setdefault(reading.outcome, []).append(said.text)
+    for completion, reading in replies:
+        samples.setdefault(reading.outcome, []).append(completion.text)
     ends = Counter(p.episode.stop for p in trial.played if p.episode and p.turns)
     silent = judged is not None and judged.critique.verdict is None
     return Symptoms(
         outcomes=dict(Counter(str(reading.outcome) for _, reading in replies)),
         samples=samples,
-        finish_reasons=dict(Counter(said.finish_reason for said, _ in replies)),
+        finish_reasons=dict(Counter(completion.finish_reason for completion, _ in replies)),
         reasoned_away=sum(only_reasons(reading) for _, reading in replies),
         max_tokens=config.search.max_tokens,
         form=form_of(trial.played[0].world.grammar) if trial.played else "",

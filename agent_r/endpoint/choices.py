@@ -27,21 +27,21 @@ class _Said(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _mend(cls, said: Any) -> Any:
+    def _mend(cls, message: Any) -> Any:
         """A text, or a list of parts; a model's refusal in its own words is what it said."""
-        if not isinstance(said, dict):
-            return said
-        content, thoughts = said.get("content"), [said.get(name) for name in _REASONING]
+        if not isinstance(message, dict):
+            return message
+        content, thoughts = message.get("content"), [message.get(name) for name in _REASONING]
         if isinstance(content, list):
             parts = list(_parts(content))
             content = "".join(text for kind, text in parts if kind == "text")
             thoughts.append("".join(text for kind, text in parts if kind == "thinking"))
-        if content is None and isinstance(said.get("refusal"), str):
-            content = said["refusal"]
+        if content is None and isinstance(message.get("refusal"), str):
+            content = message["refusal"]
         whole = _text(content)
-        told = next((t for t in thoughts if isinstance(t, str) and t.strip()), "")
+        reasoning = next((t for t in thoughts if isinstance(t, str) and t.strip()), "")
         broken = whole != content and content is not None
-        return {"content": whole, "reasoning": encodable(told), "broken": broken}
+        return {"content": whole, "reasoning": encodable(reasoning), "broken": broken}
 
 
 def _parts(content: list[Any]) -> Iterator[tuple[str, str]]:
@@ -79,11 +79,11 @@ class Choice(BaseModel):
 
     def completion(self, tags: tuple[str, ...] = ()) -> Completion:
         """The reply; reasoning in tags of the model's own is split off here."""
-        text, told = self.message.content, self.message.reasoning
+        text, reasoning = self.message.content, self.message.reasoning
         finish = "length" if len(text) > MAX_TEXT_CHARS else self.finish_reason or "stop"
         text = text[:MAX_TEXT_CHARS]
         if tags:
             split = split_of(text, (*REASONING, *tags), cut=finish in CUT)
-            text, told = split.answer, "\n".join(filter(None, (told, split.reasoning)))
+            text, reasoning = split.answer, "\n".join(filter(None, (reasoning, split.reasoning)))
             finish = "length" if split.open and finish == "stop" else finish
-        return Completion(text, finish, reasoning=told)
+        return Completion(text, finish, reasoning=reasoning)

@@ -93,14 +93,14 @@ class AdaptiveLimit:
     rate: float = 0.0  # its answers a second
     factor: float = DOUBLE
     rest: int = 0  # windows since the last trial
-    told: float = math.inf  # answers and refusals since the limit was cut
+    since_cut: float = math.inf  # answers and refusals since the limit was cut
     answers: int = 0  # in this window
     began: float | None = None
     all_taken: bool = True
 
     def answered(self, now: float, *, full: bool) -> int:
         """The limit after an answer at `now`; `full`: all slots were taken when it came."""
-        self.told += 1
+        self.since_cut += 1
         if self.began is None:
             self._open(now)
             return self.limit
@@ -116,10 +116,10 @@ class AdaptiveLimit:
 
     def refused(self, now: float) -> int:
         """The limit after a refusal; those that were on their way at the last one do not count."""
-        self.told += 1
-        if self.told > self.limit / BACK_OFF:
+        self.since_cut += 1
+        if self.since_cut > self.limit / BACK_OFF:
             self.limit = max(1, int(self.limit * BACK_OFF))
-            self.standing, self.factor, self.rest, self.told = 0, STEP, 0, 0
+            self.standing, self.factor, self.rest, self.since_cut = 0, STEP, 0, 0
             self._open(now)
         return self.limit
 

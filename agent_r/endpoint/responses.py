@@ -69,32 +69,32 @@ class Doubtful(Unanswered):
 
 
 class RequestRefused(EndpointRejected):
-    """The request is refused; `told` is the server's whole answer: searched, never shown."""
+    """The request is refused; `answer` is the server's whole answer: searched, never shown."""
 
-    def __init__(self, message: str, *, status: int, told: SecretStr) -> None:
+    def __init__(self, message: str, *, status: int, answer: SecretStr) -> None:
         super().__init__(message, status=status)
-        self._told = told
+        self._answer = answer
 
     @property
-    def told(self) -> str:
-        return self._told.get_secret_value()
+    def answer(self) -> str:
+        return self._answer.get_secret_value()
 
     def setting(self, sent: Mapping[str, object]) -> str:
         """Which setting of the body sent the server cannot take; "" where it is none."""
         if self.status not in (400, 422):
             return ""
-        if "n" in sent and _ONE_CHOICE_ONLY.search(self.told):
+        if "n" in sent and _ONE_CHOICE_ONLY.search(self.answer):
             return "n"
-        named = [name for name in _SETTING.findall(self.told) if name in sent]
-        if not named or not _UNSUPPORTED.search(self.told):
+        named = [name for name in _SETTING.findall(self.answer) if name in sent]
+        if not named or not _UNSUPPORTED.search(self.answer):
             return ""
-        known = named[0] != "max_tokens" or "max_completion_tokens" in self.told
+        known = named[0] != "max_tokens" or "max_completion_tokens" in self.answer
         return named[0] if known else ""
 
     @property
     def spent_thinking(self) -> bool:
         """OpenAI refuses after the fact where all tokens went into hidden reasoning."""
-        return self.status == 400 and bool(_SPENT_THINKING.search(self.told))
+        return self.status == 400 and bool(_SPENT_THINKING.search(self.answer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,27 +118,27 @@ class Server:
 
     def judge(self, error: openai.APIStatusError, *, now: float) -> Exception:
         """What a failing status means: another try, the end of an episode, or that of a run."""
-        status, said = error.status_code, self._said(error)
+        status, summary = error.status_code, self._summary(error)
         # As the server said it: a key that is a word of it must not hide what it means.
         words = f"{error.param} {error.code} {error.type} {_words(error.body)}"
-        told = " ".join(words[:MAX_SEARCHED_CHARS].split())
-        if status == 429 and _NO_QUOTA.search(told) and not _COME_BACK.search(told):
-            line = f"{self.url}: the account has no quota left (HTTP {status}): {said}"
+        searched = " ".join(words[:MAX_SEARCHED_CHARS].split())
+        if status == 429 and _NO_QUOTA.search(searched) and not _COME_BACK.search(searched):
+            line = f"{self.url}: the account has no quota left (HTTP {status}): {summary}"
             return EndpointRejected(self.line(line), status=status)
         if status in (408, 409, 429) or status >= 500:
             after_s = retry_after(error.response.headers, now=now)
-            return Unanswered(f"HTTP {status}: {said}", kind=f"HTTP {status}", after_s=after_s)
+            return Unanswered(f"HTTP {status}: {summary}", kind=f"HTTP {status}", after_s=after_s)
         if status == 401:
             line = f"{self.url}: the endpoint refuses the key in {self.key_holder}"
             return EndpointRejected(self.line(line), status=status)
-        line = f"{self.url} refuses the request to '{self.model}' (HTTP {status}): {said}"
+        line = f"{self.url} refuses the request to '{self.model}' (HTTP {status}): {summary}"
         if status == 404 and "/v1" not in self.url:
             line += " (does base_url lack its /v1?)"
-        if status in (400, 413, 422) and _OVERFLOW.search(told):
+        if status in (400, 413, 422) and _OVERFLOW.search(searched):
             return ContextOverflow(self.line(line), status=status)
-        return RequestRefused(self.line(line), status=status, told=SecretStr(told))
+        return RequestRefused(self.line(line), status=status, answer=SecretStr(searched))
 
-    def _said(self, error: openai.APIStatusError) -> str:
+    def _summary(self, error: openai.APIStatusError) -> str:
         """The server's own words; a proxy's are an HTML page."""
         words = self.line(_words(error.body))[:MAX_SAID_CHARS]  # scrubbed first: half a key is one
         plain = " ".join(re.sub(r"<[^>]*>", " ", words).split())
@@ -158,17 +158,17 @@ def _scrubbed(text: str, key: str) -> str:
 
 def deepest_cause(error: BaseException) -> str:
     """`Connection refused` rather than the client's `Connection error.`"""
-    said, inner = type(error).__name__, error.__cause__ or error.__context__
+    cause, inner = type(error).__name__, error.__cause__ or error.__context__
     while inner is not None:
         if isinstance(inner, BaseExceptionGroup):  # one for each address of a host
             inner = inner.exceptions[0]
-        said = str(inner) or said
+        cause = str(inner) or cause
         if isinstance(inner, OSError) and inner.errno and inner.strerror:
             # asyncio puts the address where the reason would be, and that we name already.
             vague = inner.strerror.startswith("Connect call failed")
-            said = os.strerror(inner.errno) if vague else inner.strerror
+            cause = os.strerror(inner.errno) if vague else inner.strerror
         inner = inner.__cause__ or inner.__context__
-    return said
+    return cause
 
 
 def never_reached(error: BaseException) -> bool:
@@ -208,9 +208,9 @@ def read_reply(text: str, *, n: int, usual: Container[str] = ()) -> Reply:
         reply = Reply.model_validate(page)
     except ValueError:
         # Some routers answer 200 with an error inside; its words are the cause.
-        said = _words(page.get("error")) if isinstance(page, dict) else ""
+        message = _words(page.get("error")) if isinstance(page, dict) else ""
         what = "a reply that is not JSON" if page is None else "a reply without choices"
-        raise Unanswered(f"{what}: {said}" if said else what, kind=what) from None
+        raise Unanswered(f"{what}: {message}" if message else what, kind=what) from None
     doubts = [choice.doubt for choice in reply.choices]
     doubts += [FEWER] if len(reply.choices) < n else []
     if doubt := next((doubt for doubt in doubts if doubt and doubt not in usual), ""):

@@ -112,8 +112,8 @@ class Transport:
             page: object = json.loads(text)
         except (ValueError, RecursionError):
             page = text
-        said = page.get("error", page) if isinstance(page, dict) else page
-        return openai.APIStatusError(f"HTTP {answer.status}", response=response, body=said)
+        body = page.get("error", page) if isinstance(page, dict) else page
+        return openai.APIStatusError(f"HTTP {answer.status}", response=response, body=body)
 
     def _request(self) -> httpx2.Request:
         return httpx2.Request("POST", str(self._url))

@@ -173,7 +173,7 @@ async def _one(ask: Check, bench: Bench) -> CheckResult:
     except (Exception, SystemExit, Held) as error:  # noqa: BLE001 - what a world raises is a finding
         late = limit.expired()
         bench.hung = bench.hung or late or isinstance(error, Held)
-        verdict, why = "failed", bench.told(error)
+        verdict, why = "failed", bench.described(error)
         if late:
             why = f"{bench.doing} was under way when {limit_s:g} s were over for all of it"
     return CheckResult(name_of(ask), verdict, printable_line(why, mark="?"))
@@ -184,7 +184,7 @@ async def _facts(bench: Bench) -> WorldFacts | None:
     try:
         async with asyncio.timeout(5 * bench.limits.timeout_s):
             await _measure(bench, resets, steps)
-        env = bench.made()
+        env = bench.fresh()
         info, sizes = env.info, {split: len(env.tasks(split)) for split in SPLITS}
         named = f"{info.name}", f"{info.version}"
     except (Exception, SystemExit, Held):  # noqa: BLE001 - told by a check already

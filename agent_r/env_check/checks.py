@@ -41,12 +41,12 @@ async def nothing_is_missing(bench: Bench) -> str:
 async def tasks_exist(bench: Bench) -> str:
     """Check that there are tasks: a run explores `train`, and measures on `test`."""
     sizes = {split: len(bench.tasks(split)) for split in SPLITS}
-    said = ", ".join(f"{size} {split}" for split, size in sizes.items())
+    sizes_text = ", ".join(f"{size} {split}" for split, size in sizes.items())
     if not sizes["train"]:
-        raise Failed(f"{said}: a run explores the tasks of `train`")
+        raise Failed(f"{sizes_text}: a run explores the tasks of `train`")
     if not sizes["test"]:
-        raise Warned(f"{said}: without `test` there is nothing to measure on")
-    return said
+        raise Warned(f"{sizes_text}: without `test` there is nothing to measure on")
+    return sizes_text
 
 
 async def a_task_has_a_name_of_its_own(bench: Bench) -> str:
@@ -81,7 +81,7 @@ async def tasks_stay_the_same(bench: Bench) -> str:
 
 async def info_says_what_a_stranger_needs(bench: Bench) -> str:
     """Check name, version, instruction, licence and source, which every dataset holds."""
-    info, other = (bench.at_once("info", lambda: bench.made().info) for _ in range(2))
+    info, other = (bench.at_once("info", lambda: bench.fresh().info) for _ in range(2))
     if not isinstance(info, EnvInfo):
         raise Failed(f"info is {brief(info)}, not an EnvInfo")
     for name in ("name", "version", "instruction", "licence", "source"):
@@ -123,7 +123,7 @@ async def an_unknown_task_is_refused(bench: Bench) -> str:
             except UnknownTask:
                 continue
             except Exception as error:
-                raise Failed(f"{bench.told(error)}; expected UnknownTask") from error
+                raise Failed(f"{bench.described(error)}; expected UnknownTask") from error
             raise Failed(f"{bench.doing} began: {brief(opening)}; expected UnknownTask")
     return f"UnknownTask for {len(_UNKNOWN)} names that there are not"
 
@@ -179,7 +179,9 @@ async def any_action_is_answered(bench: Bench) -> str:
             try:
                 result = await bench.step(env, action)
             except Exception as error:
-                raise Failed(f"{what}: {bench.told(error)}; expected an observation") from error
+                raise Failed(
+                    f"{what}: {bench.described(error)}; expected an observation"
+                ) from error
             text = getattr(result, "observation", None)
             if not isinstance(text, str):
                 raise Failed(f"{what}: {bench.doing} gave {brief(result)}; expected a StepResult")
@@ -260,7 +262,7 @@ async def _refused(bench: Bench, env: Environment, what: str) -> None:
     except ValueError:
         return
     except Exception as error:
-        raise Failed(f"{what}: {bench.told(error)}; expected ValueError") from error
+        raise Failed(f"{what}: {bench.described(error)}; expected ValueError") from error
     raise Failed(f"{what} was answered: {brief(getattr(result, 'observation', result))}")
 
 

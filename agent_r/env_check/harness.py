@@ -160,17 +160,17 @@ class Bench:
         self.held = max(self.held, (self.watch.held_s(), what))
         return result
 
-    def made(self) -> Environment:
+    def fresh(self) -> Environment:
         return self.at_once("environment()", self.world.environment)
 
     def tasks(self, split: Split) -> Sequence[TaskSpec]:
         """As a fresh environment names them."""
-        return self.at_once(f"tasks({split!r})", partial(self.made().tasks, split))
+        return self.at_once(f"tasks({split!r})", partial(self.fresh().tasks, split))
 
     @contextlib.asynccontextmanager
     async def environment(self) -> AsyncIterator[Environment]:
         """A fresh one, closed at the end; how it closes is found by another check."""
-        env = self.made()
+        env = self.fresh()
         try:
             yield env
         finally:
@@ -187,7 +187,7 @@ class Bench:
 
     def texts_repeat(self) -> bool:
         """False where the world says that its scores alone do."""
-        info = self.at_once("info", lambda: self.made().info)
+        info = self.at_once("info", lambda: self.fresh().info)
         return getattr(info, "repeats", "text") == "text"
 
     def names(self) -> list[str]:
@@ -229,7 +229,7 @@ class Bench:
             except Hung:
                 raise
             except Exception as error:  # noqa: BLE001 - told by the check that asks for answers
-                trouble = self.told(error)
+                trouble = self.described(error)
         return Play(task, opening, tuple(actions), tuple(results), trouble)
 
     async def _way(self, opening: str, actions: Sequence[str]) -> Sequence[str]:
@@ -263,7 +263,7 @@ class Bench:
                 )
         return ""
 
-    def told(self, error: BaseException) -> str:
+    def described(self, error: BaseException) -> str:
         """An exception out of a world, and the call that it came out of, in a line."""
         if isinstance(error, CheckEnded):
             return str(error)

@@ -50,7 +50,7 @@ async def a_cancelled_call_spoils_nothing(bench: Bench) -> str:
 async def nothing_is_left_of_what_was_cancelled(bench: Bench) -> str:
     """Two episodes that are cancelled and never closed; the world alone can know of them."""
     play = (await bench.plays())[0]
-    first, second = bench.made(), bench.made()
+    first, second = bench.fresh(), bench.fresh()
     await bench.reset(first, play.task)
     await bench.cancelled(
         "reset()", partial(second.reset, play.task), after_s=bench.half_s("reset")
@@ -83,5 +83,5 @@ async def a_world_closes_twice(bench: Bench) -> str:
         try:
             await bench.call(turn, bench.world.aclose)
         except Exception as error:
-            raise Failed(bench.told(error)) from error
+            raise Failed(bench.described(error)) from error
     return "world.aclose() once more, and again"

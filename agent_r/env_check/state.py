@@ -16,7 +16,7 @@ STRANGE: tuple[object, ...] = (None, "a text", 17, (), {}, object())
 async def closing_twice_does_no_harm(bench: Bench) -> str:
     """Close twice, before the first reset and in the middle of an episode."""
     for begun in (False, True):
-        env = bench.made()
+        env = bench.fresh()
         if begun:
             await bench.reset(env, bench.chosen()[0])
         for turn in ("close()", "a second close()"):
@@ -24,13 +24,13 @@ async def closing_twice_does_no_harm(bench: Bench) -> str:
             try:
                 await bench.call(turn, env.close)
             except Exception as error:
-                raise Failed(f"{when}, {bench.told(error)}") from error
+                raise Failed(f"{when}, {bench.described(error)}") from error
     return "twice before the first reset, and twice in an episode"
 
 
 async def a_closed_environment_says_so(bench: Bench) -> str:
     """It takes no step; it may be begun again, or refuse to be."""
-    env, task = bench.made(), bench.chosen()[0]
+    env, task = bench.fresh(), bench.chosen()[0]
     await bench.reset(env, task)
     await bench.quietly("close()", env.close)
     try:
@@ -38,7 +38,7 @@ async def a_closed_environment_says_so(bench: Bench) -> str:
     except ValueError:
         pass
     except Exception as error:
-        raise Failed(f"after close(), {bench.told(error)}; expected ValueError") from error
+        raise Failed(f"after close(), {bench.described(error)}; expected ValueError") from error
     else:
         raise Failed(f"after close(), a step was answered: {brief(result)}; expected ValueError")
     try:
@@ -47,7 +47,7 @@ async def a_closed_environment_says_so(bench: Bench) -> str:
         return f"no step after close(), and no reset: {type(error).__name__}: {str(error)[:80]}"
     except Exception as error:
         raise Failed(
-            f"after close(), {bench.told(error)}; expected an episode or a ValueError"
+            f"after close(), {bench.described(error)}; expected an episode or a ValueError"
         ) from error
     finally:
         await bench.quietly("close()", env.close)
@@ -107,7 +107,7 @@ async def a_strange_snapshot_is_refused(bench: Bench) -> str:
             except ValueError:
                 continue
             except Exception as error:
-                raise Failed(f"{bench.told(error)}; expected ValueError") from error
+                raise Failed(f"{bench.described(error)}; expected ValueError") from error
             raise Failed(f"{what} was taken; expected ValueError")
         if differs := await bench.goes_on(env, play):
             raise Failed(f"after a refused restore(): {differs}")

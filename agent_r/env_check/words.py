@@ -13,18 +13,18 @@ _NONSENSE = "zyxgo plonk"  # what no world knows: its answer is that to any unkn
 
 async def an_action_is_read_as_it_was_said(bench: Bench) -> str:
     """Every word that the world knows is the world's: also `wait`."""
-    grammar = bench.made().info.grammar
+    grammar = bench.fresh().info.grammar
     if grammar.pattern:
         raise Skipped("info.grammar is a pattern: how an action is written is not known")
     # Without an expert, what is played is picked from texts: it need not be an action at all.
     known = (await bench.plays())[0].actions if bench.world.expert is not None else ()
     words = list(dict.fromkeys([*known, "wait"]))
     for word in words:
-        said = word if grammar.whole else f"{grammar.labels[0].capitalize()}: {word}"
-        action = parse_action(said, grammar)
+        reply = word if grammar.whole else f"{grammar.labels[0].capitalize()}: {word}"
+        action = parse_action(reply, grammar)
         if action != " ".join(word.split()) or silent(action):
             raise Failed(
-                f"{brief(said)} is read as {brief(action)}: info.grammar does not read what the "
+                f"{brief(reply)} is read as {brief(action)}: info.grammar does not read what the "
                 "world's own actions look like"
             )
     return f"of {len(words)} actions each is read as it was said, `wait` among them"
@@ -41,7 +41,7 @@ async def a_signals_own_turn_is_no_action_of_the_world(bench: Bench) -> str:
             except Hung:
                 raise
             except Exception as error:
-                raise Skipped(f"it cannot be tried: {bench.told(error)}") from error
+                raise Skipped(f"it cannot be tried: {bench.described(error)}") from error
             seen = str(getattr(result, "observation", "")).replace(word, "…")
             answers.append((seen, getattr(result, "reward", None), over(result)))
     if bench.texts_repeat() and answers[0] != answers[1]:

@@ -62,60 +62,60 @@ class Player:
     played: int = 0
     unplayed: Counter[str] = field(default_factory=Counter)  # episodes without an end, by kind
 
-    async def all(self, told: Sequence[PlannedEpisode], stage: str) -> list[Trajectory | None]:
+    async def all(self, episodes: Sequence[PlannedEpisode], stage: str) -> list[Trajectory | None]:
         """Each episode in its order; None where it could not be played to an end of its own.
 
         Raises:
             EndpointError, StoreError: the others would fail as well.
         """
-        progress = Progress(stage, len(told), "episodes", self.actor.usage)
+        progress = Progress(stage, len(episodes), "episodes", self.actor.usage)
 
         async def one(episode: PlannedEpisode) -> Trajectory | None:
             found = await self._one(episode)
             progress.step()
             return found
 
-        return await gather_bounded(told, one, limit=self.limit)
+        return await gather_bounded(episodes, one, limit=self.limit)
 
-    async def _one(self, told: PlannedEpisode) -> Trajectory | None:
-        path = self.folder / told.file if self.folder else None
+    async def _one(self, planned: PlannedEpisode) -> Trajectory | None:
+        path = self.folder / planned.file if self.folder else None
         episode = files.load(path, _TRAJECTORY) if path else None
         if episode is None:
-            episode = await self._patiently(told)
+            episode = await self._patiently(planned)
             if episode is not None and path:
                 files.save(path, _TRAJECTORY, episode)
         if episode is not None and episode.stop is StopReason.REFUSED:
             self.unplayed[REFUSED] += 1
-            _log.warning("the server refuses the episode of '%s'", told.opening.task[:80])
+            _log.warning("the server refuses the episode of '%s'", planned.opening.task[:80])
             return None
         self.played += episode is not None
         return episode
 
-    async def _patiently(self, told: PlannedEpisode) -> Trajectory | None:
+    async def _patiently(self, planned: PlannedEpisode) -> Trajectory | None:
         """An episode that a fault ends is played again, as a tree is searched again."""
         for left in range(TRIES - 1, -1, -1):
             try:
-                return await self._play(told)
+                return await self._play(planned)
             except EndpointDown:
                 raise
             except (EndpointError, EnvironmentFault, UnknownTask) as failure:
                 if not left or isinstance(failure, EndpointRejected | UnknownTask):
-                    self._give_up(told, failure)
+                    self._give_up(planned, failure)
                     break
                 _log.info("an episode is played again: %s", failure)
         return None
 
-    async def _play(self, told: PlannedEpisode) -> Trajectory:
-        made = self.worlds.environment(told.world)
-        async with lent(made, told.world, self.worlds.unclosed) as env:
+    async def _play(self, planned: PlannedEpisode) -> Trajectory:
+        fresh = self.worlds.environment(planned.world)
+        async with lent(fresh, planned.world, self.worlds.unclosed) as env:
             return await play(
-                env, self.actor, told.opening, max_steps=told.max_steps, params=self.params
+                env, self.actor, planned.opening, max_steps=planned.max_steps, params=self.params
             )
 
-    def _give_up(self, told: PlannedEpisode, failure: AgentRError) -> None:
+    def _give_up(self, planned: PlannedEpisode, failure: AgentRError) -> None:
         """Count a failed episode; raise only if the others would fail as well."""
         self.unplayed[type(failure).__name__] += 1
-        _log.warning("the episode of '%s' cannot be played: %s", told.opening.task[:80], failure)
+        _log.warning("the episode of '%s' cannot be played: %s", planned.opening.task[:80], failure)
         hopeless = self.played == 0 and self.unplayed.total() >= HOPELESS
         if hopeless or is_for_all(failure):
             raise failure

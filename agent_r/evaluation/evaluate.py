@@ -53,18 +53,18 @@ class Measurement(BaseModel):
 
     def notes(self) -> list[str]:
         """What a person should know beside the rates."""
-        said = []
+        notes = []
         if self.unplayed:
             what = ", ".join(f"{n} {kind}" for kind, n in self.unplayed.items())
             more = "; the same command tries them again" if self.can_go_on else ""
-            said.append(f"{sum(self.unplayed.values())} episodes of {self.actor} could not be "
+            notes.append(f"{sum(self.unplayed.values())} episodes of {self.actor} could not be "
                         f"played ({what}), and are in no rate{more}")  # fmt: skip
         ends = {end: n for end, n in self.ends.items() if end in NOT_THE_ACTORS}
         if ends:
             what = ", ".join(f"{n} {end.replace('_', ' ')}" for end, n in ends.items())
-            said.append(f"{sum(ends.values())} episodes of {self.actor} were ended by the server "
+            notes.append(f"{sum(ends.values())} episodes of {self.actor} were ended by the server "
                         f"or the world ({what}), and count as they stood")  # fmt: skip
-        return said
+        return notes
 
 
 async def measure_actor(
@@ -100,12 +100,12 @@ async def measure_actor(
     own = cut_failures(
         [task for task, _ in played], episodes, seed=config.seed, count=settings.recovery_tasks
     )
-    given = own if openings is None else list(openings)
+    prefixes = own if openings is None else list(openings)
     continued = [
         PlannedEpisode(
             Opening(o.task, tuple(o.responses)), o.world, settings.max_steps + len(o.responses)
         )
-        for o in given
+        for o in prefixes
     ]
     recovered = [end for end in await player.all(continued, "recover") if end is not None]
     return Measurement(

@@ -48,8 +48,8 @@ def read_value(text: str, at: int) -> Value | None:
     action, end = _decoded(string), string.end()
     if string[0].lstrip().startswith("["):
         return Value(action, end, listed=True)
-    given = _INPUT.match(text, end)
-    more = read_input(text, given.end()) if given else None
+    call_input = _INPUT.match(text, end)
+    more = read_input(text, call_input.end()) if call_input else None
     return Value(f"{action} {more.action}".strip(), more.end) if more else Value(action, end)
 
 
@@ -60,7 +60,7 @@ def read_input(text: str, at: int) -> Value | None:
         return Value("", value.end) if value and value.action.lower() in _NOTHING else value
     begin = text.index("{", at)
     end = after_object(text, begin, begin + 1, begin + 1)
-    return Value(_given(_loaded(text[begin:end])), end) if end else None
+    return Value(_arguments_text(_loaded(text[begin:end])), end) if end else None
 
 
 def action_of(value: Any) -> str:
@@ -79,17 +79,17 @@ def action_of(value: Any) -> str:
         return action_of(name)
     if name is None:
         return ""
-    given = next((low[key] for key in _INPUTS if key in low), None)
-    return " ".join(filter(None, (str(name).strip(), _given(given))))
+    call_input = next((low[key] for key in _INPUTS if key in low), None)
+    return " ".join(filter(None, (str(name).strip(), _arguments_text(call_input))))
 
 
-def _given(value: Any) -> str:
+def _arguments_text(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(filter(None, map(_given, value.values())))
+        return " ".join(filter(None, map(_arguments_text, value.values())))
     if isinstance(value, list):
-        return ", ".join(filter(None, map(_given, value)))
-    said = "" if value is None or isinstance(value, bool) else str(value).strip()
-    return "" if said.lower() in _NOTHING else said
+        return ", ".join(filter(None, map(_arguments_text, value)))
+    text = "" if value is None or isinstance(value, bool) else str(value).strip()
+    return "" if text.lower() in _NOTHING else text
 
 
 def after_object(text: str, first: int, inside: int, at: int) -> int:

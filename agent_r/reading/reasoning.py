@@ -28,8 +28,8 @@ def with_reasoning(reasoning: str, answer: str) -> str:
     '<think>\\nA log?\\n</think>\\n\\nAction: get 1 oak log'
     """
     marks = _marks(REASONING)
-    said = (marks.sub("", reasoning) if marks else reasoning).strip()
-    return f"<think>\n{said}\n</think>\n\n{answer}" if said else answer
+    thoughts = (marks.sub("", reasoning) if marks else reasoning).strip()
+    return f"<think>\n{thoughts}\n</think>\n\n{answer}" if thoughts else answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,9 @@ def _of_channels(text: str) -> Split | None:
     thoughts: list[str] = []
     answers = [text[: heads[0].start()]]
     for head, after in zip(heads, [*heads[1:], None], strict=True):
-        said = text[head.end() : after.start() if after else len(text)]
-        end = _CHANNEL_END.search(said)
-        whole = said[: end.start()] if end else said
+        message = text[head.end() : after.start() if after else len(text)]
+        end = _CHANNEL_END.search(message)
+        whole = message[: end.start()] if end else message
         (answers if head["name"] in _SAID else thoughts).append(whole.strip())
     last = heads[-1]
     is_open = last["name"] not in _SAID and not _CHANNEL_END.search(text, last.end())

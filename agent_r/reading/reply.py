@@ -101,21 +101,21 @@ def _once(completion: Completion, grammar: Grammar) -> Reading:
     long = len(completion.text) > MAX_TEXT_CHARS
     finish = "length" if long else completion.finish_reason.lower()
     split = split_of(completion.text[:MAX_TEXT_CHARS], grammar.reasoning, cut=finish in CUT)
-    said = _said(split.answer, grammar)
-    more = len(said) < len(split.answer) or split.open
+    own = _own_part(split.answer, grammar)
+    more = len(own) < len(split.answer) or split.open
     reasoning = _joined(completion.reasoning, split.reasoning)
     if finish in FILTERED | FAILED:
         outcome = Outcome.FILTERED if finish in FILTERED else Outcome.FAILED
-        return Reading(outcome, said.rstrip(), "", reasoning)
-    found = find(said, grammar)
+        return Reading(outcome, own.rstrip(), "", reasoning)
+    found = find(own, grammar)
     if found is None:
-        outcome = Outcome.CUT if finish in CUT or split.open else _unsaid(said)
-        return Reading(outcome, said.rstrip(), "", reasoning)
-    text, in_fence = whole(said, found)
-    rest = said[found.end :]
+        outcome = Outcome.CUT if finish in CUT or split.open else _unsaid(own)
+        return Reading(outcome, own.rstrip(), "", reasoning)
+    text, in_fence = whole(own, found)
+    rest = own[found.end :]
     ended = found.closed or more or bool(rest.strip()) or ("\n" in rest and not in_fence)
     if finish in CUT and (found.open or not ended):
-        return Reading(Outcome.CUT, said.rstrip(), "", reasoning)
+        return Reading(Outcome.CUT, own.rstrip(), "", reasoning)
     return Reading(Outcome.ACTION, text, found.action, reasoning)
 
 
@@ -142,7 +142,7 @@ def _remembered(text: str, grammar: Grammar) -> str:
     return read(Completion(text), grammar).action
 
 
-def _said(answer: str, grammar: Grammar) -> str:
+def _own_part(answer: str, grammar: Grammar) -> str:
     """The answer up to where somebody else speaks, or a mark ends the turn."""
     while own := _OWN_TURN.match(answer):
         answer = answer[own.end() :]
@@ -151,12 +151,12 @@ def _said(answer: str, grammar: Grammar) -> str:
     return answer[: invented(answer, grammar)]
 
 
-def _unsaid(said: str) -> Outcome:
-    written = any(c.isprintable() and not c.isspace() for c in said)
+def _unsaid(text: str) -> Outcome:
+    written = any(c.isprintable() and not c.isspace() for c in text)
     return Outcome.NO_ACTION if written else Outcome.EMPTY
 
 
-def _joined(told: str, found: str) -> str:
+def _joined(reported: str, found: str) -> str:
     """Reasoning from the server's field and from the text; some servers give it twice."""
-    told = told.strip()
-    return told if not found or found == told else f"{told}\n{found}".strip()
+    reported = reported.strip()
+    return reported if not found or found == reported else f"{reported}\n{found}".strip()

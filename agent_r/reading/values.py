@@ -209,16 +209,16 @@ def _plain(text: str, begin: int, end: int, value: str) -> Found:
 
 def _with_input(action: str, text: str, after: re.Match[str]) -> Found:
     """LangChain's two lines: what to do, and with what."""
-    said, end = after[1].strip(), after.end()
-    if not said:
+    raw, end = after[1].strip(), after.end()
+    if not raw:
         begin, end = _line(text, min(end + 1, len(text)), len(text))
-        said = text[begin:end].strip()
-    if said.startswith("{") and (read := read_input(text, text.index("{", after.start(1)))):
-        said, end = read.action, max(end, read.end)
-    given = clean(said)
-    if given.lower() in _NOTHING or action.endswith(given):
+        raw = text[begin:end].strip()
+    if raw.startswith("{") and (read := read_input(text, text.index("{", after.start(1)))):
+        raw, end = read.action, max(end, read.end)
+    call_input = clean(raw)
+    if call_input.lower() in _NOTHING or action.endswith(call_input):
         return Found(action, end)
-    return Found(clean(f"{action} {given}"), end)
+    return Found(clean(f"{action} {call_input}"), end)
 
 
 def _objected(text: str, begin: int) -> Found | None:

@@ -25,8 +25,8 @@ def first_problem(error: ValidationError) -> str:
     meant.sort(key=lambda e: e["type"] != "extra_forbidden")
     first = meant[0]
     more = f" (and {len(meant) - 1} more)" if len(meant) > 1 else ""
-    told = first["msg"].removeprefix("Value error, ")
-    return " ".join(f"{_dotted(first['loc'])}: {told}{more}".lstrip(": ").split())
+    problem = first["msg"].removeprefix("Value error, ")
+    return " ".join(f"{_dotted(first['loc'])}: {problem}{more}".lstrip(": ").split())
 
 
 def _below(where: Where, strangers: set[Where]) -> bool:

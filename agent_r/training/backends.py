@@ -227,10 +227,10 @@ def finished(job: TrainJob) -> TrainReport | None:
 
 def finish(job: TrainJob, report: TrainReport) -> TrainReport:
     """Finish a job: save the report with the new model, and rename its folder to `out`."""
-    made = new_model(job)
+    model = new_model(job)
     try:
-        (made / "done.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
-        made.rename(job.out)
+        (model / "done.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
+        model.rename(job.out)
     except OSError as error:
         raise TrainerError(f"cannot finish the model at {job.out}: {error}") from error
     shutil.rmtree(partial(job), ignore_errors=True)

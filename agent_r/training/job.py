@@ -242,7 +242,7 @@ class Clock:
     def __init__(self, here: Run, *, checkpoint_s: float) -> None:
         self.here = here
         self._wall, self._cpu = time.monotonic(), time.process_time()
-        self._said, self._saved = self._wall, self._wall
+        self._printed, self._saved = self._wall, self._wall
         self._least = self._every = checkpoint_s
 
     def tick(self, of: int) -> None:
@@ -251,9 +251,9 @@ class Clock:
         here.seconds += wall - self._wall
         here.cpu_seconds += cpu - self._cpu
         self._wall, self._cpu = wall, cpu
-        if wall - self._said < _PROGRESS_S and here.step < of:
+        if wall - self._printed < _PROGRESS_S and here.step < of:
             return
-        self._said = wall
+        self._printed = wall
         recent = here.losses[-20:]
         loss, rate = sum(recent) / len(recent), here.tokens / here.seconds
         progress = TrainingProgress(

@@ -91,10 +91,10 @@ class _Heard:
             for secret in self._hidden:
                 line = line.replace(secret, b"***")
             self._log.write(line)
-            said = _printable(line.decode("utf-8", "replace"))
-            if said:
-                self.last = said
-                self._on_line(said)
+            text = _printable(line.decode("utf-8", "replace"))
+            if text:
+                self.last = text
+                self._on_line(text)
         self._log.flush()
 
 
@@ -108,7 +108,7 @@ def _printable(text: str) -> str:
     return printable_line(plain)
 
 
-def _last_words(said: str, code: int) -> str:
+def _last_words(last: str, code: int) -> str:
     if code < 0:
         return f"killed by signal {signal.Signals(-code).name}"
-    return said[-SAID_CHARS:] or f"exit status {code}"
+    return last[-SAID_CHARS:] or f"exit status {code}"

@@ -15,14 +15,14 @@ def training_line(
     stage: str, *, every: float = 2.0, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[TrainingProgress], None]:
     """A callback that logs a running job: step of how many, loss, tokens a second, time left."""
-    said = began = clock()
+    logged = began = clock()
 
     def on_progress(at: TrainingProgress) -> None:
-        nonlocal said
+        nonlocal logged
         now = clock()
-        if at.step < at.of and now - said < every:
+        if at.step < at.of and now - logged < every:
             return
-        said = now
+        logged = now
         left = (now - began) / max(at.step, 1) * (at.of - at.step)
         LOG.info(
             "%s: %d/%d steps · loss %.3f · %.0f tokens/s · %.0f s left",
@@ -36,12 +36,12 @@ def spoken_line(
     stage: str, *, every: float = 5.0, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[str], None]:
     """A callback that logs what a job of the user's says, now and then, a line of it."""
-    said = clock() - every
+    logged = clock() - every
 
     def on_line(line: str) -> None:
-        nonlocal said
-        if (now := clock()) - said >= every:
-            said = now
+        nonlocal logged
+        if (now := clock()) - logged >= every:
+            logged = now
             LOG.info("%s: %s", stage, line[:MOST_SAID])
 
     return on_line

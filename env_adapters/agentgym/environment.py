@@ -76,12 +76,12 @@ class AgentGym:
         """Malformed actions are answered here; the server never sees them."""
         if self._over:
             raise ValueError("the episode has ended: reset first")
-        said = self._profile.said(action)
-        if refusal := self._profile.refusal(said):
+        sent = self._profile.sent_line(action)
+        if refusal := self._profile.refusal(sent):
             return StepResult(refusal, self._reward, terminated=False)
         self._complaint = ""
-        answer = await self._try(partial(self._act, said))
-        self._taken.append((said, answer))
+        answer = await self._try(partial(self._act, sent))
+        self._taken.append((sent, answer))
         self._reward = self._worth(answer)
         lost = self._profile.cumulative and answer.value is not None and answer.value < 0
         terminated = answer.terminated or lost
@@ -99,13 +99,13 @@ class AgentGym:
         place.known = True  # unless somebody says otherwise from here on
         return await self._wire.begin(place.number, self._index)
 
-    async def _act(self, said: str) -> Answer:
+    async def _act(self, sent: str) -> Answer:
         """Take an action where the episode stands; again, if that was in doubt meanwhile."""
         for _ in range(DOUBTS):
             if self._place is None or not self._place.known:
                 await self._begin_again()
             assert self._place is not None
-            answer = await self._wire.act(self._place.number, said)
+            answer = await self._wire.act(self._place.number, sent)
             if self._place.known:
                 break
         else:
@@ -122,8 +122,8 @@ class AgentGym:
         assert self._place is not None
         if self._place.known and self._texts_differ(opening, self._opening):
             raise self._wire.trouble(f"task {self._index} began otherwise when it was replayed")
-        for number, (said, before) in enumerate(self._taken, start=1):
-            now = await self._wire.act(self._place.number, said)
+        for number, (sent, before) in enumerate(self._taken, start=1):
+            now = await self._wire.act(self._place.number, sent)
             if self._place.known and self._differs(now, before):
                 raise self._wire.trouble(
                     f"task {self._index}, action {number} of {len(self._taken)} was answered "

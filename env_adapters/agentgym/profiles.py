@@ -78,21 +78,21 @@ class Profile:
         match = re.fullmatch(rf"{self.server}/(0|[1-9][0-9]{{0,6}})", task)
         return int(match[1]) if match and int(match[1]) < self.total else None
 
-    def said(self, action: str) -> str:
+    def sent_line(self, action: str) -> str:
         """An action as one printable line, not endless, under the name that the server knows."""
         start = re.sub(self.ignored, "", action) if self.ignored else action
         line = printable_line(start[:LONGEST_ACTION])
         return self.renamed.get(line, line)
 
-    def refusal(self, said: str) -> str:
+    def refusal(self, sent_line: str) -> str:
         """Why an action is not sent; "" where it is.
 
         >>> WEBSHOP.refusal("click[buy now]"), WEBSHOP.refusal("buy it")[:17]
         ('', 'Nothing was done:')
         """
-        if not said:
+        if not sent_line:
             return "Nothing was done: the action is empty."
-        well_formed = not self.grammar or re.fullmatch(self.grammar, said)
+        well_formed = not self.grammar or re.fullmatch(self.grammar, sent_line)
         return "" if well_formed else self.usage
 
 

@@ -65,10 +65,10 @@ class GymClient:
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.get(self._base, allow_redirects=False) as response,
             ):
-                said = await response.content.read(1000)
+                page = await response.content.read(1000)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self.trouble(f"no server answers ({_why(error)})") from error
-        text = printable_line(said.decode(errors="replace"), mark="?").strip('"')
+        text = printable_line(page.decode(errors="replace"), mark="?").strip('"')
         if response.status != 200 or text != self._profile.hello:
             raise ConfigError(
                 f"{self._base} is not AgentGym's {self._profile.server}: it answers "
@@ -140,11 +140,11 @@ class GymClient:
             legal = answer.get(where) if isinstance(answer, dict) else None
             names = [str(name) for name in legal] if isinstance(legal, list) else []
             return "\nAvailable actions: " + ", ".join(names)
-        said = await self._get(where, number)
-        if not isinstance(said, dict) or not isinstance(said.get("clickables"), list):
-            raise Fault(_complaint(said) or f"{where} gave no actions")
-        search = ["search[keywords]"] if said.get("has_search_bar") else []
-        clicks = [f"click[{name}]" for name in said["clickables"] if name != "search"]
+        answer = await self._get(where, number)
+        if not isinstance(answer, dict) or not isinstance(answer.get("clickables"), list):
+            raise Fault(_complaint(answer) or f"{where} gave no actions")
+        search = ["search[keywords]"] if answer.get("has_search_bar") else []
+        clicks = [f"click[{name}]" for name in answer["clickables"] if name != "search"]
         return "\nAvailable actions: " + ", ".join(search + clicks)
 
     async def _post(self, path: str, body: Mapping[str, object]) -> Any:

@@ -223,14 +223,14 @@ def gymnasium(spec: GymnasiumEnv) -> GymWorld:
     Raises:
         ConfigError: the factory fails, or makes something else.
     """
-    made = call(spec.factory, spec.arguments)
-    require(made, ("reset", "step"), "a gymnasium.Env", spec.factory)
+    env = call(spec.factory, spec.arguments)
+    require(env, ("reset", "step"), "a gymnasium.Env", spec.factory)
     try:
-        late = any(inspect.iscoroutinefunction(ask) for ask in (made.reset, made.step))
-        forks = all(hasattr(made, name) for name in ("snapshot", "restore"))
-        actions = Actions(made)
-        if hasattr(made, "close"):
-            made.close()
+        late = any(inspect.iscoroutinefunction(ask) for ask in (env.reset, env.step))
+        forks = all(hasattr(env, name) for name in ("snapshot", "restore"))
+        actions = Actions(env)
+        if hasattr(env, "close"):
+            env.close()
     except Exception as error:
         raise ConfigError(f"'{spec.factory}' made what fails: {one_line(error)}") from error
     if late:

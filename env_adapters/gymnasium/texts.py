@@ -64,12 +64,12 @@ class Actions:
 
 def _names(env: Any, first: int) -> dict[str, int]:
     """In lower case: from a list in the order of the numbers, or a mapping of names to numbers."""
-    given = getattr(env, "action_names", None)
-    if given is None:
-        given = getattr(getattr(env, "unwrapped", env), "action_names", None)
-    if isinstance(given, Mapping):
-        return {str(name).lower(): int(number) for name, number in given.items()}
-    return {str(name).lower(): number for number, name in enumerate(given or (), first)}
+    names = getattr(env, "action_names", None)
+    if names is None:
+        names = getattr(getattr(env, "unwrapped", env), "action_names", None)
+    if isinstance(names, Mapping):
+        return {str(name).lower(): int(number) for name, number in names.items()}
+    return {str(name).lower(): number for number, name in enumerate(names or (), first)}
 
 
 def text(observation: Any) -> str:

@@ -104,14 +104,14 @@ class Machine:
         )
         late = threading.Timer(START_S, process.kill)
         late.start()
-        port, token, said = _greeting(process)
+        port, token, words = _greeting(process)
         late.cancel()
         late.join()
         if not token:
             _end(process)
             raise EnvironmentFault(
                 f"{program.name}: its Java virtual machine did not start: "
-                f"{said[:200] or f'no word in {START_S:g} s'}"
+                f"{words[:200] or f'no word in {START_S:g} s'}"
             )
         return cls(program, process, port, token)
 
@@ -168,13 +168,13 @@ def _command(program: Program) -> list[str]:
 
 def _greeting(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
     """Port and token; or what was said instead, where the machine did not start."""
-    said: list[str] = []
+    lines: list[str] = []
     for line in process.stdout or ():
         text = line.decode(errors="replace").strip()
-        if said and said[-1].isdigit():
-            return int(said[-1]), text, ""
-        said.append(text)
-    return 0, "", " ".join(said)
+        if lines and lines[-1].isdigit():
+            return int(lines[-1]), text, ""
+        lines.append(text)
+    return 0, "", " ".join(lines)
 
 
 def _drain(process: subprocess.Popen[bytes]) -> None:

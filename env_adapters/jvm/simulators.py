@@ -68,9 +68,9 @@ class Simulators:
 
     async def extra(self) -> Simulator:
         """Make a simulator of the caller's own, beside those that are lent."""
-        return await self.call(self._made)
+        return await self.call(self._new)
 
-    def _made(self) -> Simulator:
+    def _new(self) -> Simulator:
         """In the thread: who waits for a machine may be gone when it runs, and it is not lost."""
         if self.machine is None:
             if self._machine is not None:
@@ -108,8 +108,8 @@ class Simulators:
             return ask()
         except Py4JJavaError as error:
             with contextlib.suppress(Py4JError):  # its words are in the machine
-                said = " ".join(str(error.java_exception).split())
-                raise EnvironmentFault(f"{name} failed: {said[:200]}") from error
+                words = " ".join(str(error.java_exception).split())
+                raise EnvironmentFault(f"{name} failed: {words[:200]}") from error
             raise EnvironmentFault(f"{name}: its Java virtual machine has ended") from error
         except (Py4JError, OSError) as error:
             if used := machine or self._machine:  # one that does not answer is of no use to anybody
@@ -174,10 +174,10 @@ class Seat:
             self._simulators.give_back(held)
 
 
-def said(action: str) -> str:
+def sent_text(action: str) -> str:
     """What is sent of an action: printable, one line, and not endless.
 
-    >>> said("  open\\n door\\ud800 "), len(said("x" * 100_000))
+    >>> sent_text("  open\\n door\\ud800 "), len(sent_text("x" * 100_000))
     ('open door', 300)
     """
     return printable_line(action[:MOST_SENT])

@@ -26,7 +26,7 @@ from env_adapters.openenv.texts import (
     has_a_place,
     misfit,
     name_of,
-    told,
+    session_answer,
 )
 from env_adapters.openenv.wire import Full, Lost, ServerRefused, Session, addresses
 from env_adapters.pool import Pool
@@ -124,7 +124,7 @@ class OpenEnv:
     async def _answer(self, session: Session, asked: Asked) -> SessionAnswer:
         kind, data = asked
         try:
-            return told(await session.ask(kind, data), self._spec.observation)
+            return session_answer(await session.ask(kind, data), self._spec.observation)
         except ServerRefused as refusal:
             if kind == "step":
                 return SessionAnswer(clean(f"That was refused: {refusal}"))

@@ -73,7 +73,7 @@ def _texts(template: Any) -> Iterator[str]:
             yield from _texts(value)
 
 
-def told(answer: dict[str, Any], field: str) -> SessionAnswer:
+def session_answer(answer: dict[str, Any], field: str) -> SessionAnswer:
     """What the answer to a reset or a step says.
 
     Raises:
@@ -149,8 +149,8 @@ def _wrong_action(schema: dict[str, Any], template: dict[str, Any]) -> str:
 
 def _wrong_type(schema: Any, value: Any) -> str:
     """A text may stand for a number or a yes: servers read those, too."""
-    told = schema if isinstance(schema, dict) else {}
-    either = told.get("anyOf") or [told]
+    described = schema if isinstance(schema, dict) else {}
+    either = described.get("anyOf") or [described]
     wanted = {str(one.get("type")) for one in either if isinstance(one, dict)}
     fits = _TYPES.get(type(value), ())
     if value == _NUMBER_PLACE:

@@ -150,13 +150,13 @@ async def _connected(url: str, timeout_s: float) -> ClientConnection:
 def _why(data: dict[str, Any]) -> str:
     """A refusal in a line: its message, and what was wrong with which field."""
     errors = data.get("errors")
-    told = [
+    fields = [
         f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}"
         for one in (errors if isinstance(errors, list) else ())
         if isinstance(one, dict)
     ]
     text = " ".join(str(data.get("message") or data.get("code") or "").split())
-    return (f"{text} ({'; '.join(told)})" if told else text)[:500]
+    return (f"{text} ({'; '.join(fields)})" if fields else text)[:500]
 
 
 def addresses(base_url: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult,
 from agent_r.errors import ConfigError, UnknownTask
 from agent_r.settings import ScienceWorldEnv
 from env_adapters.jvm.machine import Program, packaged, require_java
-from env_adapters.jvm.simulators import Seat, Simulator, Simulators, said
+from env_adapters.jvm.simulators import Seat, Simulator, Simulators, sent_text
 from env_adapters.scienceworld.expert import GoldOfTasks
 from env_adapters.scienceworld.tasks import (
     INSTRUCTION,
@@ -67,7 +67,7 @@ class ScienceWorld:
         if self._done:
             raise ValueError("the episode has ended: reset first")
         self._done = True  # until it is answered
-        sent, seed = said(action), self._steps
+        sent, seed = sent_text(action), self._steps
         observation, score, completed = await self._seat.ask(
             lambda simulator: act(simulator, sent, seed)
         )

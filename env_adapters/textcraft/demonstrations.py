@@ -44,8 +44,8 @@ async def demonstrations(
     rows: list[Row] = []
     for number in range(episodes):
         goal = goals[number % len(goals)].id
-        made = await _episode(env, goal, rng=rng, recipe=recipe)
-        rows += rename(made, env.book, rng) if rng.random() < recipe.renamed else made
+        episode = await _episode(env, goal, rng=rng, recipe=recipe)
+        rows += rename(episode, env.book, rng) if rng.random() < recipe.renamed else episode
     return rows
 
 

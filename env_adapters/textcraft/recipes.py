@@ -287,10 +287,12 @@ def _parse(data: dict[str, Any]) -> Recipe | None:
     for name, count in _named(parts):
         counts[name] = counts.get(name, 0) + count
     result = data["result"]
-    output, made = (result, 1) if isinstance(result, str) else (result["item"], result.get("count"))
+    output, count = (
+        (result, 1) if isinstance(result, str) else (result["item"], result.get("count"))
+    )
     if len(counts) == 1 and next(iter(counts)).endswith(" block"):
         return None
-    return Recipe(_name(output), int(made or 1), tuple(counts.items()))
+    return Recipe(_name(output), int(count or 1), tuple(counts.items()))
 
 
 def _named(parts: Iterable[tuple[Any, int]]) -> Iterator[Ingredient]:

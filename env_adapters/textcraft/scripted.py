@@ -58,13 +58,13 @@ class ScriptedCrafter:
         env = TextCraft(self._spec)
         goal = messages[1].content.rsplit("Goal: craft ", 1)[1].removesuffix(".")
         await self._open(env, goal)
-        said = [m.content for m in messages if m.role == "assistant"]
+        replies = [m.content for m in messages if m.role == "assistant"]
         before, observation = dict(env.inventory), ""
-        for reply in said:
+        for reply in replies:
             before = dict(env.inventory)
             observation = (await env.step(parse_action(reply))).observation
         if messages[-1].content.endswith(JUDGE):
-            return [verdict(env, before, parse_action(said[-1]), observation)] * len(seeded)
+            return [verdict(env, before, parse_action(replies[-1]), observation)] * len(seeded)
         right = plan(env.book, goal, env.inventory)[0]
         wrong = [rng.random() < self._error_rate for rng in seeded]
         actions = [mistake(env, rng) if w else right for w, rng in zip(wrong, seeded, strict=True)]

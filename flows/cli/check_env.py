@@ -56,8 +56,8 @@ def _checked(console: Console, spec: SingleEnv, seed: int, limits: Limits) -> Re
 
 
 def _title(spec: SingleEnv) -> str:
-    told = [getattr(spec, name, "") for name in ("factory", "server", "name", "game")]
-    return " ".join([spec.kind, *(word for word in told if word)])
+    words = [getattr(spec, name, "") for name in ("factory", "server", "name", "game")]
+    return " ".join([spec.kind, *(word for word in words if word)])
 
 
 def _row(found: CheckResult) -> Table:

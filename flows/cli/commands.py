@@ -166,14 +166,14 @@ def run_merge(arguments: argparse.Namespace) -> int:
     """Write one version from several."""
     from agent_r.dataset.merge import merge
 
-    made = merge(
+    merged = merge(
         arguments.versions,
         arguments.into,
         weights=arguments.weights,
         seed=arguments.seed,
         elsewhere=on_hub(arguments.repo) if arguments.repo else None,
     )
-    print(f"{made.path}: {made.rows}, digest {made.digest[:12]}")
+    print(f"{merged.path}: {merged.rows}, digest {merged.digest[:12]}")
     return 0
 
 
@@ -227,8 +227,8 @@ def worlds_of_manifest(arguments: argparse.Namespace) -> Callable[[dict[str, Any
     from env_adapters import world_of_manifest
 
     over = overrides(arguments.set)
-    given = env_specs(load(arguments.config, over=over).env) if arguments.config or over else ()
-    return functools.partial(world_of_manifest, given=given)
+    own = env_specs(load(arguments.config, over=over).env) if arguments.config or over else ()
+    return functools.partial(world_of_manifest, own=own)
 
 
 def run_check_env(arguments: argparse.Namespace) -> int:

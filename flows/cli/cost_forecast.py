@@ -35,8 +35,8 @@ def lines(config: Config, known: list[Cost], trees: int, seconds_a_tree: float |
     def of(values: list[float]) -> Estimate:
         return extrapolate(values, trees)
 
-    said = [f"from {len(known)} trees, which are kept, to all {trees} (± 95 %):"]
-    said += [
+    lines = [f"from {len(known)} trees, which are kept, to all {trees} (± 95 %):"]
+    lines += [
         f"  requests           {of([float(cost.requests) for cost in known])}",
         f"  prompt tokens      {of([float(cost.prompt_tokens) for cost in known])}",
         f"  sampled tokens     {of([float(cost.completion_tokens) for cost in known])}",
@@ -49,15 +49,15 @@ def lines(config: Config, known: list[Cost], trees: int, seconds_a_tree: float |
             for cost in known
         ]
         total = of(money)
-        said.append(f"  money              {total.total:,.2f} ± {total.half_width:,.2f}")
+        lines.append(f"  money              {total.total:,.2f} ± {total.half_width:,.2f}")
     if seconds_a_tree is not None:
         minutes = seconds_a_tree * trees / 60
-        said.append(
+        lines.append(
             f"  time               {minutes:,.1f} minutes, if the endpoint is no slower then"
         )
     else:
-        said.append("  time               unknown: these trees were there already")
-    return said
+        lines.append("  time               unknown: these trees were there already")
+    return lines
 
 
 def _seconds_a_tree(

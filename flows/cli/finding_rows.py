@@ -27,12 +27,12 @@ def console_of() -> Console:
     return console if console.is_terminal else Paper(width=WIDTH, highlight=False)
 
 
-def row(verdict: str, name: str, said: str, *, width: int) -> Table:
+def row(verdict: str, name: str, text: str, *, width: int) -> Table:
     """One finding; `width` is that of the longest name."""
     mark, style = MARKS[verdict]
-    made = Table.grid(padding=(0, 2, 0, 0))
-    made.add_column(width=1)
-    made.add_column(width=width)
-    made.add_column(overflow="fold")
-    made.add_row(Text(mark, style=style), Text(name), Text(said))
-    return made
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=1)
+    table.add_column(width=width)
+    table.add_column(overflow="fold")
+    table.add_row(Text(mark, style=style), Text(name), Text(text))
+    return table

@@ -201,9 +201,9 @@ def _dataset_commands(commands: Any) -> None:
 def _command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str
 ) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
-    made.set_defaults(run=run)
-    return made
+    command: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
+    command.set_defaults(run=run)
+    return command
 
 
 def _settings(command: argparse.ArgumentParser) -> None:

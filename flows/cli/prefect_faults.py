@@ -75,8 +75,8 @@ def _server() -> str:
 
 def _cause(error: BaseException) -> str:
     """The first line of what was said; what lies behind it where it says nothing."""
-    said, inner = str(error), error.__cause__ or error.__context__
-    while inner is not None and not said.strip():
-        said, inner = str(inner), inner.__cause__ or inner.__context__
-    line = next((line for line in said.splitlines() if line.strip()), type(error).__name__)
+    text, inner = str(error), error.__cause__ or error.__context__
+    while inner is not None and not text.strip():
+        text, inner = str(inner), inner.__cause__ or inner.__context__
+    line = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return public_line(line)[:MAX_SAID_CHARS]

@@ -26,8 +26,8 @@ def hold() -> None:
 def servers() -> Iterator[Any]:
     """The temporary servers that Prefect has started in this process."""
     module = sys.modules.get("prefect.server.api.server")
-    made = getattr(module, "SubprocessASGIServer", None)  # it may be half imported yet
-    yield from list(made._instances.values()) if made else ()
+    kind = getattr(module, "SubprocessASGIServer", None)  # it may be half imported yet
+    yield from list(kind._instances.values()) if kind else ()
 
 
 def _tie_first() -> None:

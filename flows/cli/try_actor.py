@@ -99,15 +99,17 @@ def show(trial: Trial, config: Config, console: Console) -> None:
     console.print()
     console.print(Text("Diagnosis", style="bold"))
     for fact in facts(trial, config):
-        console.print(row(fact.mark, fact.name, printable(fact.said), width=_NAME))
-    said = lines(trial, config)
+        console.print(row(fact.mark, fact.name, printable(fact.text), width=_NAME))
+    changes = lines(trial, config)
     console.print()
-    for line in said:
+    for line in changes:
         console.print(Text(f"→ {printable(line)}", style="yellow" if trial.usable else "red"))
     if not trial.usable:
         end = "This actor cannot be used as it is."
     else:
-        end = "This actor can be used" + (", and better with a change." if said else " as it is.")
+        end = "This actor can be used" + (
+            ", and better with a change." if changes else " as it is."
+        )
     console.print(Text(end, style="bold green" if trial.usable else "bold red"))
 
 

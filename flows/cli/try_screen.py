@@ -52,8 +52,8 @@ class Screen:
         self._console.print(_row(f"{turn.number:>3} actor", marked(text, turn.reading.action)))
         if outcome is not Outcome.ACTION:
             end = turn.completion.finish_reason
-            said = f"✗ {_ODD[outcome]} (finish_reason: {printable(end) or 'none'})"
-            self._console.print(_row("", Text(said, style="bold red")))
+            text = f"✗ {_ODD[outcome]} (finish_reason: {printable(end) or 'none'})"
+            self._console.print(_row("", Text(text, style="bold red")))
 
     def answers(self, turn: LiveTurn) -> None:
         asked = turn.reading.outcome is Outcome.ACTION
@@ -65,9 +65,9 @@ class Screen:
         if (episode := played.episode) is None:
             return
         how = str(episode.stop).replace("_", " ")
-        said = f"reward {episode.reward:g} after {len(episode.steps)} steps ({how})"
+        text = f"reward {episode.reward:g} after {len(episode.steps)} steps ({how})"
         self._console.print()
-        self._console.print(_row("end", Text(said, style="bold magenta")))
+        self._console.print(_row("end", Text(text, style="bold magenta")))
 
     def judges(self, step: int, critique: Critique) -> None:
         self._console.print()
@@ -75,20 +75,20 @@ class Screen:
             self._show("reasons", critique.reasoning, "dim italic")
         verdict = str(critique.verdict or "no verdict")
         self._show("judge", critique.reason if critique.verdict else critique.text, "dim")
-        said = Text(f"step {step}: {verdict}", style=f"bold {_VERDICTS.get(verdict, 'red')}")
-        self._console.print(_row("", said))
+        text = Text(f"step {step}: {verdict}", style=f"bold {_VERDICTS.get(verdict, 'red')}")
+        self._console.print(_row("", text))
 
     def _show(self, who: str, text: str, style: str) -> None:
         self._console.print(_row(who, Text(shortened(printable(text)), style=style)))
 
 
-def _row(who: str, said: Text) -> Table:
+def _row(who: str, text: Text) -> Table:
     """A name in the margin, and the text beside it, its own lines kept."""
-    made = Table.grid(padding=(0, 2, 0, 0))
-    made.add_column(width=12, justify="right", style="bold")
-    made.add_column(overflow="fold")
-    made.add_row(Text(who), said)
-    return made
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=12, justify="right", style="bold")
+    table.add_column(overflow="fold")
+    table.add_row(Text(who), text)
+    return table
 
 
 def marked(text: str, action: str) -> Text:
@@ -119,8 +119,8 @@ def request(sent: Sent) -> Padding:
     return Padding(Text(printable("\n".join(lines)), style="dim"), (0, 0, 0, 2), expand=False)
 
 
-def _message(said: Mapping[str, str]) -> str:
-    short = {name: shortened(text, LONGEST_SENT) for name, text in said.items()}
+def _message(message: Mapping[str, str]) -> str:
+    short = {name: shortened(text, LONGEST_SENT) for name, text in message.items()}
     return json.dumps(short, ensure_ascii=False)
 
 

@@ -81,7 +81,7 @@ def test_agentgyms_servers_are_spoken_to_as_their_own_clients_do(
 
 
 def test_textcrafts_own_client_leaves_out_marks_and_knows_no_look() -> None:
-    said = PROFILES["textcraft"].said
+    said = PROFILES["textcraft"].sent_line
     assert said("get 1 [oak log].") == "get 1 oak log"
     assert said("Look") == "Look"
     assert said("look") == "inventory"
