@@ -11,15 +11,18 @@ from typing import Any
 MEASURES: Mapping[str, tuple[str, str]] = {
     # the critic
     "bad_was_refused": ("the world itself had refused the step", "steps judged Bad"),
-    "waste_judged_bad": ("judged Bad by the actor", "silently wasteful steps that it judged"),
+    "waste_judged_bad": (
+        "judged Bad by the actor",
+        "silently wasteful steps that the actor judged",
+    ),
     "waste_proved_bad": ("proved Bad", "silently wasteful steps that were judged or tried"),
     "waste_labelled_bad": (
-        "Bad by the proof, or by the actor where there is none",
+        "labelled Bad, by proof, else by the actor",
         "silently wasteful steps that were judged or tried",
     ),
-    "harm_judged_bad": ("judged Bad by the actor", "harmful steps that it judged"),
+    "harm_judged_bad": ("judged Bad by the actor", "harmful steps that the actor judged"),
     "harm_labelled_bad": (
-        "Bad by the proof, or by the actor where there is none",
+        "labelled Bad, by proof, else by the actor",
         "harmful steps that were judged or tried",
     ),
     "good_is_wrong": ("the step was not needed", "steps judged Good"),

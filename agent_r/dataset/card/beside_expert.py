@@ -34,10 +34,10 @@ def beside_expert(facts: ManifestFacts) -> str:
     others = [row for name, row in rows.items() if name not in _FIRST]
     parts = [
         "## Beside the expert",
-        f"The world{f' {worlds}' if worlds else ''} knows the fewest actions to a goal, from any "
-        "state. A step is *needed* if it brings the goal nearer, *refused* if the world says so, "
-        "*silently wasteful* if it is accepted and the goal is no nearer, *harmful* if the goal "
-        "is farther away. The expert measured these rows and made none of them.",
+        f"The expert of {worlds or 'the world'} knows the fewest actions to a goal, from any "
+        "state; it measured these rows, and made none of them. A step is *needed* if it brings the "
+        "goal nearer, *refused* if the world says so, *silently wasteful* if it is accepted and "
+        "the goal is no nearer, *harmful* if the goal is farther away or lost.",
         table(_HEADS, first),
         details("Everything that was measured", table(_HEADS, others)) if others else "",
         _errors(facts),
