@@ -10,7 +10,7 @@ from typing import Any
 
 from agent_r.dataset.audit.auditor import AUDITED, Auditor, WorldKey
 from agent_r.dataset.audit.coverage import Threshold
-from agent_r.dataset.manifest import read_manifest
+from agent_r.dataset.manifest import Manifest, read_manifest
 from agent_r.dataset.shards import read_rows
 from agent_r.environment import World
 from agent_r.errors import ConfigError
@@ -36,7 +36,7 @@ async def audit_version(version: Path, world_of: Callable[[dict[str, Any]], Worl
     """
     manifest = read_manifest(version)
     worlds: dict[WorldKey, World] = {}
-    auditor = Auditor(worlds, Threshold.of(manifest.get("config") or {}))
+    auditor = Auditor(worlds, Threshold.of(_settings(manifest)))
     try:
         for entry in manifest.get("environments", []):
             worlds[entry["name"], entry["version"]] = world_of(entry)
@@ -49,3 +49,9 @@ async def audit_version(version: Path, world_of: Callable[[dict[str, Any]], Worl
     finally:
         await auditor.aclose()
     return Audit(auditor.value(), auditor.faults, auditor.unclosed)
+
+
+def _settings(manifest: Manifest) -> dict[str, Any]:
+    """A version's own; a merged one has those of its sources, of which the first count."""
+    known = [manifest, *manifest.get("sources", [])]
+    return next((one["config"] for one in known if one.get("config")), {})

@@ -10,6 +10,9 @@ from agent_r.collection.plan import tasks_of_iteration
 from agent_r.dataset.audit.version_audit import audit_version
 from agent_r.dataset.build import build
 from agent_r.dataset.manifest import peek
+from agent_r.dataset.merge import merge
+from agent_r.dataset.shards import read_rows
+from agent_r.dataset.writer import export
 from agent_r.environment import Embedded, World
 from agent_r.errors import ConfigError
 from agent_r.run_worlds import Worlds
@@ -47,6 +50,22 @@ def test_the_card_shows_what_was_measured_and_nothing_where_nothing_was(
     assert "| trained actions | refused | 0 |" in card
     assert "## Beside the expert" not in (made.version / "README.md").read_text()
     assert "audit" not in peek(made.version)
+
+
+def test_a_merge_keeps_an_audit_of_all_its_rows_alone(audited: Path, tmp_path: Path) -> None:
+    manifest, other = peek(audited), tmp_path / "other"
+    rows = [
+        ("sft", row | {"id": f"{row['id']}-b", "tree": "b"}) for row in read_rows(audited, "sft")
+    ]
+    rows += [("trees", row | {"id": "b"}) for row in read_rows(audited, "trees")]
+    told = {"environments": manifest["environments"], "audit": manifest["audit"]}
+    export(rows, other, provenance=lambda: told)
+    whole = merge([audited, other / "v1.1"], tmp_path / "whole")
+    shares = peek(Path(whole.path))["audit"]["shares"]
+    once = manifest["audit"]["shares"]["trained_refused"]["of"]
+    assert shares["trained_refused"]["of"] == 2 * once
+    part = merge([audited, other / "v1.1"], tmp_path / "part", weights=[0.9, 0.1])
+    assert "audit" not in peek(Path(part.path))
 
 
 async def test_a_world_without_an_expert_is_one_line(made: Made) -> None:
