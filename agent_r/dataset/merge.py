@@ -175,11 +175,11 @@ def provenance(
             source = {name: manifest[name] for name in names if name in manifest}
             weight = weights[place] if weights else None
             sources.append(source | {"weight": weight, "rows": dict(count)})
-        made = together(manifests)
+        origin = together(manifests)
         if any(
             sum(n.values()) < sum(m["rows"].values()) for n, m in zip(taken, manifests, strict=True)
         ):
-            made.pop("audit", None)  # it was of rows that are not here as well
-        return {**made, "merge_seed": seed, "sources": sources}
+            origin.pop("audit", None)  # it was of rows that are not here as well
+        return {**origin, "merge_seed": seed, "sources": sources}
 
     return said

@@ -107,8 +107,8 @@ async def measure_critique(walker: Walker, row: Row, shares: Shares) -> None:
 
 def judged_replies(row: Row) -> tuple[str, ...]:
     """The replies before a critique row's judgement."""
-    said = [m["content"] for m in row["messages"] if m["role"] == "assistant"]
-    return tuple(said[:-1])
+    replies = [m["content"] for m in row["messages"] if m["role"] == "assistant"]
+    return tuple(replies[:-1])
 
 
 async def measure_tree(walker: Walker, row: Row, proofs: Proofs, shares: Shares) -> None:

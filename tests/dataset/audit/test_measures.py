@@ -34,11 +34,14 @@ def reply(action: str, thought: str = "Go on.") -> str:
 
 def turns(actions: list[str], trained: set[int], thoughts: dict[int, str]) -> list[dict[str, Any]]:
     """A conversation that ends with a reply; what the world answered is not read by an audit."""
-    said: list[dict[str, Any]] = [message("system", "…"), message("user", f"Goal: craft {GOAL}.")]
+    messages: list[dict[str, Any]] = [
+        message("system", "…"),
+        message("user", f"Goal: craft {GOAL}."),
+    ]
     for at, action in enumerate(actions):
         text = reply(action, thoughts.get(at, "Go on."))
-        said += [message("assistant", text, train=at in trained), message("user", "…")]
-    return said[:-1]
+        messages += [message("assistant", text, train=at in trained), message("user", "…")]
+    return messages[:-1]
 
 
 def message(role: str, content: str, *, train: bool = False) -> dict[str, Any]:
@@ -60,14 +63,14 @@ class Audited:
         await self.auditor.add(config, {"id": f"row-{self.rows}", **self.columns, **columns})
 
     async def revision(
-        self, initial: list[str], bad: list[str], good: list[str], said: str = "I need sand."
+        self, initial: list[str], bad: list[str], good: list[str], sentence: str = "I need sand."
     ) -> None:
         """A revision with its signal in the first step of the good way."""
         whole, start = [*initial, *bad, *good], len(initial) + len(bad)
         await self.add(
             "sft",
             kind="revision",
-            messages=turns(whole, set(range(start, len(whole))), {start: said}),
+            messages=turns(whole, set(range(start, len(whole))), {start: sentence}),
             parts=["initial"] * len(initial) + ["bad"] * len(bad) + ["signal"]
             + ["good"] * (len(good) - 1),
             fork_step=len(initial),
@@ -176,7 +179,7 @@ async def test_errors_in_the_initial_part_are_found(audited: Audited) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "false"),
+    ("sentence", "false"),
     [
         ("I do not need elm log.", False),
         ("I need elm log.", True),
@@ -196,29 +199,29 @@ async def test_errors_in_the_initial_part_are_found(audited: Audited) -> None:
     ],
 )
 async def test_a_sentence_is_true_false_or_unknown(
-    audited: Audited, said: str, false: bool | None
+    audited: Audited, sentence: str, false: bool | None
 ) -> None:
     """The error got an elm log, which the goal does not need; an ash log is there."""
-    await audited.revision([LOG], [WASTE], [BOARDS, HANDLES, STOOL], said)
+    await audited.revision([LOG], [WASTE], [BOARDS, HANDLES, STOOL], sentence)
     expected = (0, 0, 1) if false is None else (int(false), 1, 0)
     assert audited.share("signal_false") == expected
 
 
 @pytest.mark.parametrize(
-    ("said", "elsewhere"),
+    ("sentence", "elsewhere"),
     [("I do not need elm log.", (0, 1, 0)), ("I cannot get sand, I must craft it.", (1, 1, 0)),
      ("What a day.", (0, 0, 1))],
 )  # fmt: skip
 async def test_a_sentence_about_another_thing_is_found(
-    audited: Audited, said: str, elsewhere: tuple[int, int, int]
+    audited: Audited, sentence: str, elsewhere: tuple[int, int, int]
 ) -> None:
-    await audited.revision([LOG], [WASTE], [BOARDS, HANDLES, STOOL], said)
+    await audited.revision([LOG], [WASTE], [BOARDS, HANDLES, STOOL], sentence)
     assert audited.share("signal_elsewhere") == elsewhere
 
 
-@pytest.mark.parametrize("said", ["It did not bring the goal nearer.", "Action: Bad."])
-async def test_a_signal_that_repeats_the_judge_is_found(audited: Audited, said: str) -> None:
-    await audited.revision([LOG], [WASTE], [BOARDS, HANDLES, STOOL], said)
+@pytest.mark.parametrize("sentence", ["It did not bring the goal nearer.", "Action: Bad."])
+async def test_a_signal_that_repeats_the_judge_is_found(audited: Audited, sentence: str) -> None:
+    await audited.revision([LOG], [WASTE], [BOARDS, HANDLES, STOOL], sentence)
     assert audited.share("signal_echo") == (1, 1, 0)
 
 

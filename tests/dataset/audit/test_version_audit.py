@@ -58,8 +58,8 @@ def test_a_merge_keeps_an_audit_of_all_its_rows_alone(audited: Path, tmp_path: P
         ("sft", row | {"id": f"{row['id']}-b", "tree": "b"}) for row in read_rows(audited, "sft")
     ]
     rows += [("trees", row | {"id": "b"}) for row in read_rows(audited, "trees")]
-    told = {"environments": manifest["environments"], "audit": manifest["audit"]}
-    export(rows, other, provenance=lambda: told)
+    origin = {"environments": manifest["environments"], "audit": manifest["audit"]}
+    export(rows, other, provenance=lambda: origin)
     whole = merge([audited, other / "v1.1"], tmp_path / "whole")
     shares = peek(Path(whole.path))["audit"]["shares"]
     once = manifest["audit"]["shares"]["trained_refused"]["of"]
