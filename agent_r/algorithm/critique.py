@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
 from agent_r.actor import Actor, Completion, SamplingParams
 from agent_r.algorithm.prompts import judge_request
+from agent_r.algorithm.proof.effects import ERRORS, WRONG, Effect
 from agent_r.algorithm.sampling import JUDGING, USABLE, reseeded
-from agent_r.algorithm.tree import SearchTree
+from agent_r.algorithm.tree import SearchTree, known_values
 from agent_r.concurrency import gather_bounded
 from agent_r.errors import ConversationRefused
 from agent_r.reading.reply import DEFAULT, Grammar, answer
@@ -31,6 +32,7 @@ _JUDGEMENT = re.compile(
 )
 _CLOSED = re.compile(r"[\"'*_`.!)\]}]*")  # what may follow a verdict and belongs to it
 VERDICT, NO_VERDICT = "with a verdict", "without a verdict"  # kinds of a judge's reply
+ASKS_NO_JUDGE = ("value", "direct", "replay")  # localisers
 _MAX_REASON = 2_000  # characters; a judge that runs on is cut
 
 
@@ -54,6 +56,7 @@ class Critique:
 
 
 Critiques = Mapping[int, Critique]  # by node index
+Effects = Mapping[int, Effect]  # by node index, of the steps that were proved
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,9 @@ class FirstError:
     """Where a bad trajectory goes wrong: a position on its path, 0 the first step."""
 
     position: int
-    source: str  # actor, value, both, vote, or direct
+    source: str  # what found it: actor, value, both, vote, replay, witnesses, or direct
     agrees_with_value: bool | None  # None where the tree's value falls nowhere
+    witnesses: tuple[str, ...] = ()  # of actor, value and replay, those that call it wrong
 
 
 def parse_verdict(text: str) -> Critique:
@@ -143,18 +147,21 @@ async def judge_paths(
     instruction: str,
     config: CritiqueConfig,
     grammar: Grammar = DEFAULT,
+    decided: Callable[[Sequence[int]], bool] | None = None,
 ) -> None:
-    """Judge each path's nodes in order until one is Bad; no node is judged twice.
+    """Judge each path's nodes in order until it is decided; no node is judged twice.
 
-    `paths` begin at their fork, and what is found is added to `critiques`. All paths advance
-    together, in waves of as many steps of each as `lookahead` says: the first Bad step found is the
-    one that judging one after another would find.
+    `paths` begin at their fork, and what is found is added to `critiques`. A path is decided once a
+    step of it was judged Bad, or where `decided` says so. All paths advance together, in waves of
+    as many steps of each as `lookahead` says: the first Bad step found is the one that judging one
+    after another would find.
 
     Raises:
         EndpointError: the others' judgements are lost, and this one cannot be had.
     """
-    if config.localiser in ("value", "direct"):
+    if config.localiser in ASKS_NO_JUDGE:
         return
+    is_decided = decided or (lambda path: first_bad(path, 0, critiques) is not None)
 
     async def judge(index: int) -> None:
         critiques[index] = await judge_step(
@@ -162,8 +169,7 @@ async def judge_paths(
         )
 
     for start, end in waves(max(map(len, paths), default=0), config.lookahead):
-        undecided = (p for p in paths if first_bad(p, 0, critiques) is None)
-        wave = {i for p in undecided for i in p[start:end]}
+        wave = {i for p in paths if not is_decided(p) for i in p[start:end]}
         await gather_bounded(sorted(wave - critiques.keys()), judge)
 
 
@@ -189,29 +195,78 @@ def find_first_error(
     critiques: Critiques,
     *,
     config: CritiqueConfig,
+    effects: Effects | None = None,
 ) -> FirstError | None:
     """The first wrong step of the path at or after position `fork`; None: drop the pair.
 
     A step before the fork is shared with the good trajectory, so it is never called an error.
+    `effects` are what replay proved, without which `replay` finds nothing and `witnesses` is the
+    actor alone.
     """
-    by_value = largest_fall(tree, path, fork)
-    by_actor = first_bad(path, fork, critiques)
+    proved, by_value = effects or {}, largest_fall(tree, path, fork)
+    source: str = config.localiser
+    if source == "direct":
+        return FirstError(len(path) - 1, source, None)
+    match config.localiser:
+        case "value":
+            found = by_value
+        case "replay":
+            found = next((p for p in range(fork, len(path)) if proved.get(path[p]) in WRONG), None)
+        case "witnesses":
+            found = first_wrong(path, fork, critiques, proved)
+        case _:
+            found = first_bad(path, fork, critiques)
+    if found is None and config.when_none == "direct":
+        return FirstError(len(path) - 1, "direct", None)
+    if found is None and config.when_none == "value":
+        found, source = by_value, "value"
+    if found is None:
+        return None
     agrees = None
-    if by_actor is not None and by_value is not None:
-        agrees = abs(by_actor - by_value) <= config.agreement_tolerance
-    if config.localiser == "direct":
-        return FirstError(len(path) - 1, "direct", None)
-    if config.localiser == "value":
-        return FirstError(by_value, "value", None) if by_value is not None else None
-    if by_actor is not None:
-        if config.localiser == "both" and not agrees:
-            return None
-        return FirstError(by_actor, config.localiser, agrees)
-    if config.when_none == "direct":
-        return FirstError(len(path) - 1, "direct", None)
-    if config.when_none == "value" and by_value is not None:
-        return FirstError(by_value, "value", None)
+    if by_value is not None and source != "value":
+        agrees = abs(found - by_value) <= config.agreement_tolerance
+    if source == "both" and not agrees:
+        return None
+    index = path[found]
+    held = {
+        "actor": index in critiques and critiques[index].verdict is Verdict.BAD,
+        "value": found == by_value,
+        "replay": proved.get(index) in WRONG,
+    }
+    return FirstError(found, source, agrees, tuple(name for name, wrong in held.items() if wrong))
+
+
+def first_wrong(
+    path: Sequence[int], fork: int, critiques: Critiques, effects: Effects
+) -> int | None:
+    """Position of the first step that the witnesses together call wrong, from the fork on.
+
+    What replay proved counts, whatever the actor says. Of a step that changed nothing the actor
+    decides: it may have needed the look. So it does of a step that nothing is proved of.
+    """
+    for position in range(fork, len(path)):
+        effect, critique = effects.get(path[position]), critiques.get(path[position])
+        judged_bad = critique is not None and critique.verdict is Verdict.BAD
+        if effect in ERRORS or (judged_bad and effect is not Effect.PROGRESS):
+            return position
     return None
+
+
+def contradicted(verdict: Verdict | None, effect: Effect | None) -> bool:
+    """Whether replay proved the opposite of a judgement.
+
+    >>> contradicted(Verdict.BAD, Effect.PROGRESS), contradicted(Verdict.UNCERTAIN, Effect.IDLE)
+    (True, False)
+    """
+    proved = proved_verdict(effect)
+    return proved is not None and verdict in (Verdict.GOOD, Verdict.BAD) and verdict is not proved
+
+
+def proved_verdict(effect: Effect | None) -> Verdict | None:
+    """What an effect says of its step; None where nothing is proved."""
+    if effect is None:
+        return None
+    return Verdict.GOOD if effect is Effect.PROGRESS else Verdict.BAD
 
 
 def first_bad(path: Sequence[int], fork: int, critiques: Critiques) -> int | None:
@@ -224,16 +279,12 @@ def first_bad(path: Sequence[int], fork: int, critiques: Critiques) -> int | Non
 
 
 def largest_fall(tree: SearchTree, path: Sequence[int], fork: int) -> int | None:
-    """Position where the tree's mean return falls most from a node to the next on the path.
+    """Position where the tree's value falls most from a node to the next on the path.
 
-    A leaf that no simulation ended in counts with its own reward. None where nothing falls.
+    None where nothing falls.
     """
-    values = [_value(tree, index) for index in (0, *path)]
+    known = known_values(tree)
+    values = [known[index] for index in (0, *path)]
     falls = {p: values[p] - values[p + 1] for p in range(fork, len(path))}
     worst = max(falls, key=lambda p: (falls[p], -p), default=None)
     return worst if worst is not None and falls[worst] > 0 else None
-
-
-def _value(tree: SearchTree, index: int) -> float:
-    node = tree.nodes[index]
-    return node.value if node.visits else node.reward

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent_r.algorithm.revision import loops
+from agent_r.algorithm.pairing import loops
 from agent_r.algorithm.trajectory import Trajectory
 
 _Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval

@@ -36,6 +36,25 @@ SIGNALS = (
     "I have to revise my plan: the last action was the wrong one.",
 )
 
+# Thoughts about an error of which replay has proved what it is (`proof.effects.Effect`).
+PROVED_SIGNALS = {
+    "idle": (
+        "Nothing came of that step. I do something else.",
+        "That changed nothing, so I go on in another way.",
+        "That did not get me anywhere. I try another step.",
+    ),
+    "unneeded": (
+        "I did not need that: it brings the goal no nearer. I go on with what is needed.",
+        "That step was of no use for the goal. I do what the goal asks for.",
+        "It worked, but it does not help with the goal. I turn to what does.",
+    ),
+    "costly": (
+        "That used up what I still need. I have to get it again.",
+        "With that I lost something that the goal needs, so I make up for it now.",
+        "That set me back. I do again what I need for the goal.",
+    ),
+}
+
 
 def conversation(instruction: str, prompt: str, steps: Sequence[Step]) -> list[Message]:
     """The conversation an actor sees; a longer episode's begins with a shorter one's."""
@@ -59,5 +78,6 @@ def judge_request(instruction: str, prompt: str, steps: Sequence[Step]) -> list[
 
 def prompt_digest() -> str:
     """Names this set of strings: a dataset says with which prompts it was made."""
-    strings = "\x1f".join((NO_ACTION, REVISE, REVISE_REPLY, JUDGE, *SIGNALS))
+    proved = (text for texts in PROVED_SIGNALS.values() for text in texts)
+    strings = "\x1f".join((NO_ACTION, REVISE, REVISE_REPLY, JUDGE, *SIGNALS, *proved))
     return sha256_of(strings, 16)

@@ -8,11 +8,23 @@ length. What cannot be made into that is left, and a template says it instead.
 from __future__ import annotations
 
 import json
+import random
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from agent_r.algorithm.critique import Critique
+from agent_r.algorithm.prompts import PROVED_SIGNALS, SIGNALS
+from agent_r.algorithm.proof.effects import Effect
+from agent_r.algorithm.trajectory import Step
+from agent_r.algorithm.tree import SearchTree
+from agent_r.settings import RevisionConfig
+
 MAX_CHARS = 300  # of a signal: it is one thought before the correction, no essay
+_COMMON = 0.34  # share of a tree's steps that have a word, from which it sets none apart
+_STEM = 5  # letters by which words are told apart: "planks" and "plank" are one
 _LEAST_LETTERS = 8  # fewer say nothing: "No.", "Wrong."
 
 # Where a judge that answers in JSON puts its reason; its verdict stands under another name.
@@ -79,6 +91,40 @@ _PAST = re.compile(
 _PRESENT = {"is": "am", "has": "have", "does": "do", "doesn't": "don't", "isn't": "am not"}
 
 
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The thought that announces a correction, and its source: critique, proof or template."""
+
+    thought: str
+    source: str
+
+
+def signal_of(
+    tree: SearchTree,
+    error: int,
+    critique: Critique | None,
+    effect: Effect | None,
+    *,
+    config: RevisionConfig,
+    rng: random.Random,
+) -> Signal:
+    """What the actor says of its error, a node of the tree.
+
+    The actor's own reason, where it judged the step Bad and speaks of that step; else what replay
+    proved; else, and wherever `config.signal` is `template`, one of ten thoughts.
+    """
+    if config.signal == "critique":
+        step = tree.nodes[error].step
+        others = [node.step for node in tree.nodes if node.step is not None]
+        if critique is not None and critique.verdict == "Bad" and step is not None:
+            reason = spoken(critique.reason)
+            if reason and is_about(reason, step, others):
+                return Signal(reason, "critique")
+        if effect is not None and effect.value in PROVED_SIGNALS:
+            return Signal(rng.choice(PROVED_SIGNALS[effect.value]), "proof")
+    return Signal(rng.choice(SIGNALS), "template")
+
+
 def spoken(text: str, *, most: int = MAX_CHARS) -> str:
     """The whole sentences of a judge's reason that the actor can say of its own last step.
 
@@ -101,6 +147,29 @@ def spoken(text: str, *, most: int = MAX_CHARS) -> str:
         kept.append(said)
     whole = " ".join(kept)
     return whole if sum(map(str.isalpha, whole)) >= _LEAST_LETTERS else ""
+
+
+def is_about(reason: str, step: Step, others: Sequence[Step]) -> bool:
+    """Whether a reason speaks of a step, and of none of the others of its tree.
+
+    A small judge often says a true sentence about some other step: it names what is found there and
+    nothing of this one's own. Words that many steps have set none apart.
+
+    >>> steps = [Step("", f"get {it}", f"Got {it}") for it in ("sand", "reed", "wool", "coal")]
+    >>> [is_about(r, steps[0], steps) for r in ("I need no sand.", "No use.", "I need no reed.")]
+    [True, True, False]
+    """
+    frequency = Counter(word for other in others for word in _words_of(other))
+    named = {word for word in _stems(reason) if 0 < frequency[word] <= _COMMON * len(others)}
+    return not named or not named.isdisjoint(_words_of(step))
+
+
+def _words_of(step: Step) -> set[str]:
+    return _stems(f"{step.action} {step.observation}")
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM].lower() for word in re.findall(r"[^\W_]{3,}", text)}
 
 
 def plain(text: str) -> str:

@@ -14,9 +14,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_r.actor import Message
-from agent_r.algorithm.critique import Critique, Critiques, largest_fall
+from agent_r.algorithm.critique import (
+    Critique,
+    Critiques,
+    Effects,
+    contradicted,
+    largest_fall,
+    proved_verdict,
+)
 from agent_r.algorithm.prompts import conversation, judge_request, prompt_digest
-from agent_r.algorithm.revision import Part, Revision
+from agent_r.algorithm.proof.effects import Effect
+from agent_r.algorithm.revision import TRAINED, Part, Revision
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.algorithm.trajectory import Step, Trajectory
 from agent_r.algorithm.tree import Node, SearchTree
@@ -25,7 +33,6 @@ from agent_r.environment import EnvInfo, TaskSpec
 from agent_r.reading.reasoning import split_reasoning, with_reasoning
 
 Row = dict[str, Any]
-TRAINED = (Part.SIGNAL, Part.GOOD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +90,6 @@ class Origin:
         return to_messages(conversation(self.info.instruction, self.tree.prompt, steps), flags)
 
 
-def _reasoned(step: Step) -> Step:
-    return replace(step, response=with_reasoning(step.reasoning, step.response))
-
-
 def name_row(kind: str, env: str, task: str, content: Any) -> str:
     """An id that is the content's own: equal rows have equal ids, in any run."""
     return f"{kind}-{short_digest([env, task, content])}"
@@ -136,10 +139,12 @@ def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Ro
         "steps": len(revision.turns),
         "parts": [turn.part.value for turn in revision.turns],
         "reasoning": [turn.step.reasoning for turn in revision.turns],
-        "fork_step": revision.pair.fork,
-        "error_step": revision.error.position,
+        "fork_step": revision.count(Part.INITIAL),
+        "error_step": revision.count(Part.INITIAL, Part.BAD) - 1,
+        "error_kind": revision.error_kind or None,
         "localiser": revision.error.source,
         "agrees_with_value": revision.error.agrees_with_value,
+        "witnesses": list(revision.error.witnesses),
         "judge_text": judged.text if judged else "",
         "signal_source": revision.signal,
         "reward_bad": tree.nodes[revision.pair.bad].reward,
@@ -164,8 +169,10 @@ def good_row(origin: Origin, episode: Trajectory) -> Row:
         "reasoning": [step.reasoning for step in steps],
         "fork_step": None,
         "error_step": None,
+        "error_kind": None,
         "localiser": None,
         "agrees_with_value": None,
+        "witnesses": [],
         "judge_text": "",
         "signal_source": None,
         "reward_bad": None,
@@ -174,36 +181,42 @@ def good_row(origin: Origin, episode: Trajectory) -> Row:
 
 
 def preference_row(origin: Origin, revision: Revision) -> Row | None:
-    """What to do at the fork, and what not to: one step each way (DPO, TRL's layout).
+    """What to do at one point of a revision, and what not to: one step each way (TRL's layout).
 
-    None where the good way goes on without an action: that is nothing to prefer.
+    None where neither is clearly better.
     """
-    tree, fork = origin.tree, revision.pair.fork
-    bad, good = tree.steps(revision.pair.bad), tree.steps(revision.pair.good)
-    if not good[fork].action:
+    tree, preference = origin.tree, revision.preference
+    if preference is None:
         return None
-    shared = conversation(origin.info.instruction, tree.prompt, bad[:fork])
+    shared = [turn.step for turn in revision.turns[: preference.turns]]
+    prompt = conversation(origin.info.instruction, tree.prompt, shared)
     content = {
-        "prompt": [_plain(message) for message in shared],
-        "chosen": [{"role": "assistant", "content": good[fork].response}],
-        "rejected": [{"role": "assistant", "content": bad[fork].response}],
+        "prompt": [_plain(message) for message in prompt],
+        "chosen": [{"role": "assistant", "content": preference.chosen.response}],
+        "rejected": [{"role": "assistant", "content": preference.rejected.response}],
     }
     return {
         "id": origin.name("preference", content),
         **content,
         **origin.columns,
-        "fork_step": fork,
+        "fork_step": preference.turns,
+        "error_kind": revision.error_kind or None,
+        "value_chosen": preference.value_chosen,
+        "value_rejected": preference.value_rejected,
         "reward_chosen": tree.nodes[revision.pair.good].reward,
         "reward_rejected": tree.nodes[revision.pair.bad].reward,
     }
 
 
-def critique_rows(origin: Origin, critiques: Critiques) -> Iterator[Row]:
-    """The judge's prompt and its judgement, for every node with a verdict."""
+def critique_rows(origin: Origin, critiques: Critiques, effects: Effects) -> Iterator[Row]:
+    """The judge's prompt and its judgement, for every node with a verdict.
+
+    A judgement that replay contradicts is left out: it would teach the opposite of what is so.
+    """
     tree = origin.tree
     for index in sorted(critiques):
         judged = critiques[index]
-        if judged.verdict is None:
+        if judged.verdict is None or contradicted(judged.verdict, effects.get(index)):
             continue
         path = tree.path(index)
         asked = judge_request(origin.info.instruction, tree.prompt, tree.steps(index))
@@ -212,17 +225,20 @@ def critique_rows(origin: Origin, critiques: Critiques) -> Iterator[Row]:
         )
         worst = largest_fall(tree, path, 0)
         fell = worst is not None and path[worst] == index
+        proved = proved_verdict(effects.get(index))
         yield {
             "id": origin.name("critique", messages),
             "messages": messages,
             "verdict": judged.verdict.value,
             "agrees_with_value": (judged.verdict.value == "Bad") == fell,
+            "proved": proved.value if proved else None,
+            "proved_by": "replay" if proved else None,
             **origin.columns,
             "step": len(path) - 1,
         }
 
 
-def tree_row(origin: Origin, critiques: Critiques) -> Row:
+def tree_row(origin: Origin, critiques: Critiques, effects: Effects) -> Row:
     """The whole tree as a table of nodes, for research."""
     tree = origin.tree
     columns = {name: value for name, value in origin.columns.items() if name != "tree"}
@@ -235,12 +251,13 @@ def tree_row(origin: Origin, critiques: Critiques) -> Row:
         "prompt_tokens": tree.prompt_tokens,
         "completion_tokens": tree.completion_tokens,
         "nodes": [
-            _node_row(tree, node, critiques.get(index)) for index, node in enumerate(tree.nodes)
+            _node_row(tree, node, critiques.get(index), effects.get(index))
+            for index, node in enumerate(tree.nodes)
         ],
     }
 
 
-def _node_row(tree: SearchTree, node: Node, judged: Critique | None) -> Row:
+def _node_row(tree: SearchTree, node: Node, judged: Critique | None, effect: Effect | None) -> Row:
     step = node.step or Step("", "", tree.prompt)
     return {
         "parent": node.parent,
@@ -253,6 +270,7 @@ def _node_row(tree: SearchTree, node: Node, judged: Critique | None) -> Row:
         "total_return": node.total_return,
         "verdict": judged.verdict.value if judged and judged.verdict else None,
         "reasoning": step.reasoning,
+        "effect": effect.value if effect else None,
     }
 
 

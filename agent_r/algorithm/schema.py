@@ -26,10 +26,16 @@ NODE = {
     "total_return": "float64",
     "verdict": "string",
     "reasoning": "string",
+    "effect": "string",
 }
 # Columns, and fields of a list's structs, that came later: older files of this schema lack them,
 # and where nothing is in them a row is what it was without.
-LATER = {"sft": ("reasoning",), "trees": ("nodes.reasoning",)}
+LATER = {
+    "sft": ("reasoning", "error_kind", "witnesses"),
+    "preference": ("error_kind", "value_chosen", "value_rejected"),
+    "critique": ("proved", "proved_by"),
+    "trees": ("nodes.reasoning", "nodes.effect"),
+}
 
 _ORIGIN = {
     "env": ("string", "the world"),
@@ -65,10 +71,22 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "reasoning": (["string"], "per reply: what was thought before it; empty where nothing"),
         "fork_step": ("int64", "steps that the bad and the good trajectory share"),
         "error_step": ("int64", "position of the first wrong step, from 0"),
-        "localiser": ("string", "what found it: actor, value, both, vote or direct"),
-        "agrees_with_value": ("bool", "the tree's value falls most within `within` steps of it"),
+        "error_kind": (
+            "string",
+            "what sort of mistake it is, by replay: no effect, too early, wrong count, repeated, "
+            "silent waste, lost resource or dead end; null where nothing is proved",
+        ),
+        "localiser": (
+            "string",
+            "what found it: actor, value, both, vote, replay, witnesses or direct",
+        ),
+        "agrees_with_value": (
+            "bool",
+            "the tree's value falls most within `agreement_tolerance` steps of it",
+        ),
+        "witnesses": (["string"], "of actor, value and replay, those that call that step wrong"),
         "judge_text": ("string", "what the actor said of that step"),
-        "signal_source": ("string", "template, critique, or recovery"),
+        "signal_source": ("string", "critique, proof, template, or recovery"),
         "reward_bad": ("float64", "final reward of the bad trajectory"),
         "reward_good": ("float64", "final reward of the good trajectory"),
     },
@@ -84,12 +102,19 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
     },
     "preference": {
         "id": ("string", "a digest of the content"),
-        "prompt": ([MESSAGE], "the conversation up to the fork"),
-        "chosen": ([MESSAGE], "the good trajectory's next reply"),
-        "rejected": ([MESSAGE], "the bad trajectory's next reply"),
+        "prompt": ([MESSAGE], "the conversation up to where the two part"),
+        "chosen": ([MESSAGE], "the next reply of a way that reaches the goal"),
+        "rejected": ([MESSAGE], "the error"),
         **_ORIGIN,
         **_TREE,
-        "fork_step": ("int64", "steps before the fork"),
+        "fork_step": ("int64", "steps before the two part"),
+        "error_kind": ("string", "what sort of mistake `rejected` is, as in `sft`"),
+        "value_chosen": (
+            "float64",
+            "mean reward of what the tree holds beyond `chosen`; where it holds nothing, the "
+            "reward that a replay measured",
+        ),
+        "value_rejected": ("float64", "the same of `rejected`"),
         "reward_chosen": ("float64", "final reward of the good trajectory"),
         "reward_rejected": ("float64", "final reward of the bad trajectory"),
     },
@@ -98,6 +123,8 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "messages": ([FLAGGED], "the judge's prompt and its judgement"),
         "verdict": ("string", "Good, Bad or Uncertain"),
         "agrees_with_value": ("bool", "Bad just where the tree's value falls most"),
+        "proved": ("string", "Good or Bad, where replay has proved what the step is; else null"),
+        "proved_by": ("string", "replay, or null"),
         **_ORIGIN,
         **_TREE,
         "step": ("int64", "position of the judged step, from 0"),

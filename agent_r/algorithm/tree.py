@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from agent_r.algorithm.trajectory import Step, StopReason, Trajectory
+from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Step, StopReason, Trajectory
 
 ROOT = 0
 
@@ -77,3 +77,23 @@ class SearchTree:
         node = self.nodes[leaf]
         stop = node.stop or StopReason.STEP_LIMIT
         return Trajectory(self.task, self.prompt, tuple(self.steps(leaf)), node.reward, stop)
+
+
+def known_values(tree: SearchTree) -> list[float]:
+    """Each node's value by all that is known below it: the mean reward of its leaves.
+
+    Leaves that no simulation has visited count as well, which a mean return leaves out; ends that
+    are not the actor's own do not. Of a node without a leaf below, the reward so far.
+    """
+    totals, counts = [0.0] * len(tree.nodes), [0] * len(tree.nodes)
+    for index in reversed(range(len(tree.nodes))):  # a child comes after its parent
+        node = tree.nodes[index]
+        if node.stop is not None and node.stop not in NOT_THE_ACTORS and index != ROOT:
+            totals[index], counts[index] = node.reward, 1
+        if node.parent is not None:
+            totals[node.parent] += totals[index]
+            counts[node.parent] += counts[index]
+    return [
+        total / count if count else node.reward
+        for node, total, count in zip(tree.nodes, totals, counts, strict=True)
+    ]

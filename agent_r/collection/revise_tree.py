@@ -5,31 +5,47 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
 
 from agent_r.actor import Actor, SamplingParams
-from agent_r.algorithm.critique import Critique, find_first_error, judge_paths
-from agent_r.algorithm.pruning import prune
+from agent_r.algorithm.critique import (
+    Critique,
+    FirstError,
+    find_first_error,
+    first_wrong,
+    judge_paths,
+)
+from agent_r.algorithm.pairing import TrajectoryPair, pair_trajectories
+from agent_r.algorithm.proof.cleaning import clean, error_kind
+from agent_r.algorithm.proof.effects import WRONG, Effect
+from agent_r.algorithm.proof.preference import at_the_error, at_the_fork
+from agent_r.algorithm.proof.pruning import prune
+from agent_r.algorithm.proof.rehearsal import Rehearsal
+from agent_r.algorithm.proof.tree_proofs import TreeProofs
 from agent_r.algorithm.revision import (
     Drop,
+    Part,
     Revision,
-    TrajectoryPair,
+    Splice,
+    cut,
     diverse,
-    good_leaves,
-    pair_trajectories,
+    join,
+    lesson,
     recover,
-    splice,
-    tighten,
     verify,
+    why_no_error,
 )
-from agent_r.algorithm.trajectory import Trajectory
+from agent_r.algorithm.revision_signal import signal_of
+from agent_r.algorithm.trajectory import Step, Trajectory
 from agent_r.algorithm.tree import SearchTree
 from agent_r.environment import Environment
 from agent_r.reading.reply import Reading
 from agent_r.settings import Config, RevisionConfig
+
+REVISING = 2  # raised when the same tree and settings could give other revisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,8 @@ class TreeRevisions:
     completion_tokens: int = 0
     tree: str = ""  # digest of the tree's file: its nodes are meant, and no other tree's
     replies: dict[str, int] = field(default_factory=dict)  # of recovery, by Outcome
+    effects: dict[int, Effect] = field(default_factory=dict)  # of the steps proved, by node
+    no_preference: int = 0  # revisions whose two ways on are no pair: neither is clearly better
 
 
 TREE_REVISIONS = TypeAdapter(TreeRevisions)
@@ -73,7 +91,8 @@ async def revise_tree(
     Raises:
         EndpointError, EnvironmentFault: nothing of it is worth keeping then.
     """
-    return await _TreeReviser(env, actor, tree, config, revision).revise_tree()
+    proofs = TreeProofs(Rehearsal(env, tree.task), tree, revision)
+    return await _TreeReviser(env, actor, tree, config, revision, proofs).revise_tree()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +102,7 @@ class _TreeReviser:
     tree: SearchTree
     config: Config
     revision: RevisionConfig  # with the iteration's alpha
+    proofs: TreeProofs
     critiques: dict[int, Critique] = field(default_factory=dict)
     spliced: set[tuple[int, int]] = field(default_factory=set)  # first error, and the good leaf
     replies: dict[str, int] = field(default_factory=dict)
@@ -90,12 +110,14 @@ class _TreeReviser:
     async def revise_tree(self) -> TreeRevisions:
         pairs = pair_trajectories(self.tree, self.revision)
         rng = random.Random(self.tree.seed)
-        found: dict[tuple[str, ...], Revision] = {}
+        found: dict[Hashable, Revision] = {}
         dropped: list[Dropped] = []
         cap, tried, again = self.revision.pairs_per_task, 0, 0
         while tried < len(pairs) and len(found) < cap and tried - again < self._most_tried:
             some = pairs[tried : tried + cap - len(found)]
             tried += len(some)
+            for pair in some if self._proves else ():
+                await self.proofs.prove(pair)
             await self._judge(some)
             for pair in some:
                 await asyncio.sleep(0)  # replays take a while: other trees' replies may be here
@@ -103,80 +125,157 @@ class _TreeReviser:
                 if isinstance(made, Drop):
                     dropped.append(Dropped(pair, made))
                     again += made is Drop.SAME_ERROR  # which costs nothing
-                elif (key := tuple(turn.step.response for turn in made.turns)) in found:
+                elif (key := lesson(made)) in found:
                     dropped.append(Dropped(pair, Drop.DUPLICATE))
                 else:
                     found[key] = made
         kept = list(diverse(list(found.values()), cap))
-        judged = dict(sorted(self.critiques.items()))  # they came in any order
         drops = dict(sorted(Counter(one.reason.value for one in dropped).items()))
         return TreeRevisions(
-            judged,
+            dict(sorted(self.critiques.items())),  # they came in any order
             kept,
             await self._good(),
             drops,
             dropped,
             tried,
             replies=dict(sorted(self.replies.items())),
+            effects=dict(sorted(self.proofs.effects.items())),
+            no_preference=sum(revision.preference is None for revision in kept),
         )
 
     @property
     def _most_tried(self) -> int:
         return most_tried(self.revision)
 
+    @property
+    def _proves(self) -> bool:
+        cleans = self.revision.verify and self.revision.prune
+        return cleans or self.config.critique.localiser in ("replay", "witnesses")
+
     async def _judge(self, pairs: Sequence[TrajectoryPair]) -> None:
+        how = self.config.critique
+        paths = [self.tree.path(pair.bad)[pair.fork :] for pair in pairs]
+        if how.localiser == "witnesses":  # beyond a proved error nobody need look
+            paths = [list(self.proofs.up_to_an_error(path)) for path in paths]
         await judge_paths(
             self.actor,
             self.tree,
-            [self.tree.path(pair.bad)[pair.fork :] for pair in pairs],
+            paths,
             self.critiques,
             instruction=self.env.info.instruction,
-            config=self.config.critique,
+            config=how,
             grammar=self.env.info.grammar,
+            decided=self._is_decided if how.localiser == "witnesses" else None,
         )
+
+    def _is_decided(self, path: Sequence[int]) -> bool:
+        wrong = first_wrong(path, 0, self.critiques, self.proofs.effects)
+        return wrong is not None and path[wrong] in self.critiques
 
     async def _good(self) -> list[Trajectory]:
         """The tree's good trajectories, shortest first; those that prune to the same are one."""
         found: dict[tuple[str, ...], Trajectory] = {}
-        for leaf in good_leaves(self.tree, self.revision):
+        for leaf in self.proofs.good:
             await asyncio.sleep(0)
             way = self.tree.trajectory(leaf)
             if self.revision.prune:
-                alpha = self.revision.alpha
-                steps = await prune(self.env, self.tree.task, way.steps, keep=0, alpha=alpha)
+                steps = await prune(self.proofs.rehearsal, way.steps, keep=0, target=way.reward)
                 way = replace(way, steps=tuple(steps))
             found.setdefault(tuple(step.action for step in way.steps), way)
         shortest = sorted(found.values(), key=lambda way: len(way.steps))
         return shortest[: self.revision.good_per_task]
 
     async def _revise(self, pair: TrajectoryPair, rng: random.Random) -> Revision | Drop:
-        path, alpha = self.tree.path(pair.bad), self.revision.alpha
+        path = self.tree.path(pair.bad)
+        how = self.config.critique
         error = find_first_error(
-            self.tree, path, pair.fork, self.critiques, config=self.config.critique
+            self.tree, path, pair.fork, self.critiques, config=how, effects=self.proofs.effects
         )
         if error is None:
             return why_no_error([self.critiques.get(i) for i in path[pair.fork :]])
-        if (path[error.position], pair.good) in self.spliced:
+        index = path[error.position]
+        if (index, pair.good) in self.spliced:
             return Drop.SAME_ERROR
-        self.spliced.add((path[error.position], pair.good))
-        critique = self.critiques.get(path[error.position])
-        spliced = splice(self.tree, pair, error, critique, config=self.revision, rng=rng)
-        if not self.revision.verify:
-            return spliced
-        checked = await verify(self.env, self.tree, spliced, alpha=alpha)
-        if checked is Drop.LOW_REWARD and self.revision.recovery:
-            return await self._recover(spliced)
-        if isinstance(checked, Revision) and self.revision.prune:
-            return await tighten(self.env, self.tree, checked, alpha=alpha)
-        return checked
+        self.spliced.add((index, pair.good))
+        splice = cut(self.tree, pair, error)
+        if not (self.revision.verify and self.revision.prune):
+            return await self._as_it_is(pair, error, splice, rng)
+        if self.proofs.effects.get(index) is Effect.PROGRESS and error.source != "direct":
+            return Drop.NOT_AN_ERROR
+        return await self._cleaned(pair, error, splice, rng)
 
-    async def _recover(self, spliced: Revision) -> Revision | Drop:
+    def _joined(
+        self, pair: TrajectoryPair, error: FirstError, splice: Splice, rng: random.Random
+    ) -> Revision:
+        index = self.tree.path(pair.bad)[error.position]
+        signal = signal_of(
+            self.tree,
+            index,
+            self.critiques.get(index),
+            self.proofs.effects.get(index),
+            config=self.revision,
+            rng=rng,
+        )
+        return join(self.tree, pair, error, splice, signal, placement=self.revision.placement)
+
+    async def _as_it_is(
+        self, pair: TrajectoryPair, error: FirstError, splice: Splice, rng: random.Random
+    ) -> Revision | Drop:
+        """The splice with all that its trajectories hold, as in the paper."""
+        revision = self._joined(pair, error, splice, rng)
+        preference = at_the_fork(self.tree, pair, margin=self.revision.preference_margin)
+        revision = replace(revision, preference=preference)
+        if not self.revision.verify:
+            return revision
+        checked = await verify(self.env, self.tree, revision, alpha=self.revision.alpha)
+        if checked is not Drop.LOW_REWARD or not self.revision.recovery:
+            return checked
+        tail = await self._recovered(revision)
+        if tail is None:
+            return checked
+        revision = self._joined(pair, error, replace(splice, tail=tail), rng)
+        revision = replace(revision, preference=preference, signal="recovery")
+        return await verify(self.env, self.tree, revision, alpha=self.revision.alpha)
+
+    async def _cleaned(
+        self, pair: TrajectoryPair, error: FirstError, splice: Splice, rng: random.Random
+    ) -> Revision | Drop:
+        """The splice without what it does not need, executed."""
+        prover, alpha, how = self.proofs.prover(pair), self.revision.alpha, ""
+        cleaned = await clean(prover, splice, alpha=alpha, whole=error.source == "direct")
+        if cleaned is Drop.LOW_REWARD and self.revision.recovery:
+            tail = await self._recovered(self._joined(pair, error, splice, rng))
+            if tail is not None:
+                how, splice = "recovery", replace(splice, tail=tail)
+                cleaned = await clean(prover, splice, alpha=alpha)
+        if isinstance(cleaned, Drop):
+            return cleaned
+        revision = self._joined(pair, error, cleaned, rng)
+        index = self.tree.path(pair.bad)[error.position]
+        effect = self.proofs.effects.get(index)
+        preference = await at_the_error(
+            prover,
+            self.tree,
+            index,
+            cleaned,
+            margin=self.revision.preference_margin,
+            proved=effect in WRONG,
+        )
+        revision = replace(
+            revision,
+            signal=how or revision.signal,
+            error_kind=error_kind(effect, cleaned),
+            preference=preference,
+        )
+        return await verify(self.env, self.tree, revision, alpha=self.revision.alpha)
+
+    async def _recovered(self, revision: Revision) -> tuple[Step, ...] | None:
         how = self.config.search
-        return await recover(
+        tail = await recover(
             self.env,
             self.actor,
             self.tree,
-            spliced,
+            revision,
             alpha=self.revision.alpha,
             max_steps=how.max_depth,
             params=SamplingParams(
@@ -184,17 +283,12 @@ class _TreeReviser:
             ),
             heard=self._count,
         )
+        if tail is None or self.revision.placement == "turn":
+            return tail
+        first = next(turn.step for turn in revision.turns if turn.part is Part.SIGNAL)
+        return (first, *tail)
 
     def _count(self, replies: Sequence[Reading]) -> None:
         for reading in replies:
             kind = reading.outcome.value
             self.replies[kind] = self.replies.get(kind, 0) + 1
-
-
-def why_no_error(critiques: list[Critique | None]) -> Drop:
-    """A judge that failed, one that disagrees with the tree, or one that found nothing wrong."""
-    if any(c is not None and c.verdict is None for c in critiques):
-        return Drop.JUDGE_FAILED
-    if any(c is not None and c.verdict == "Bad" for c in critiques):
-        return Drop.DISAGREEMENT
-    return Drop.NO_BAD_STEP

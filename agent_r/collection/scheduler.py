@@ -45,6 +45,10 @@ class EarlyStopping(Protocol):
         """Whether it still wants to see trees."""
         ...
 
+    def explored(self, tree: SearchTree) -> None:
+        """Look at a tree that is not revised yet."""
+        ...
+
     def see(self, tree: SearchTree, revisions: TreeRevisions) -> None:
         """Take one more tree into account.
 
@@ -156,6 +160,8 @@ class TreeScheduler:
         """Prompt and completion tokens of a tree and its harvest."""
         tree_store = self.trees.store_of(task)
         tree = await tree_store.explore(self.actor, task)
+        if self.early_stop is not None:
+            self.early_stop.explored(tree)
         tree_revisions = await tree_store.revise(self.actor, task)
         if self.early_stop is not None:
             self.early_stop.see(tree, tree_revisions)

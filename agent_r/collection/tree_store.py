@@ -19,8 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from agent_r import files
 from agent_r.actor import Actor, Metered
+from agent_r.algorithm.pairing import pair_trajectories
 from agent_r.algorithm.prompts import prompt_digest
-from agent_r.algorithm.revision import pair_trajectories
 from agent_r.algorithm.schema import SCHEMA_VERSION
 from agent_r.algorithm.search import search
 from agent_r.algorithm.tree import ROOT, SearchTree
@@ -28,7 +28,13 @@ from agent_r.closing import lent
 from agent_r.collection.identity import of_world, unnamed
 from agent_r.collection.journal import Journal
 from agent_r.collection.object_store import ObjectStore
-from agent_r.collection.revise_tree import TREE_REVISIONS, TreeRevisions, most_tried, revise_tree
+from agent_r.collection.revise_tree import (
+    REVISING,
+    TREE_REVISIONS,
+    TreeRevisions,
+    most_tried,
+    revise_tree,
+)
 from agent_r.config import digest
 from agent_r.digests import sha256_of
 from agent_r.environment import EnvInfo, Environment, TaskSpec
@@ -76,7 +82,7 @@ class TreeStore:
         revision, object_store = config.revision_at(iteration), object_store or ObjectStore.at(work)
         world = make_env().info
         grown = tree_key(world, config, actor=actor, iteration=iteration)
-        revisions_key = digest(grown, config.critique, revision)
+        revisions_key = digest(grown, config.critique, revision, REVISING)
         trees, all_revisions = (
             object_store.below(f"trees-{grown}"),
             object_store.below(f"harvest-{revisions_key}"),

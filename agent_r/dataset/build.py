@@ -160,9 +160,9 @@ def rows_of_tree(origin: Origin, tree_revisions: TreeRevisions) -> Iterator[tupl
     for revision in tree_revisions.revisions:
         if (preferred := preference_row(origin, revision)) is not None:
             yield "preference", preferred
-    for critique in critique_rows(origin, tree_revisions.critiques):
+    for critique in critique_rows(origin, tree_revisions.critiques, tree_revisions.effects):
         yield "critique", critique
-    yield "trees", tree_row(origin, tree_revisions.critiques)
+    yield "trees", tree_row(origin, tree_revisions.critiques, tree_revisions.effects)
 
 
 @dataclass(slots=True)

@@ -57,9 +57,13 @@ def _without_empty(row: Row, later: tuple[str, ...]) -> Row:
         if field and column in row:
             below = [_without_empty(one, (field,)) for one in row[column]]
             row = row | {column: below}
-        elif column in row and not any(row[column] or ()):
+        elif column in row and _is_empty(row[column]):
             row = {key: value for key, value in row.items() if key != column}
     return row
+
+
+def _is_empty(value: object) -> bool:
+    return value in (None, "") or (isinstance(value, list) and not any(value))
 
 
 def near_duplicate_key(row: Row) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from agent_r.algorithm.critique import VERDICT
-from agent_r.algorithm.revision import why_no_pair
+from agent_r.algorithm.pairing import why_no_pair
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.revise_tree import TreeRevisions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent_r.algorithm.pairing import pair_trajectories
 from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.diagnostics.account import Accounting
@@ -22,6 +23,11 @@ class EarlyStop:
     total: int
     accounting: Accounting = field(default_factory=Accounting)  # of the trees seen
     looking: bool = True
+
+    def explored(self, tree: SearchTree) -> None:
+        """A tree is there, and its revisions are not yet: those with a pair take longest."""
+        if self.looking and pair_trajectories(tree, self.revision):
+            self.looking = False
 
     def see(self, tree: SearchTree, revisions: TreeRevisions) -> None:
         """Take one more tree into account.

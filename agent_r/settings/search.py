@@ -51,10 +51,12 @@ class CritiqueConfig(Settings):
 
     renamed: ClassVar[dict[str, str]] = {"within": "agreement_tolerance"}
 
-    localiser: Literal["actor", "value", "both", "vote", "direct"] = Field(
-        "actor",
+    localiser: Literal["witnesses", "actor", "value", "both", "vote", "replay", "direct"] = Field(
+        "witnesses",
         description="the actor's judgement (paper), the tree's value, both agreeing, a vote of "
-        "several judgements, or the end of the trajectory (the paper's direct-revision baseline)",
+        "several judgements, replay (the first step that costs the goal, or that the good way does "
+        "not need), the end of the trajectory (the paper's direct-revision baseline), or "
+        "`witnesses`: what replay proves, and the actor where it proves nothing",
     )
     when_none: Literal["skip", "direct", "value"] = Field(
         "skip",
@@ -95,7 +97,14 @@ class RevisionConfig(Settings):
     pairs_per_task: Positive = Field(8, description="revisions kept of one task, at most")
     good_per_task: Positive = Field(4, description="good trajectories of one task, at most")
     prune: bool = Field(
-        True, description="drop the steps of a good tail that, by replay, the reward does not need"
+        True,
+        description="leave out, by replay, what the reward does not need: steps of a good tail "
+        "from its first on, and earlier errors before the one that a revision speaks of",
+    )
+    preference_margin: Fraction = Field(
+        0.1,
+        description="least difference in value of a preference pair's two ways on; where replay "
+        "proves which is better, none, as long as the values do not say the opposite",
     )
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from agent_r.algorithm.critique import (
     Critique,
     FirstError,
     Verdict,
+    contradicted,
     find_first_error,
     first_bad,
     judge_paths,
@@ -21,6 +22,7 @@ from agent_r.algorithm.critique import (
     parse_verdict,
 )
 from agent_r.algorithm.prompts import JUDGE
+from agent_r.algorithm.proof.effects import Effect
 from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
 from agent_r.settings import CritiqueConfig
 from agent_r.testing import ScriptedActor
@@ -174,7 +176,7 @@ async def test_judging_one_by_one_stops_at_the_first_bad_step() -> None:
     assert actor.calls == 2
 
 
-@pytest.mark.parametrize("localiser", ["value", "direct"])
+@pytest.mark.parametrize("localiser", ["value", "direct", "replay"])
 async def test_who_does_not_ask_the_actor_costs_nothing(localiser: str) -> None:
     tree = plant(*TREE)
     actor = verdicts_of(set())
@@ -184,22 +186,36 @@ async def test_who_does_not_ask_the_actor_costs_nothing(localiser: str) -> None:
     assert actor.calls == 0
 
 
-def find(verdicts: Sequence[str | None], *, fork: int = 1, **over: Any) -> FirstError | None:
-    """The error on a/b/c/d, whose value falls most at c (position 2)."""
+Found = tuple[int, str, bool | None] | None
+
+
+def find(verdicts: Sequence[str | None], *, fork: int = 1, effects: str = "", **over: Any) -> Found:
+    """The error on a/b/c/d, whose value falls most at c (position 2): where, by whom, agreeing.
+
+    `effects` has a letter a step: p(rogress), i(dle), u(nneeded), c(ostly), d(ead end), or `.`.
+    """
+    error = first_error(verdicts, fork, effects, **over)
+    return error and (error.position, error.source, error.agrees_with_value)
+
+
+def first_error(
+    verdicts: Sequence[str | None], fork: int = 1, effects: str = "", **over: Any
+) -> FirstError | None:
     tree = plant(("a/b/c/d", 0.0), ("a/b/good", 1.0), ("a/b/fine", 1.0))
     path = tree.path(leaf(tree, "a/b/c/d"))
     critiques = {i: judged(v) for i, v in zip(path, verdicts, strict=False)}
-    return find_first_error(tree, path, fork, critiques, config=config(**over))
+    letters = {effect.value[0]: effect for effect in Effect}
+    proved = {i: letters[e] for i, e in zip(path, effects, strict=False) if e != "."}
+    settings = config(**({"localiser": "actor"} | over))
+    return find_first_error(tree, path, fork, critiques, config=settings, effects=proved)
 
 
 def test_the_actor_names_the_first_bad_step() -> None:
-    assert find(["Good", "Good", "Bad", "Bad"]) == FirstError(2, "actor", True)
+    assert find(["Good", "Good", "Bad", "Bad"]) == (2, "actor", True)
 
 
 def test_an_error_before_the_fork_is_never_taken() -> None:
-    assert find(["Bad", "Good", "Uncertain", "Bad"], agreement_tolerance=0) == FirstError(
-        3, "actor", False
-    )
+    assert find(["Bad", "Good", "Uncertain", "Bad"], agreement_tolerance=0) == (3, "actor", False)
     assert find(["Bad", "Bad", "Good", "Good"], fork=2) is None
 
 
@@ -208,31 +224,77 @@ def test_a_failed_judgement_and_an_uncertain_one_are_not_bad() -> None:
 
 
 def test_the_value_localiser_takes_the_largest_fall_from_the_fork_on() -> None:
-    assert find([], localiser="value") == FirstError(2, "value", None)
+    assert find([], localiser="value") == (2, "value", None)
     assert find([], localiser="value", fork=3) is None  # nothing falls after it
 
 
 def test_both_must_agree_within_so_many_steps() -> None:
-    assert find(["Good", "Bad"], localiser="both", agreement_tolerance=1) == FirstError(
-        1, "both", True
-    )
+    assert find(["Good", "Bad"], localiser="both", agreement_tolerance=1) == (1, "both", True)
     assert find(["Good", "Bad"], localiser="both", agreement_tolerance=0) is None
 
 
 def test_a_vote_is_named_in_the_row() -> None:
-    assert find(["Good", "Good", "Bad"], localiser="vote") == FirstError(2, "vote", True)
+    assert find(["Good", "Good", "Bad"], localiser="vote") == (2, "vote", True)
 
 
 def test_direct_is_the_end_of_the_trajectory() -> None:
-    assert find(["Bad"] * 4, localiser="direct") == FirstError(3, "direct", None)
+    assert find(["Bad"] * 4, localiser="direct") == (3, "direct", None)
 
 
 def test_without_a_bad_step_the_policy_decides_and_is_recorded() -> None:
     calm = ["Good"] * 4
     assert find(calm) is None  # `skip` is the default
-    assert find(calm, when_none="direct") == FirstError(3, "direct", None)
-    assert find(calm, when_none="value") == FirstError(2, "value", None)
+    assert find(calm, when_none="direct") == (3, "direct", None)
+    assert find(calm, when_none="value") == (2, "value", None)
     assert find(calm, when_none="value", fork=3) is None
+
+
+def test_what_replay_proved_is_an_error_whatever_the_actor_says() -> None:
+    for letter in "ucd":
+        assert find(["Good"] * 4, effects=f"pp{letter}i", localiser="witnesses") == (
+            2,
+            "witnesses",
+            True,
+        )
+    assert find(["Good", "Bad", "Bad"], effects="ppu", localiser="witnesses")[0] == 2  # type: ignore[index]
+
+
+def test_of_a_step_that_changed_nothing_the_actor_decides() -> None:
+    assert find(["Good", "Good", "Bad"], effects="piii", localiser="witnesses") == (
+        2,
+        "witnesses",
+        True,
+    )
+    assert find(["Good"] * 4, effects="piii", localiser="witnesses") is None
+
+
+def test_where_nothing_is_proved_the_witnesses_are_the_actor() -> None:
+    assert find(["Good", "Bad"], localiser="witnesses") == (1, "witnesses", True)
+
+
+def test_replay_alone_takes_the_first_step_that_is_no_progress() -> None:
+    assert find([], effects="uppi", localiser="replay") == (3, "replay", True)
+    assert find([], effects="pppp", localiser="replay") is None
+
+
+def test_an_error_names_the_witnesses_against_it() -> None:
+    def against(*given: Any, **over: Any) -> tuple[str, ...]:
+        error = first_error(*given, **over)
+        assert error is not None
+        return error.witnesses
+
+    assert against(["Good", "Good", "Bad"], effects="..i") == ("actor", "value", "replay")
+    assert against(["Good", "Bad"], effects=".p") == ("actor",)
+    assert against([], localiser="value") == ("value",)
+
+
+def test_a_judgement_is_contradicted_by_what_replay_proved_alone() -> None:
+    assert contradicted(Verdict.GOOD, Effect.UNNEEDED)
+    assert contradicted(Verdict.GOOD, Effect.IDLE)
+    assert contradicted(Verdict.BAD, Effect.PROGRESS)
+    assert not contradicted(Verdict.BAD, Effect.COSTLY)
+    assert not contradicted(Verdict.UNCERTAIN, Effect.DEAD_END)
+    assert not contradicted(Verdict.GOOD, None)
 
 
 def test_of_equal_falls_the_earlier_counts_and_an_unvisited_leaf_has_its_reward() -> None:
@@ -242,5 +304,5 @@ def test_of_equal_falls_the_earlier_counts_and_an_unvisited_leaf_has_its_reward(
     assert largest_fall(tree, path, 0) == 0
     assert largest_fall(tree, path, 1) == 1
     end = tree.nodes[path[-1]]
-    end.visits, end.total_return, end.reward = 0, 0.0, 0.9
+    end.visits, end.total_return, end.reward = 0, 0.0, 1.0
     assert largest_fall(tree, path, 1) is None

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agent_r.algorithm.metrics import loop_rate, mean_reward, paired_gain, success, wilson
-from agent_r.algorithm.revision import loops
+from agent_r.algorithm.pairing import loops
 from agent_r.algorithm.trajectory import Step, StopReason, Trajectory
 from agent_r.environment import TaskSpec
 from agent_r.evaluation.evaluate import cut_failures

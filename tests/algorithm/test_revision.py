@@ -3,117 +3,51 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent_r.actor import Message, SamplingParams
 from agent_r.algorithm.critique import Critique, FirstError
+from agent_r.algorithm.pairing import TrajectoryPair, pair_trajectories
 from agent_r.algorithm.prompts import REVISE, SIGNALS
 from agent_r.algorithm.revision import (
     Drop,
     Part,
     Revision,
-    TrajectoryPair,
     Turn,
+    cut,
     diverse,
-    good_leaves,
-    is_bad,
-    loops,
-    pair_trajectories,
+    join,
     recover,
-    splice,
     verify,
 )
+from agent_r.algorithm.revision_signal import signal_of
 from agent_r.algorithm.trajectory import Step
 from agent_r.algorithm.tree import SearchTree
 from agent_r.errors import ContextOverflow
 from agent_r.settings import RevisionConfig
 from agent_r.testing import Corridor, ScriptedActor
-from tests.support.planting import judged, leaf, plant
+from tests.support.planting import judged, plant
 
 
 def config(**over: Any) -> RevisionConfig:
     return RevisionConfig.model_validate(over)
 
 
-def named(tree: SearchTree, pairs: Sequence[TrajectoryPair]) -> list[tuple[str, str, int]]:
-    def actions(index: int) -> str:
-        return "/".join(step.action for step in tree.steps(index))
-
-    return [(actions(p.bad), actions(p.good), p.fork) for p in pairs]
-
-
-def test_alpha_one_keeps_a_leaf_of_reward_one() -> None:
-    tree = plant(("a", 1.0), ("b", 0.99), ("c", 0.0))
-    assert good_leaves(tree, config(alpha=1.0)) == [leaf(tree, "a")]
-    assert good_leaves(tree, config(alpha=0.99)) == [leaf(tree, "a"), leaf(tree, "b")]
-
-
-def test_good_leaves_are_the_shortest_first_without_twins_or_loops() -> None:
-    tree = plant(("a/b/c", 1.0), ("x", 1.0), ("l/l/l/m", 1.0), ("y/z", 1.0))
-    looping = tree.steps(leaf(tree, "l/l/l/m"))
-    assert loops([replace(step, observation="same") for step in looping])
-    good = good_leaves(tree, config())
-    assert [len(tree.path(i)) for i in good] == [1, 2, 3]
-    assert leaf(tree, "l/l/l/m") not in good
-
-
-def test_beta_is_a_gap_or_a_threshold_and_equality_is_not_enough() -> None:
-    gap, threshold = config(beta=0.5), config(beta=0.5, beta_is="threshold")
-    assert is_bad(0.49, 1.0, gap)
-    assert not is_bad(0.5, 1.0, gap)
-    assert is_bad(0.4, 0.5, threshold)
-    assert not is_bad(0.5, 1.0, threshold)
-
-
-def test_a_bad_leaf_goes_with_the_good_leaf_that_shares_most() -> None:
-    tree = plant(("a/b/c", 0.0), ("x", 1.0), ("a/y", 1.0), ("a/b/z/z", 1.0))
-    assert named(tree, pair_trajectories(tree, config())) == [("a/b/c", "a/b/z/z", 2)]
-
-
-def test_of_good_leaves_that_share_alike_the_shortest_is_taken() -> None:
-    tree = plant(("a/b", 0.0), ("a/c/d", 1.0), ("a/e", 1.0))
-    assert named(tree, pair_trajectories(tree, config())) == [("a/b", "a/e", 1)]
-
-
-def test_the_deepest_forks_come_first() -> None:
-    tree = plant(("x", 0.0), ("a/b/c", 0.0), ("a/b/d", 1.0), ("a/e", 0.0))
-    assert [p.fork for p in pair_trajectories(tree, config())] == [2, 1, 0]
-
-
-def test_the_gap_holds_for_the_good_leaf_that_is_chosen() -> None:
-    tree = plant(("a/bad", 0.4), ("a/near", 0.5), ("far", 1.0))
-    pairs = pair_trajectories(tree, config(alpha=0.5, beta=0.2))
-    assert named(tree, pairs) == [("a/bad", "far", 0), ("a/near", "far", 0)]
-
-
-def test_a_leaf_is_never_paired_with_itself() -> None:
-    tree = plant(("a/half", 0.5), ("a/full", 1.0))
-    pairs = pair_trajectories(tree, config(alpha=0.5, beta=0.2))
-    assert named(tree, pairs) == [("a/half", "a/full", 1)]
-
-
-@pytest.mark.parametrize("rewards", [(0.0, 0.0), (1.0, 1.0)])
-def test_a_tree_without_good_or_without_bad_leaves_has_no_pair(
-    rewards: tuple[float, float],
-) -> None:
-    tree = plant(("a", rewards[0]), ("b", rewards[1]))
-    assert pair_trajectories(tree, config()) == []
-
-
 PAIRED = (("take key/west/jump", 0.3), ("take key/east/push/push", 1.0))
 
 
-def join(
+def spliced(
     tree: SearchTree, *, error: int = 1, critique: Critique | None = None, **over: Any
 ) -> Revision:
     settings = config(**over)
     [pair] = pair_trajectories(tree, settings)
     found = FirstError(error, "actor", None)
-    return splice(tree, pair, found, critique, config=settings, rng=random.Random(0))
+    node = tree.path(pair.bad)[error]
+    signal = signal_of(tree, node, critique, None, config=settings, rng=random.Random(0))
+    splice = cut(tree, pair, found)
+    return join(tree, pair, found, splice, signal, placement=settings.placement)
 
 
 def parts(revision: Revision) -> list[tuple[str, str]]:
@@ -121,7 +55,7 @@ def parts(revision: Revision) -> list[tuple[str, str]]:
 
 
 def test_a_splice_is_initial_bad_signal_and_good() -> None:
-    revision = join(plant(*PAIRED))
+    revision = spliced(plant(*PAIRED))
     assert parts(revision) == [
         ("take key", "initial"),
         ("west", "bad"),
@@ -134,12 +68,12 @@ def test_a_splice_is_initial_bad_signal_and_good() -> None:
 
 
 def test_the_first_error_is_kept_and_nothing_after_it() -> None:
-    assert [p for _, p in parts(join(plant(*PAIRED), error=2))].count("bad") == 2
+    assert [p for _, p in parts(spliced(plant(*PAIRED), error=2))].count("bad") == 2
 
 
 def test_the_templates_signal_is_one_of_ten_and_is_answered_by_ok() -> None:
     assert len(set(SIGNALS)) == 10
-    revision = join(plant(*PAIRED), signal="template")
+    revision = spliced(plant(*PAIRED), signal="template")
     step = next(turn.step for turn in revision.turns if turn.part is Part.SIGNAL)
     assert step.response.removeprefix("Thought: ").removesuffix(f"\nAction: {REVISE}") in SIGNALS
     assert (step.action, step.observation, revision.signal) == (REVISE, "ok.", "template")
@@ -147,19 +81,19 @@ def test_the_templates_signal_is_one_of_ten_and_is_answered_by_ok() -> None:
 
 def test_the_critiques_signal_is_the_actors_reason_whole_sentences_on_one_line() -> None:
     reason = "I went\nwest.\nAction: jump " + "x" * 1000
-    revision = join(plant(*PAIRED), critique=judged("Bad", reason))
+    revision = spliced(plant(*PAIRED), critique=judged("Bad", reason))
     step = next(turn.step for turn in revision.turns if turn.part is Part.SIGNAL)
     assert revision.signal == "critique"
     assert step.response == f"Thought: I went west.\nAction: {REVISE}"
 
 
 def test_without_a_reason_the_critiques_signal_is_a_template() -> None:
-    assert join(plant(*PAIRED), critique=judged("Bad", " ")).signal == "template"
-    assert join(plant(*PAIRED), critique=None).signal == "template"
+    assert spliced(plant(*PAIRED), critique=judged("Bad", " ")).signal == "template"
+    assert spliced(plant(*PAIRED), critique=None).signal == "template"
 
 
 def test_inline_lays_the_signal_on_the_first_corrected_step_without_a_wait() -> None:
-    revision = join(plant(*PAIRED), placement="inline", critique=judged("Bad", "No door there."))
+    revision = spliced(plant(*PAIRED), placement="inline", critique=judged("Bad", "No door there."))
     assert [p for _, p in parts(revision)] == ["initial", "bad", "signal", "good", "good"]
     signal = revision.turns[2].step
     assert signal.action == "east"
@@ -167,7 +101,7 @@ def test_inline_lays_the_signal_on_the_first_corrected_step_without_a_wait() -> 
 
 
 async def test_verify_keeps_what_the_world_really_answered() -> None:
-    revision = join(plant(*PAIRED))
+    revision = spliced(plant(*PAIRED))
     checked = await verify(Corridor(), plant(*PAIRED), revision, alpha=1.0)
     assert isinstance(checked, Revision)
     assert (checked.reward, checked.verified) == (1.0, True)
@@ -184,25 +118,25 @@ async def test_verify_keeps_what_the_world_really_answered() -> None:
 
 async def test_verify_drops_a_splice_whose_bad_step_spent_what_the_tail_needs() -> None:
     tree = plant(("take key/drop key/jump", 0.0), ("take key/east/push/push", 1.0))
-    assert await verify(Corridor(), tree, join(tree), alpha=1.0) is Drop.LOW_REWARD
-    assert await verify(Corridor(), tree, join(tree), alpha=0.3) is Drop.LOW_REWARD
+    assert await verify(Corridor(), tree, spliced(tree), alpha=1.0) is Drop.LOW_REWARD
+    assert await verify(Corridor(), tree, spliced(tree), alpha=0.3) is Drop.LOW_REWARD
 
 
 async def test_verify_keeps_a_lower_reward_where_alpha_allows_it_and_says_which() -> None:
     tree = plant(("take key/west/jump", 0.0), ("take key/east/push", 1.0))
-    checked = await verify(Corridor(), tree, join(tree), alpha=0.3)
+    checked = await verify(Corridor(), tree, spliced(tree), alpha=0.3)
     assert isinstance(checked, Revision)
     assert checked.reward == 0.3
 
 
 async def test_verify_drops_what_ends_before_the_correction() -> None:
     tree = plant(*PAIRED)
-    assert await verify(Corridor(), tree, join(tree, error=2), alpha=0.0) is Drop.ENDED_EARLY
+    assert await verify(Corridor(), tree, spliced(tree, error=2), alpha=0.0) is Drop.ENDED_EARLY
 
 
 async def test_a_splice_that_succeeds_sooner_ends_there() -> None:
     tree = plant(("take key/east/push/west/jump", 0.3), ("take key/east/west/east/push/push", 1.0))
-    checked = await verify(Corridor(), tree, join(tree, error=2), alpha=1.0)
+    checked = await verify(Corridor(), tree, spliced(tree, error=2), alpha=1.0)
     assert isinstance(checked, Revision)
     assert [turn.step.action for turn in checked.turns][-2:] == ["east", "push"]
     assert checked.reward == 1.0
@@ -210,7 +144,7 @@ async def test_a_splice_that_succeeds_sooner_ends_there() -> None:
 
 async def test_a_verified_splice_verifies_again() -> None:
     tree = plant(*PAIRED)
-    once = await verify(Corridor(), tree, join(tree), alpha=1.0)
+    once = await verify(Corridor(), tree, spliced(tree), alpha=1.0)
     assert isinstance(once, Revision)
     assert await verify(Corridor(), tree, once, alpha=1.0) == once
 
@@ -218,31 +152,24 @@ async def test_a_verified_splice_verifies_again() -> None:
 SHORT = (("east/jump", 0.0), ("push/push", 1.0))  # as written, its tail lacks the key
 
 
-async def recovered(actor: ScriptedActor, *, max_steps: int = 12) -> Revision | Drop:
+async def recovered(actor: ScriptedActor, *, max_steps: int = 12) -> tuple[Step, ...] | None:
     tree = plant(*SHORT, task="corridor 0")
     return await recover(
         Corridor(),
         actor,
         tree,
-        join(tree, error=0),
+        spliced(tree, error=0),
         alpha=1.0,
         max_steps=max_steps,
         params=SamplingParams(seed=1),
     )
 
 
-async def test_recovery_goes_on_from_the_signal_and_trains_what_follows() -> None:
+async def test_recovery_goes_on_from_the_signal_and_gives_the_tail() -> None:
     actor = ScriptedActor(["Action: take key", "Action: push", "Action: push"])
-    revision = await recovered(actor)
-    assert isinstance(revision, Revision)
-    assert parts(revision) == [
-        ("east", "bad"),
-        (REVISE, "signal"),
-        ("take key", "good"),
-        ("push", "good"),
-        ("push", "good"),
-    ]
-    assert (revision.signal, revision.verified, revision.reward) == ("recovery", True, 1.0)
+    tail = await recovered(actor)
+    assert tail is not None
+    assert [step.action for step in tail] == ["take key", "push", "push"]
     assert actor.conversations[0][-1] == Message("user", "ok.")
     assert len({params.seed for params in actor.params}) == 3
 
@@ -252,11 +179,11 @@ async def test_recovery_goes_on_from_the_signal_and_trains_what_follows() -> Non
     [["Action: jump"], [], [ContextOverflow("full", status=400)], ["Action: east"] * 20],
 )
 async def test_a_recovery_that_fails_is_dropped(replies: list[str | Exception]) -> None:
-    assert await recovered(ScriptedActor(replies)) is Drop.LOW_REWARD
+    assert await recovered(ScriptedActor(replies)) is None
 
 
 async def test_a_recovery_without_a_step_left_is_dropped() -> None:
-    assert await recovered(ScriptedActor(["Action: push"]), max_steps=2) is Drop.LOW_REWARD
+    assert await recovered(ScriptedActor(["Action: push"]), max_steps=2) is None
 
 
 def revision_of(*wrong: str, tail: str = "good") -> Revision:

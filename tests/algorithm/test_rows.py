@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent_r.actor import Message
 from agent_r.algorithm.critique import FirstError
-from agent_r.algorithm.revision import Part, Revision, TrajectoryPair, Turn
+from agent_r.algorithm.pairing import TrajectoryPair
+from agent_r.algorithm.proof.effects import Effect
+from agent_r.algorithm.proof.preference import at_the_fork
+from agent_r.algorithm.revision import Part, Revision, Turn
 from agent_r.algorithm.rows import (
     Origin,
     Row,
@@ -40,16 +44,20 @@ def turn(action: str, part: Part) -> Turn:
     return Turn(Step(f"Action: {action}", action, f"seen {action}"), part)
 
 
+PAIR = TrajectoryPair(leaf(TREE, "a/bad"), leaf(TREE, "a/good"), 1)
 REVISION = Revision(
-    TrajectoryPair(leaf(TREE, "a/bad"), leaf(TREE, "a/good"), 1),
+    PAIR,
     FirstError(1, "actor", True),
     (turn("a", Part.INITIAL), turn("bad", Part.BAD), turn("wait", Part.SIGNAL),
      turn("good", Part.GOOD)),
     1.0,
     True,
     "critique",
+    "wrong count",
+    at_the_fork(TREE, PAIR, margin=0.1),
 )  # fmt: skip
 
+EFFECTS = {leaf(TREE, "a/bad"): Effect.UNNEEDED}
 PYTHON = {"string": str, "int64": int, "float64": float, "bool": bool}
 
 
@@ -73,8 +81,8 @@ def test_rows_are_their_schema_key_by_key_and_type_by_type() -> None:
     good = good_row(ORIGIN, TREE.trajectory(leaf(TREE, "a/good")))
     assert misfits(revision, "sft") == misfits(good, "sft") == []
     assert misfits(preference_row(ORIGIN, REVISION), "preference") == []
-    assert [misfits(r, "critique") for r in critique_rows(ORIGIN, CRITIQUES)] == [[]]
-    assert misfits(tree_row(ORIGIN, CRITIQUES), "trees") == []
+    assert [misfits(r, "critique") for r in critique_rows(ORIGIN, CRITIQUES, EFFECTS)] == [[]]
+    assert misfits(tree_row(ORIGIN, CRITIQUES, EFFECTS), "trees") == []
     replies = list(prompt_completion_rows(revision))
     assert [misfits(row, "prompt_completion") for row in replies] == [[], []]
 
@@ -137,18 +145,29 @@ def test_a_preference_is_one_reply_each_way_at_the_fork() -> None:
     assert [m["content"] for m in row["prompt"]][-1] == "seen a"
     assert row["chosen"] == [{"role": "assistant", "content": "Thought: now.\nAction: good"}]
     assert row["rejected"] == [{"role": "assistant", "content": "Thought: now.\nAction: bad"}]
+    assert (row["value_chosen"], row["value_rejected"]) == (1.0, 0.0)
+    assert preference_row(ORIGIN, replace(REVISION, preference=None)) is None
 
 
 def test_a_critique_row_trains_the_judgement_alone_and_a_failed_judge_makes_none() -> None:
-    [row] = critique_rows(ORIGIN, CRITIQUES)
+    [row] = critique_rows(ORIGIN, CRITIQUES, EFFECTS)
     assert [m["content"] for m in row["messages"] if m["train"]] == ["No.\nJudgement: Bad"]
     assert (row["verdict"], row["step"], row["agrees_with_value"]) == ("Bad", 1, True)
+    assert (row["proved"], row["proved_by"]) == ("Bad", "replay")
+
+
+def test_a_judgement_that_replay_contradicts_is_trained_nowhere() -> None:
+    needed = dict.fromkeys(EFFECTS, Effect.PROGRESS)
+    assert list(critique_rows(ORIGIN, CRITIQUES, needed)) == []
+    [unproved] = critique_rows(ORIGIN, CRITIQUES, {})
+    assert (unproved["proved"], unproved["proved_by"]) == (None, None)
 
 
 def test_a_tree_row_holds_every_node_and_a_failed_judge_is_no_verdict() -> None:
-    row = tree_row(ORIGIN, CRITIQUES)
+    row = tree_row(ORIGIN, CRITIQUES, EFFECTS)
     assert [node["parent"] for node in row["nodes"]] == [None, 0, 1, 1]
     assert [node["verdict"] for node in row["nodes"]] == [None, None, "Bad", None]
+    assert [node["effect"] for node in row["nodes"]] == [None, None, "unneeded", None]
     assert row["nodes"][0]["observation"] == TREE.prompt
 
 
@@ -201,9 +220,9 @@ def test_the_rows_of_a_tree_name_it_and_its_prompts() -> None:
     rows = [
         revision_row(ORIGIN, REVISION, CRITIQUES),
         preference_row(ORIGIN, REVISION),
-        *critique_rows(ORIGIN, CRITIQUES),
+        *critique_rows(ORIGIN, CRITIQUES, EFFECTS),
     ]
-    tree = tree_row(ORIGIN, CRITIQUES)
+    tree = tree_row(ORIGIN, CRITIQUES, EFFECTS)
     assert {row["tree"] for row in rows} == {tree["id"]}
     assert {row["task_digest"] for row in rows} == {tree["task_digest"]}
     other = plant(("a/bad", 0.0), ("a/good", 1.0))

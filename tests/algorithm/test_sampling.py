@@ -9,7 +9,7 @@ import pytest
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.algorithm.episode import Opening, play
-from agent_r.algorithm.revision import pair_trajectories, why_no_pair
+from agent_r.algorithm.pairing import pair_trajectories, why_no_pair
 from agent_r.algorithm.sampling import sample
 from agent_r.algorithm.search import search
 from agent_r.algorithm.trajectory import StopReason

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent_r.actor import Completion, Message
-from agent_r.algorithm.revision import pair_trajectories
+from agent_r.algorithm.pairing import pair_trajectories
 from agent_r.algorithm.search import backpropagate, search, select, uct
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import Node, SearchTree

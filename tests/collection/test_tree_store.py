@@ -15,10 +15,11 @@ import pytest
 
 from agent_r import files
 from agent_r.actor import Message
+from agent_r.algorithm.pairing import pair_trajectories
 from agent_r.algorithm.prompts import JUDGE
-from agent_r.algorithm.revision import Drop, pair_trajectories
+from agent_r.algorithm.revision import Drop, lesson, why_no_error
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TREE_REVISIONS, why_no_error
+from agent_r.collection.revise_tree import TREE_REVISIONS
 from agent_r.collection.tree_store import TREE, TreeStore
 from agent_r.concurrency import gather_bounded
 from agent_r.dataset.build import build
@@ -108,7 +109,8 @@ async def test_two_pairs_with_one_first_error_are_one_revision_and_one_counted_a
         (tree.path(r.pair.bad)[r.error.position], r.pair.good) for r in tree_revisions.revisions
     ]
     assert len(set(errors)) == len(errors) > 0
-    assert tree_revisions.drops.get(Drop.DUPLICATE.value, 0) == 0
+    lessons = [lesson(revision) for revision in tree_revisions.revisions]
+    assert len(set(lessons)) == len(lessons)  # other errors that teach the same are duplicates
 
 
 async def test_every_dropped_pair_is_kept_with_its_reason(tmp_path: Path) -> None:
@@ -290,7 +292,7 @@ async def test_a_judge_that_never_answers_drops_pairs_and_says_why(tmp_path: Pat
     def script(messages: Sequence[Message], k: int) -> str:
         return "Hm." if messages[-1].content.endswith(JUDGE) else answer(messages, k)
 
-    made = tree_store(tmp_path)
+    made = tree_store(tmp_path, critique={"localiser": "actor"})
     await grown(made, script)
     tree_revisions = await made.tree_revisions(TASK)
     assert tree_revisions is not None

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from agent_r import files
 from agent_r.algorithm.critique import Critique, FirstError, Verdict
-from agent_r.algorithm.revision import Drop, Part, Revision, TrajectoryPair, Turn
+from agent_r.algorithm.pairing import TrajectoryPair
+from agent_r.algorithm.revision import Drop, Part, Revision, Turn
 from agent_r.algorithm.trajectory import Step, StopReason
 from agent_r.algorithm.tree import Node, SearchTree
 from agent_r.collection.revise_tree import TREE_REVISIONS, Dropped, TreeRevisions

@@ -20,10 +20,13 @@ _LOCALISERS = {
     "value": "the tree's value",
     "both": "the judgement and the value agreeing",
     "vote": "a vote of judgements",
+    "replay": "replay: the first step that the good way does not need, or that costs it",
+    "witnesses": "what replay proves, and the actor's judgement where it proves nothing",
     "direct": "nothing: cut at the end (direct revision)",
 }
 _SIGNALS = {
     "critique": "the actor's own reason",
+    "proof": "a thought about what replay proved of the error",
     "template": "one of ten fixed thoughts",
     "recovery": "the actor, going on by itself",
 }

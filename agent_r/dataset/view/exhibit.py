@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent_r.algorithm.critique import Critique, Verdict
-from agent_r.algorithm.revision import Part, TrajectoryPair, loops
+from agent_r.algorithm.pairing import TrajectoryPair, loops
+from agent_r.algorithm.revision import Part
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.trajectory import Step, StopReason
 from agent_r.algorithm.tree import ROOT, Node, SearchTree

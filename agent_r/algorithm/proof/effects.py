@@ -1,0 +1,133 @@
+"""What a step did, by the world's own word: is a known way to the goal shorter after it?
+
+The actions of a good trajectory are tried before and after the step. A step without which they
+still work, all of them, was not needed; one after which they no longer work did harm. That is exact
+for what the search has found: a way that nobody has gone is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agent_r.algorithm.proof.rehearsal import Rehearsal
+from agent_r.algorithm.trajectory import Step
+
+
+class Effect(StrEnum):
+    """What a step did to the ways that are known to reach the goal."""
+
+    PROGRESS = "progress"  # one is shorter now
+    IDLE = "idle"  # nothing changed: it was refused, or looked around
+    UNNEEDED = "unneeded"  # something changed, and none is shorter
+    COSTLY = "costly"  # the shortest is longer now: something must be had again
+    DEAD_END = "dead end"  # none leads to the goal from here
+
+
+# What is an error whoever judges; an idle step may have been a look that the actor needed.
+ERRORS = frozenset({Effect.UNNEEDED, Effect.COSTLY, Effect.DEAD_END})
+WRONG = ERRORS | {Effect.IDLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What is left to do of a good trajectory in some state: its steps that are needed there."""
+
+    steps: tuple[Step, ...]
+    trajectory: int  # which of the known ones
+    positions: tuple[int, ...]  # of the steps in it
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@dataclass(slots=True)
+class Prover:
+    """Proves the steps of one bad trajectory by good ones, which earn at least `target`.
+
+    Args:
+        ways: The nearest good trajectory's tail from where they part, then whole trajectories.
+        found: Ways on that were worked out before, for any trajectory of the same tree.
+    """
+
+    rehearsal: Rehearsal
+    ways: Sequence[Sequence[Step]]
+    target: float
+    found: dict[Hashable, tuple[int, ...] | None] = field(default_factory=dict)
+
+    async def prove(
+        self, before: Sequence[str], actions: Sequence[str], *, to_the_end: bool
+    ) -> list[Effect]:
+        """Each action's effect, up to a dead end, or to the first error.
+
+        Nothing where no way works from the start.
+        """
+        effects: list[Effect] = []
+        here, done = await self.nearest(before), list(before)
+        for action in actions:
+            if here is None or (not to_the_end and effects and effects[-1] in ERRORS):
+                break
+            effect, here = await self._effect(done, action, here)
+            effects.append(effect)
+            done.append(action)
+        return effects
+
+    async def nearest(self, before: Sequence[str]) -> Way | None:
+        """The shortest known way on from a state, the first of equals; None: there is none."""
+        if await self.rehearsal.ended(before):
+            return None
+        ways = [await self._way(before, number) for number in range(len(self.ways))]
+        return min((way for way in ways if way is not None), key=len, default=None)
+
+    async def _effect(
+        self, before: Sequence[str], action: str, here: Way
+    ) -> tuple[Effect, Way | None]:
+        """What an action does where `here` is the way on, and the way on after it."""
+        same = await self.rehearsal.same_state(before, action)
+        if same:
+            return Effect.IDLE, here
+        after = [*before, action]
+        there = await self.nearest(after)
+        if there is None:
+            played = await self.rehearsal.play(before, [action])
+            won = played.ended and played.reward >= self.target
+            return (Effect.PROGRESS if won else Effect.DEAD_END), None
+        if len(there) < len(here) or await self._serves_another(before, after):
+            return Effect.PROGRESS, there
+        rest = [step.action for step in here.steps]
+        if same is None and await self.rehearsal.answered_alike(before, action, rest):
+            return Effect.IDLE, there  # as far as anybody can see
+        return (Effect.UNNEEDED if len(there) == len(here) else Effect.COSTLY), there
+
+    async def _serves_another(self, before: Sequence[str], after: Sequence[str]) -> bool:
+        """Whether a way that is not the shortest became shorter."""
+        for number in range(len(self.ways)):
+            was, now = await self._way(before, number), await self._way(after, number)
+            if was is not None and now is not None and len(now) < len(was):
+                return True
+        return False
+
+    async def _way(self, before: Sequence[str], number: int) -> Way | None:
+        """What is left to do of one trajectory; worked out once a state.
+
+        What was left a step earlier is tried first: mostly that, or less, is left now.
+        """
+        steps = self.ways[number]
+        actions = tuple(step.action for step in steps)
+        key = (tuple(before), actions)
+        if key not in self.found:
+            earlier = self.found.get((tuple(before[:-1]), actions)) if before else None
+            left = await self._left(before, actions, earlier) if earlier else None
+            self.found[key] = left or await self._left(before, actions, range(len(actions)))
+        positions = self.found[key]
+        if positions is None:
+            return None
+        return Way(tuple(steps[i] for i in positions), number, positions)
+
+    async def _left(
+        self, before: Sequence[str], actions: Sequence[str], positions: Sequence[int]
+    ) -> tuple[int, ...] | None:
+        some = [actions[i] for i in positions]
+        kept = await self.rehearsal.shorten(before, some, self.target)
+        return None if kept is None else tuple(positions[i] for i in kept)

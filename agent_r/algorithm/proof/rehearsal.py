@@ -1,0 +1,161 @@
+"""Try actions in a world again and again, from any state of one task.
+
+Most of what is tried begins alike, so the state before it is kept as a snapshot where the world
+has them; elsewhere the episode is played from its reset.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agent_r.algorithm.episode import begin, broken, silent, sound
+from agent_r.algorithm.replay import normalised
+from agent_r.environment import Environment, Forkable, Snapshot
+from agent_r.errors import AgentRError
+
+_KEPT = 64  # snapshots: of the states along one path, and a few beside it
+_ROUNDED = 1e-9  # by which a reward may miss what it is compared with
+
+Actions = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where actions led: the reward so far, and whether the episode is over."""
+
+    reward: float
+    ended: bool
+    snapshot: Snapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came back of actions tried from a state; fewer observations where the episode ended."""
+
+    observations: tuple[str, ...]
+    reward: float
+    ended: bool
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """One task of a world, in which actions are tried; the environment is its own meanwhile."""
+
+    env: Environment
+    task: str
+    env_steps: int = 0  # actions that the world answered
+    _kept: OrderedDict[Actions, State] = field(default_factory=OrderedDict)
+
+    async def play(self, before: Sequence[str], actions: Sequence[str]) -> Played:
+        """Take actions in the state that others led to.
+
+        Raises:
+            EnvironmentFault: the world broke.
+        """
+        state = await self._go_to(tuple(before))
+        observations: list[str] = []
+        reward, ended = state.reward, state.ended
+        for action in actions:
+            if ended:
+                break
+            observation, reward, ended = await self._act(action, reward)
+            observations.append(observation)
+        return Played(tuple(observations), reward, ended)
+
+    async def reaches(self, before: Sequence[str], actions: Sequence[str], target: float) -> bool:
+        """Whether actions earn at least `target` from a state in which the episode goes on."""
+        played = await self.play(before, actions)
+        return bool(played.observations) and played.reward >= target - _ROUNDED
+
+    async def shorten(
+        self, before: Sequence[str], actions: Sequence[str], target: float
+    ) -> list[int] | None:
+        """Positions of the actions that `target` needs from a state; None where they miss it.
+
+        Later ones are tried first: what only they needed then goes too. Costs a play an action.
+        """
+        played = await self.play(before, actions)
+        if not played.observations or played.reward < target - _ROUNDED:
+            return None
+        kept = list(range(len(played.observations)))
+        for position in reversed(kept[:]):
+            without = [i for i in kept if i != position]
+            if without and await self.reaches(before, [actions[i] for i in without], target):
+                kept = without
+        return kept
+
+    async def same_state(self, before: Sequence[str], action: str) -> bool | None:
+        """Whether an action leaves the state as it was; None where the world cannot tell."""
+        if silent(action):
+            return True
+        if not isinstance(self.env, Forkable):
+            return None
+        here = await self._go_to(tuple(before))
+        there = await self._go_to((*before, action))
+        return (here.snapshot, here.ended) == (there.snapshot, there.ended)
+
+    async def answered_alike(
+        self, before: Sequence[str], action: str, after: Sequence[str]
+    ) -> bool:
+        """Whether further actions are answered alike with and without an action before them."""
+        with_it, without = await self.play((*before, action), after), await self.play(before, after)
+        return [normalised(o) for o in with_it.observations] == [
+            normalised(o) for o in without.observations
+        ]
+
+    async def ended(self, actions: Sequence[str]) -> bool:
+        """Whether the episode is over after these actions."""
+        return (await self._go_to(tuple(actions))).ended
+
+    async def _go_to(self, actions: Actions) -> State:
+        """Bring the world to a state: from the nearest one that is kept, or from its reset."""
+        known = len(actions)
+        while known and actions[:known] not in self._kept:
+            known -= 1
+        state = self._kept.get(actions[:known])
+        if state is None:  # not even the reset is kept
+            state = State(0.0, False)
+            await begin(self.env, self.task)
+        elif not state.ended:
+            self._restore(state)
+        reward, ended = state.reward, state.ended
+        for action in actions[known:]:
+            if ended:
+                break
+            _, reward, ended = await self._act(action, reward)
+        return self._keep(actions, reward, ended)
+
+    async def _act(self, action: str, reward: float) -> tuple[str, float, bool]:
+        if silent(action):  # the world never sees it
+            return "", reward, False
+        try:
+            result = sound(await self.env.step(action))
+        except AgentRError:
+            raise
+        except Exception as error:
+            raise broken(self.env.info, error) from error
+        self.env_steps += 1
+        return result.observation, result.reward, result.terminated or result.truncated
+
+    def _restore(self, state: State) -> None:
+        assert isinstance(self.env, Forkable)
+        try:
+            self.env.restore(state.snapshot)
+        except Exception as error:
+            raise broken(self.env.info, error) from error
+
+    def _keep(self, actions: Actions, reward: float, ended: bool) -> State:
+        if not isinstance(self.env, Forkable):
+            return State(reward, ended)
+        try:
+            snapshot = None if ended else self.env.snapshot()
+        except Exception as error:
+            raise broken(self.env.info, error) from error
+        state = State(reward, ended, snapshot)
+        self._kept[actions] = state
+        self._kept.move_to_end(actions)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return state
