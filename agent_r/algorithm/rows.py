@@ -149,6 +149,9 @@ def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Ro
         "signal_source": revision.signal,
         "reward_bad": tree.nodes[revision.pair.bad].reward,
         "reward_good": tree.nodes[revision.pair.good].reward,
+        "bad_leaf": revision.pair.bad,
+        "good_leaf": revision.pair.good,
+        "error_node": wrong,
     }
 
 
@@ -177,6 +180,9 @@ def good_row(origin: Origin, episode: Trajectory) -> Row:
         "signal_source": None,
         "reward_bad": None,
         "reward_good": None,
+        "bad_leaf": None,
+        "good_leaf": None,
+        "error_node": None,
     }
 
 

@@ -31,7 +31,7 @@ NODE = {
 # Columns, and fields of a list's structs, that came later: older files of this schema lack them,
 # and where nothing is in them a row is what it was without.
 LATER = {
-    "sft": ("reasoning", "error_kind", "witnesses"),
+    "sft": ("reasoning", "error_kind", "witnesses", "bad_leaf", "good_leaf", "error_node"),
     "preference": ("error_kind", "value_chosen", "value_rejected"),
     "critique": ("proved", "proved_by"),
     "trees": ("nodes.reasoning", "nodes.effect"),
@@ -69,8 +69,8 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "steps": ("int64", "replies in the row"),
         "parts": (["string"], "per reply: initial, bad, signal or good"),
         "reasoning": (["string"], "per reply: what was thought before it; empty where nothing"),
-        "fork_step": ("int64", "steps that the bad and the good trajectory share"),
-        "error_step": ("int64", "position of the first wrong step, from 0"),
+        "fork_step": ("int64", "replies that the bad and the good trajectory share"),
+        "error_step": ("int64", "position of the first wrong reply in this row, from 0"),
         "error_kind": (
             "string",
             "what sort of mistake it is, by replay: no effect, too early, wrong count, repeated, "
@@ -89,6 +89,9 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "signal_source": ("string", "critique, proof, template, or recovery"),
         "reward_bad": ("float64", "final reward of the bad trajectory"),
         "reward_good": ("float64", "final reward of the good trajectory"),
+        "bad_leaf": ("int64", "where the bad trajectory ends, among the nodes of its tree"),
+        "good_leaf": ("int64", "where the good trajectory ends"),
+        "error_node": ("int64", "where the first wrong step led"),
     },
     "prompt_completion": {
         "id": ("string", "the `sft` row's id and the number of the reply"),

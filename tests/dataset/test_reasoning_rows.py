@@ -29,7 +29,7 @@ from agent_r.dataset.writer import export
 from agent_r.errors import DatasetError
 from agent_r.files import sha256
 from agent_r.reading.reasoning import split_reasoning, with_reasoning
-from tests.algorithm.test_rows import CRITIQUES, INFO, ORIGIN, REVISION, TASK, TREE
+from tests.algorithm.test_rows import CRITIQUES, EFFECTS, INFO, ORIGIN, REVISION, TASK, TREE
 from tests.support.made import Made
 
 THOUGHT = {"a": "first?", "bad": "a mistake", "wait": "", "good": "now right"}
@@ -54,7 +54,7 @@ def test_reasoning_is_a_column_beside_the_parts_and_no_text_of_a_row() -> None:
 def test_a_trees_nodes_keep_their_reasoning() -> None:
     tree = SearchTree(TREE.task, TREE.prompt, TREE.seed, list(TREE.nodes))
     tree.nodes[1] = replace(tree.nodes[1], step=replace(tree.nodes[1].step, reasoning="hm"))
-    nodes = tree_row(replace(ORIGIN, tree=tree), {})["nodes"]
+    nodes = tree_row(replace(ORIGIN, tree=tree), {}, {})["nodes"]
     assert [node["reasoning"] for node in nodes[:3]] == ["", "hm", ""]
 
 
@@ -95,7 +95,7 @@ def test_a_block_is_closed_once_and_read_again(reasoning: str) -> None:
 def test_a_row_without_reasoning_is_the_row_that_it_was() -> None:
     for config, row in (
         ("sft", revision_row(ORIGIN, REVISION, CRITIQUES)),
-        ("trees", tree_row(ORIGIN, CRITIQUES)),
+        ("trees", tree_row(ORIGIN, CRITIQUES, EFFECTS)),
     ):
         before = json.loads(json.dumps(row))
         before.pop("reasoning", None)

@@ -31,7 +31,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class Answers:
     """What came back of actions tried from a state; fewer observations where the episode ended."""
 
     observations: tuple[str, ...]
@@ -48,7 +48,7 @@ class Rehearsal:
     env_steps: int = 0  # actions that the world answered
     _kept: OrderedDict[Actions, State] = field(default_factory=OrderedDict)
 
-    async def play(self, before: Sequence[str], actions: Sequence[str]) -> Played:
+    async def play(self, before: Sequence[str], actions: Sequence[str]) -> Answers:
         """Take actions in the state that others led to.
 
         Raises:
@@ -62,7 +62,7 @@ class Rehearsal:
                 break
             observation, reward, ended = await self._act(action, reward)
             observations.append(observation)
-        return Played(tuple(observations), reward, ended)
+        return Answers(tuple(observations), reward, ended)
 
     async def reaches(self, before: Sequence[str], actions: Sequence[str], target: float) -> bool:
         """Whether actions earn at least `target` from a state in which the episode goes on."""

@@ -86,13 +86,17 @@ def tried_of(tree_revisions: TreeRevisions, sft: Sequence[Row]) -> list[Tried]:
 
 
 def tried_in(tree: SearchTree, sft: Sequence[Row]) -> list[Tried]:
-    """The pairs that a version's rows were cut from, found again in the tree by what was said.
+    """The pairs that a version's rows were cut from.
 
-    A row does not name its leaves: of several that fit it is the first, as the pairing takes them.
+    Rows of older files do not name their leaves: these are found again by what was said, and of
+    several that fit it is the first, as the pairing takes them.
     """
     found = []
     for row in sft:
         if row["kind"] != "revision":
+            continue
+        if row.get("error_node") is not None:
+            found.append(_tried(tree, row))
             continue
         wrong = follow(tree, [r for r, p in zip(replies(row), row["parts"], strict=True)
                               if p in (Part.INITIAL, Part.BAD)])  # fmt: skip
@@ -100,6 +104,13 @@ def tried_in(tree: SearchTree, sft: Sequence[Row]) -> list[Tried]:
         if pair is not None:
             found.append(Tried(pair, row["error_step"], row["id"]))
     return found
+
+
+def _tried(tree: SearchTree, row: Row) -> Tried:
+    bad, good = tree.path(row["bad_leaf"]), tree.path(row["good_leaf"])
+    fork = sum(index in good for index in bad)  # a tree's paths never meet again
+    pair = TrajectoryPair(row["bad_leaf"], row["good_leaf"], fork)
+    return Tried(pair, bad.index(row["error_node"]), row["id"])
 
 
 def _pair(tree: SearchTree, row: Row, wrong: int) -> TrajectoryPair | None:
