@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_r.algorithm.revision import is_bad
+from agent_r.algorithm.pairing import is_bad
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.trajectory import NOT_THE_ACTORS
 from agent_r.dataset.audit.shares import Share
