@@ -16,6 +16,7 @@ from agent_r.dataset.manifest import read_manifest
 from agent_r.errors import ConfigError, ExtraMissing
 from agent_r.files import require_writable
 from agent_r.local_model.model_folder import model_name
+from agent_r.local_model.token_count import TokenCounter
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
 from flows.actor_factory import acting, scripted
@@ -94,6 +95,8 @@ async def look(context: RunContext, needs: Needs, *, blocks: bool = True) -> Non
     for version in needs.versions:
         check_version(version, here=needs.publishes)
     if needs.acts:
+        if config.dataset.tokenizer:
+            TokenCounter.of(config)
         await check_worlds(config)
         await check_actor(context, blocks=blocks)
     if needs.publishes and (blocks or not config.hub.token_block):

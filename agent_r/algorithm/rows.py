@@ -137,6 +137,7 @@ def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Ro
         "reward": revision.reward,
         "verified": revision.verified,
         "steps": len(revision.turns),
+        "tokens": None,  # counted where a tokenizer is at hand
         "parts": [turn.part.value for turn in revision.turns],
         "reasoning": [turn.step.reasoning for turn in revision.turns],
         "fork_step": revision.count(Part.INITIAL),
@@ -168,6 +169,7 @@ def good_row(origin: Origin, episode: Trajectory) -> Row:
         "reward": episode.reward,
         "verified": True,  # it is what the search saw happen
         "steps": len(steps),
+        "tokens": None,  # counted where a tokenizer is at hand
         "parts": [Part.GOOD.value] * len(steps),
         "reasoning": [step.reasoning for step in steps],
         "fork_step": None,

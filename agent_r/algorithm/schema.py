@@ -31,7 +31,7 @@ NODE = {
 # Columns, and fields of a list's structs, that came later: older files of this schema lack them,
 # and where nothing is in them a row is what it was without.
 LATER = {
-    "sft": ("reasoning", "error_kind", "witnesses", "bad_leaf", "good_leaf", "error_node"),
+    "sft": ("reasoning", "tokens", "error_kind", "witnesses", "bad_leaf", "good_leaf", "error_node"),
     "preference": ("error_kind", "value_chosen", "value_rejected"),
     "critique": ("proved", "proved_by"),
     "trees": ("nodes.reasoning", "nodes.effect"),
@@ -67,6 +67,11 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         ),
         "verified": ("bool", "the row was executed and reached alpha"),
         "steps": ("int64", "replies in the row"),
+        "tokens": (
+            "int64",
+            "of the conversation, by the actor's own tokenizer and chat template; empty where they "
+            "were not at hand",
+        ),
         "parts": (["string"], "per reply: initial, bad, signal or good"),
         "reasoning": (["string"], "per reply: what was thought before it; empty where nothing"),
         "fork_step": ("int64", "replies that the bad and the good trajectory share"),

@@ -38,6 +38,7 @@ from agent_r.diagnostics.symptoms import advice, form_of
 from agent_r.endpoint.budget import prices
 from agent_r.environment import TaskSpec
 from agent_r.errors import NothingMade
+from agent_r.local_model.token_count import TokenCounter
 from agent_r.settings import Endpoint, env_specs, public_settings
 
 READ_AHEAD = 32  # trees with their revisions: as many requests as a store's client makes at once
@@ -80,6 +81,7 @@ def build(
     accounting = Accounting(form_of(trees.store_of(tasks[0]).world.grammar) if tasks else "")
     revision = trees.config.revision_at(iteration)
     names = [(trees.store_of(task).world.name, task.id) for task in tasks]
+    counter = TokenCounter.of(trees.config)
     validation = ValidationTasks.of(trees.config.dataset.validation, names, earlier)
 
     def rows() -> Iterator[tuple[str, Row]]:
@@ -101,6 +103,8 @@ def build(
             )
             split = {"split": validation.split_of(world.name, task)}
             for config, row in rows_of_tree(origin, tree_revisions):
+                if config == "sft" and counter is not None:
+                    row["tokens"] = counter(row["messages"])
                 yield config, row | split
 
     def provenance() -> dict[str, Any]:
@@ -109,6 +113,7 @@ def build(
         return (
             made
             | {"counts": dict(tally.counts), "drops": dict(sorted(tally.drops.items()))}
+            | {"tokenizers": [counter.name] if counter else []}
             | {"account": accounting.account.model_dump()}
             | ({"cost": price} if price is not None else {})
             | audit.value()
@@ -230,7 +235,7 @@ def describe(trees: Trees, *, actor: str, iteration: int) -> dict[str, Any]:
     settings = trees.config.model_dump(
         mode="json",
         exclude={
-            "dataset": {"out", "store"},
+            "dataset": {"out", "store", "tokenizer"},
             "env": True,
             "budget": True,
             "endpoint": True,

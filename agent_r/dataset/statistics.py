@@ -14,6 +14,7 @@ from typing import Any
 
 from agent_r.algorithm.rows import Row
 
+TOKENS = 64  # a row's tokens are counted up to a multiple of it
 _LONGEST = 2000  # characters kept of one message of the example
 _EXAMPLE = ("id", "env", "task", "parts", "reward_bad", "reward", "verified", "actor")
 _NUMBERS = ("error_step", "fork_step", "reward_bad", "reward_good")
@@ -83,6 +84,8 @@ class Statistics:
         trained = sum(bool(message["train"]) for message in row.get("messages") or ())
         self._bin("trained_replies", trained)
         self._bin("steps", row.get("steps"))
+        if tokens := row.get("tokens"):
+            self._bin("tokens", -(-tokens // TOKENS) * TOKENS)
         self._bin("reward", row.get("reward"))
         if kind == "revision":
             self._add_revision(row)
@@ -212,6 +215,21 @@ def total_variation(before: Mapping[str, int], after: Mapping[str, int]) -> floa
     old, new = sum(before.values()), sum(after.values())
     keys = before.keys() | after.keys()
     return sum(abs(before.get(k, 0) / old - after.get(k, 0) / new) for k in sorted(keys)) / 2
+
+
+def quantile(histogram: Mapping[float, int], share: float) -> float:
+    """The smallest value that so large a share of all does not exceed; of no empty histogram.
+
+    >>> quantile({64: 3, 128: 1}, 0.5), quantile({64: 3, 128: 1}, 1.0)
+    (64, 128)
+    """
+    needed = share * sum(histogram.values())
+    below = 0
+    for value in sorted(histogram):
+        below += histogram[value]
+        if below >= needed:
+            break
+    return value
 
 
 def mean(histogram: Mapping[Any, int]) -> float | None:

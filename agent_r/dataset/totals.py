@@ -21,6 +21,7 @@ def together(manifests: Iterable[Manifest]) -> dict[str, Any]:
     return {
         "environments": distinct(m.get("environments", []) for m in known),
         "actors": distinct(m.get("actors", []) for m in known),
+        "tokenizers": distinct(m.get("tokenizers", []) for m in known),
         "iterations": sorted(distinct(m.get("iterations", []) for m in known)),
         "prompt_digest": ", ".join(distinct(digests)),
         "counts": added(m.get("counts", {}) for m in known),

@@ -28,6 +28,11 @@ class DatasetConfig(Settings):
         description="train on the actor's reasoning as well: each trained reply begins with it, in "
         "<think>…</think>; without it, it is a column of its own alone",
     )
+    tokenizer: str = Field(
+        "",
+        description="counts the tokens of rows: a folder, or a model's name on the Hub; empty: the "
+        "embedded actor's own, and no count for a served one",
+    )
     validation: Fraction = Field(
         0.05,
         description="share of the tasks, drawn by their names, whose rows are the split "

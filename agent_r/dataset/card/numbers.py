@@ -6,7 +6,7 @@ from agent_r.algorithm.metrics import Rate
 from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.figures import FIGURES
 from agent_r.dataset.card.markup import code, details, inline, number, table
-from agent_r.dataset.statistics import mean
+from agent_r.dataset.statistics import mean, quantile
 
 _SPENT = (
     ("trees", "search trees"),
@@ -38,6 +38,7 @@ def composition(facts: ManifestFacts) -> str:
         _groups(facts),
         _summary(facts),
         _validation(facts),
+        _lengths(facts),
         *pictures(facts),
         _drops(facts),
         _account(facts),
@@ -67,6 +68,26 @@ def _validation(facts: ManifestFacts) -> str:
         f"{number(kept)} of the `sft` rows are the split `validation`, {number(trained)} the split "
         "`train`: whole tasks, drawn by their names, in every config the same. They are "
         "not for training; the world's own test tasks have no row here."
+    )
+
+
+def _lengths(facts: ManifestFacts) -> str:
+    """How long the rows are, in tokens: what a trainer's `max_length` should be."""
+    counted = facts.histogram("tokens")
+    if not counted:
+        return (
+            "How many tokens a row has is not known: the actor was served, and its tokenizer was "
+            "not at hand. The tokens below are what its server counted."
+            if facts.items("tokenizers") == [] and "tokenizers" in facts.manifest
+            else ""
+        )
+    half, most, all_of_them = (number(int(quantile(counted, q))) for q in (0.5, 0.95, 1.0))
+    names = ", ".join(code(name) for name in facts.items("tokenizers"))
+    missing = facts.rows.get("sft", 0) - sum(counted.values())
+    unknown = f" Of {number(missing)} rows it is not known." if missing > 0 else ""
+    return (
+        f"Half of the `sft` rows have at most {half} tokens, 95 % at most {most}, all of them at "
+        f"most {all_of_them}, by the actor's own tokenizer ({names}) and chat template.{unknown}"
     )
 
 
