@@ -31,7 +31,15 @@ NODE = {
 # Columns, and fields of a list's structs, that came later: older files of this schema lack them,
 # and where nothing is in them a row is what it was without.
 LATER = {
-    "sft": ("reasoning", "tokens", "error_kind", "witnesses", "bad_leaf", "good_leaf", "error_node"),
+    "sft": (
+        "reasoning",
+        "tokens",
+        "error_kind",
+        "witnesses",
+        "bad_leaf",
+        "good_leaf",
+        "error_node",
+    ),
     "preference": ("error_kind", "value_chosen", "value_rejected"),
     "critique": ("proved", "proved_by"),
     "trees": ("nodes.reasoning", "nodes.effect"),

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import LATER, SCHEMAS

@@ -38,8 +38,8 @@ def grown(earlier: Manifest | None, own: Mapping[str, Any]) -> dict[str, Any]:
     if earlier is None:
         return dict(own)
     kept = {name: earlier[name] for name in _KEPT if name in earlier}
-    told = {name: value for name, value in own.items() if name not in _OF_ALL}
-    return {**kept, **told, **together([earlier, dict(own)])}
+    rest = {name: value for name, value in own.items() if name not in _OF_ALL}
+    return {**kept, **rest, **together([earlier, dict(own)])}
 
 
 def distinct(lists: Iterable[Iterable[Any]]) -> list[Any]:

@@ -42,7 +42,7 @@ def halves(made: Made) -> list[list[Tagged]]:
     ]
 
 
-def told(made: Made, iteration: int) -> dict[str, Any]:
+def origin(made: Made, iteration: int) -> dict[str, Any]:
     worlds = {"environments": read_manifest(made.version)["environments"]}
     account = {"pairs": {"tried": iteration}}
     return worlds | {"actors": [f"actor-{iteration}"], "iterations": [iteration],
@@ -51,8 +51,8 @@ def told(made: Made, iteration: int) -> dict[str, Any]:
 
 
 def grow(made: Made, halves: list[list[Tagged]], folder: Path) -> tuple[Path, Path]:
-    one = Path(export(halves[0], folder, provenance=partial(told, made, 1)).path)
-    two = export(halves[1], folder, provenance=partial(told, made, 2), earlier=one)
+    one = Path(export(halves[0], folder, provenance=partial(origin, made, 1)).path)
+    two = export(halves[1], folder, provenance=partial(origin, made, 2), earlier=one)
     return one, Path(two.path)
 
 
@@ -113,7 +113,7 @@ def test_a_version_that_begins_anew_says_which_rows_it_left(
 ) -> None:
     folder = tmp_path / "demo"
     one, two = grow(made, halves, folder)
-    again = Path(export(halves[1], folder, provenance=partial(told, made, 1)).path)
+    again = Path(export(halves[1], folder, provenance=partial(origin, made, 1)).path)
     assert again.name == "v1.3"
     gone = {name: sum(config == name for config, _ in halves[0]) for name in SCHEMAS}
     changes = read_manifest(again)["changes"]
@@ -145,11 +145,11 @@ def test_growing_on_can_be_killed_and_done_again_to_the_same_bytes(
     made: Made, halves: list[list[Tagged]], tmp_path: Path
 ) -> None:
     _, two = grow(made, halves, tmp_path / "a" / "demo")
-    one = Path(export(halves[0], tmp_path / "b" / "demo", provenance=partial(told, made, 1)).path)
+    one = Path(export(halves[0], tmp_path / "b" / "demo", provenance=partial(origin, made, 1)).path)
     cut = (pair for pair in [*halves[1][:3], None])
     with pytest.raises(TypeError):
         export(cut, one.parent, provenance=dict, earlier=one)  # type: ignore[arg-type]
-    again = export(halves[1], one.parent, provenance=partial(told, made, 2), earlier=one)
+    again = export(halves[1], one.parent, provenance=partial(origin, made, 2), earlier=one)
     names = sorted(p.relative_to(two) for p in two.rglob("*") if p.is_file())
     assert [(two / n).read_bytes() for n in names] == [
         (Path(again.path) / n).read_bytes() for n in names
@@ -159,7 +159,7 @@ def test_growing_on_can_be_killed_and_done_again_to_the_same_bytes(
 def test_a_version_of_before_is_written_again_in_todays_form_with_all_its_rows(
     made: Made, halves: list[list[Tagged]], tmp_path: Path
 ) -> None:
-    one = Path(export(halves[0], tmp_path / "demo", provenance=partial(told, made, 1)).path)
+    one = Path(export(halves[0], tmp_path / "demo", provenance=partial(origin, made, 1)).path)
     manifest = read_manifest(one)
     for later in ("row_sums", "splits", "shards", "changes"):
         manifest.pop(later, None)
@@ -168,7 +168,7 @@ def test_a_version_of_before_is_written_again_in_todays_form_with_all_its_rows(
         (one / name).rename(one / old)
         manifest["files"][old] = manifest["files"].pop(name)
     files.write_json(one / "manifest.json", manifest)
-    two = Path(export(halves[1], one.parent, provenance=partial(told, made, 2), earlier=one).path)
+    two = Path(export(halves[1], one.parent, provenance=partial(origin, made, 2), earlier=one).path)
     for config in SCHEMAS:
         wanted = [row for half in halves for name, row in half if name == config]
         assert list(read_rows(two, config)) == wanted, config
@@ -190,7 +190,7 @@ def test_the_version_to_grow_on_is_the_newest_that_ends_with_the_iteration_befor
     folder = tmp_path / "demo"
     one, two = grow(made, halves, folder)
     assert [of_iteration(folder, n) for n in (0, 1, 2, 3)] == [None, one, two, None]
-    three = Path(export(halves[1], folder, provenance=partial(told, made, 1)).path)
+    three = Path(export(halves[1], folder, provenance=partial(origin, made, 1)).path)
     assert of_iteration(folder, 1) == three
 
 
@@ -218,7 +218,7 @@ def test_a_task_stays_in_its_split_whatever_the_share_becomes(made: Made, tmp_pa
         for name in SCHEMAS
         for row in made.rows(name)
     ]
-    one = Path(export(rows, tmp_path / "demo", provenance=partial(told, made, 1)).path)
+    one = Path(export(rows, tmp_path / "demo", provenance=partial(origin, made, 1)).path)
     after = ValidationTasks.of(1.0, names, one)
     assert [after.split_of(*task) for task in _specs(names)] == [
         split.split_of(*task) for task in _specs(names)

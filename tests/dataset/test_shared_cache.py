@@ -43,8 +43,8 @@ def version_of(made: Made, tmp_path: Path) -> Callable[..., Path]:
 
     def version(name: str, letter: str, number: int = 3) -> Path:
         rows = [("sft", row | {"final_observation": letter}) for row in made.rows("sft")[:number]]
-        told = {"environments": read_manifest(made.version)["environments"]}
-        return Path(export(rows, tmp_path / name, provenance=lambda: told).path)
+        worlds = {"environments": read_manifest(made.version)["environments"]}
+        return Path(export(rows, tmp_path / name, provenance=lambda: worlds).path)
 
     return version
 
@@ -71,10 +71,10 @@ def test_the_card_counts_the_bytes_that_datasets_counts(
     datasets: Any, version_of: Callable[..., Path], tmp_path: Path
 ) -> None:
     version = str(version_of("demo", "a"))
-    said = datasets.load_dataset_builder(version, "sft", cache_dir=str(tmp_path / "builder")).info
+    info = datasets.load_dataset_builder(version, "sft", cache_dir=str(tmp_path / "builder")).info
     rows = datasets.load_dataset(version, "sft", split="train", cache_dir=str(tmp_path / "c"))
-    assert said.download_size == sum(p.stat().st_size for p in Path(version).glob("data/sft/*"))
-    assert said.dataset_size == pytest.approx(rows.info.dataset_size, rel=0.01)
+    assert info.download_size == sum(p.stat().st_size for p in Path(version).glob("data/sft/*"))
+    assert info.dataset_size == pytest.approx(rows.info.dataset_size, rel=0.01)
 
 
 def test_of_the_hub_each_repository_and_tag_has_its_own_rows(
@@ -85,14 +85,14 @@ def test_of_the_hub_each_repository_and_tag_has_its_own_rows(
             send(hub_at(hub.url, repo=repo), version_of(repo, repo[0] + letter))
     asked = [(repo, tag) for repo in ("me/data", "you/data") for tag in ("v1.1", "v1.2", "v1.1")]
 
-    def told(asked: list[tuple[str, str]], **offline: str) -> list[list[str]]:
+    def loaded(asked: list[tuple[str, str]], **offline: str) -> list[list[str]]:
         command = [sys.executable, "-c", CONSUMER, json.dumps(asked)]
         env = hub.client_env(tmp_path / "home") | offline
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     one, two = [["ma", "1.1.0"], ["mb", "1.2.0"]], [["ya", "1.1.0"], ["yb", "1.2.0"]]
-    assert told(asked) == [*one, one[0], *two, two[0]]
+    assert loaded(asked) == [*one, one[0], *two, two[0]]
     # Offline, `datasets` takes what it has loaded last; but it says which version that is.
-    [[letters, version]] = told([("me/data", "v1.1")], HF_HUB_OFFLINE="1")
+    [[letters, version]] = loaded([("me/data", "v1.1")], HF_HUB_OFFLINE="1")
     assert [letters, version] in one
