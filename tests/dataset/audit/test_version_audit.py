@@ -55,9 +55,10 @@ def test_the_card_shows_what_was_measured_and_nothing_where_nothing_was(
 def test_a_merge_keeps_an_audit_of_all_its_rows_alone(audited: Path, tmp_path: Path) -> None:
     manifest, other = peek(audited), tmp_path / "other"
     rows = [
-        ("sft", row | {"id": f"{row['id']}-b", "tree": "b"}) for row in read_rows(audited, "sft")
+        ("sft", row | {"id": f"{row['id']}-b", "tree": f"{row['tree']}-b"})
+        for row in read_rows(audited, "sft")
     ]
-    rows += [("trees", row | {"id": "b"}) for row in read_rows(audited, "trees")]
+    rows += [("trees", row | {"id": f"{row['id']}-b"}) for row in read_rows(audited, "trees")]
     origin = {"environments": manifest["environments"], "audit": manifest["audit"]}
     export(rows, other, provenance=lambda: origin)
     whole = merge([audited, other / "v1.1"], tmp_path / "whole")
