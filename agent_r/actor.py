@@ -87,6 +87,21 @@ class Actor(Protocol):
         ...
 
 
+class ActorAround:
+    """The base of an actor that passes requests to another: its name and usage are the other's."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+
+    @property
+    def name(self) -> str:
+        return self.actor.name
+
+    @property
+    def usage(self) -> Usage:
+        return self.actor.usage
+
+
 @dataclass(slots=True)
 class Metered:
     """An actor whose requests and tokens are counted apart: what one tree alone has cost."""

@@ -12,11 +12,11 @@ from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult,
 from agent_r.errors import ConfigError, UnknownTask
 from agent_r.settings import TextWorldExpressEnv
 from env_adapters.jvm.gold import GoldActions
-from env_adapters.jvm.machine import Program, packaged, require_java
-from env_adapters.jvm.simulators import Seat, Simulator, Simulators, sent_text
+from env_adapters.jvm.java_world import JavaEpisode, JavaWorld
+from env_adapters.jvm.machine import Program, packaged
+from env_adapters.jvm.simulators import Simulator, Simulators, sent_text
 
 VERSION = 1  # raised when the same actions could give other observations
-PACKAGE = ("TextWorldExpress", "textworld-express")  # as a person calls it, and in the index
 INTERFACE = "textworldexpress.runtime.PythonInterface"
 GAMES = ("cookingworld", "coin", "twc", "mapreader", "arithmetic", "simonsays", "peckingorder")
 MOST_ACTIONS = 60  # that an observation lists
@@ -36,18 +36,12 @@ Thought: ...
 Action: one of the actions that are listed."""
 
 
-class TextWorldExpress:
+class TextWorldExpress(JavaEpisode):
     """Implements Environment: one episode at a time, in a simulator that is lent for it."""
 
     def __init__(self, world: TextWorlds) -> None:
+        super().__init__(world)
         self._world, self._spec = world, world.spec
-        self._seat = Seat(world.simulators)
-        self._steps = 0
-        self._done = True
-
-    @property
-    def info(self) -> EnvInfo:
-        return self._world.info
 
     def tasks(self, split: Split) -> Sequence[TaskSpec]:
         """A game's seeds: `coin/train/17`."""
@@ -88,10 +82,6 @@ class TextWorldExpress:
         self._done = terminated or truncated
         reward = 0.0 if failed else min(max(float(seen["score"]), 0.0), 1.0)
         return StepResult(_shown(seen), reward, terminated, truncated)
-
-    async def close(self) -> None:
-        self._done = True
-        self._seat.leave()
 
 
 def begin(
@@ -143,23 +133,24 @@ class GoldOfGames(GoldActions[tuple[str, int]]):
         return [action for action in gold if action]
 
 
-class TextWorlds:
+class TextWorlds(JavaWorld):
     """Implements World: one machine, and the games' own gold actions."""
+
+    package = ("TextWorldExpress", "textworld-express")
 
     def __init__(self, spec: TextWorldExpressEnv) -> None:
         self.spec = spec
-        jar, package = packaged(*PACKAGE)
-        self.simulators = Simulators(
-            Program("TextWorldExpress", jar, INTERFACE, spec.heap_mb), limit=spec.simulators
-        )
+        jar, package = packaged(*self.package)
+        program = Program("TextWorldExpress", jar, INTERFACE, spec.heap_mb)
         variant = f"{spec.game}({spec.parameters})-{spec.step_limit}"
-        self.info = EnvInfo(
+        info = EnvInfo(
             name=f"textworld-express-{spec.game}",
             version=f"{VERSION}-{package}-{variant}",
             instruction=INSTRUCTION.format(game=spec.game),
             licence="Apache-2.0",
             source="https://pypi.org/project/textworld-express/",
         )
+        super().__init__(Simulators(program, limit=spec.simulators), info)
         self.gold = GoldOfGames(self.simulators, spec)
 
     @property
@@ -168,14 +159,6 @@ class TextWorlds:
 
     def environment(self) -> Environment:
         return TextWorldExpress(self)
-
-    async def check(self) -> None:
-        """Is all installed?"""
-        packaged(*PACKAGE)
-        require_java("TextWorldExpress")
-
-    async def aclose(self) -> None:
-        await self.simulators.aclose()
 
 
 def textworld_express(spec: TextWorldExpressEnv) -> TextWorlds:

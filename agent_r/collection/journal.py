@@ -12,13 +12,13 @@ from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage
+from agent_r.actor import Actor, ActorAround, Completion, Message, SamplingParams
 from agent_r.errors import StoreError
 
 _LINE = TypeAdapter(tuple[str, list[Completion]])
 
 
-class Journal:
+class Journal(ActorAround):
     """An actor that records its replies in a file and reads them back; use as a `with`.
 
     A reply is on disk before the search sees it, so an interrupted tree grows again into the tree
@@ -30,7 +30,8 @@ class Journal:
     """
 
     def __init__(self, actor: Actor, path: Path) -> None:
-        self._actor, self._path = actor, path
+        super().__init__(actor)
+        self._path = path
         self._replies = _read(path)
         self._file: int | None = None
 
@@ -46,20 +47,12 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
 
-    @property
-    def name(self) -> str:
-        return self._actor.name
-
-    @property
-    def usage(self) -> Usage:
-        return self._actor.usage
-
     async def complete(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
     ) -> list[Completion]:
         asked = _key(messages, n, params)
         if asked not in self._replies:
-            replies = await self._actor.complete(messages, n=n, params=params)
+            replies = await self.actor.complete(messages, n=n, params=params)
             self._write(asked, replies)
             return replies
         return self._replies[asked]

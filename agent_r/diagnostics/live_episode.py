@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage
+from agent_r.actor import Actor, ActorAround, Completion, Message, SamplingParams
 from agent_r.algorithm.critique import Critique
 from agent_r.algorithm.episode import Opening, play
 from agent_r.algorithm.trajectory import Trajectory
@@ -57,22 +57,13 @@ class Audience(Protocol):
     def judges(self, step: int, critique: Critique) -> None: ...
 
 
-@dataclass(slots=True)
-class Heard:
+class Heard(ActorAround):
     """Implements Actor: wraps another, and records its replies."""
 
-    actor: Actor
-    played: Played
-    audience: Audience
-    asked: int = 0  # messages of the last request
-
-    @property
-    def name(self) -> str:
-        return self.actor.name
-
-    @property
-    def usage(self) -> Usage:
-        return self.actor.usage
+    def __init__(self, actor: Actor, played: Played, audience: Audience) -> None:
+        super().__init__(actor)
+        self.played, self.audience = played, audience
+        self.asked = 0  # messages of the last request
 
     async def complete(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams

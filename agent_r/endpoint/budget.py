@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from agent_r.actor import Actor, Completion, Message, SamplingParams, Usage
+from agent_r.actor import Actor, ActorAround, Completion, Message, SamplingParams, Usage
 from agent_r.errors import BudgetSpent
 from agent_r.settings import BudgetConfig, Endpoint, OpenAIEndpoint
 
@@ -132,19 +132,12 @@ class Budget:
         return (prompt * self._prices[0] + completion * self._prices[1]) / 1e6
 
 
-class Budgeted:
+class Budgeted(ActorAround):
     """An actor that is asked only as long as the budget lasts."""
 
     def __init__(self, actor: Actor, budget: Budget) -> None:
-        self._actor, self._budget = actor, budget
-
-    @property
-    def name(self) -> str:
-        return self._actor.name
-
-    @property
-    def usage(self) -> Usage:
-        return self._actor.usage
+        super().__init__(actor)
+        self._budget = budget
 
     async def complete(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
@@ -153,7 +146,7 @@ class Budgeted:
         limit = asyncio.timeout(self._budget.left_s)  # an endpoint may hang, or be tried again
         try:
             async with limit:
-                return await self._actor.complete(messages, n=n, params=params)
+                return await self.actor.complete(messages, n=n, params=params)
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -18,7 +18,7 @@ class SearchConfig(Settings):
         "give_up": "abandon_after",
     }
 
-    simulations: Positive = Field(8, description="walks from the root to a leaf, per tree")
+    simulations: Positive = Field(8, description="per tree, each from the root to a leaf")
     candidates: Positive = Field(4, description="replies sampled at a node, in one request")
     parallel_simulations: Positive = Field(
         1,

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from agent_r.environment import EnvInfo, Environment, Expert, Split, StepResult, TaskSpec
 from agent_r.errors import ConfigError, UnknownTask
 from agent_r.settings import ScienceWorldEnv
-from env_adapters.jvm.machine import Program, packaged, require_java
-from env_adapters.jvm.simulators import Seat, Simulator, Simulators, sent_text
+from env_adapters.jvm.java_world import JavaEpisode, JavaWorld
+from env_adapters.jvm.machine import Program, packaged
+from env_adapters.jvm.simulators import Simulator, Simulators, sent_text
 from env_adapters.scienceworld.expert import GoldOfTasks
 from env_adapters.scienceworld.tasks import (
     INSTRUCTION,
@@ -26,7 +27,6 @@ from env_adapters.scienceworld.tasks import (
 )
 
 VERSION = 2  # raised when the same actions could give other observations
-PACKAGE = ("ScienceWorld", "scienceworld")  # as a person calls it, and in the index
 INTERFACE = "scienceworld.runtime.pythonapi.PythonInterface"
 # Things are listed as sets hold them, in the order of their hashes: with hashes drawn at random,
 # `0` picks another cup in every replay. Equal ones leave the order in which things were made.
@@ -36,18 +36,12 @@ SEED = "scala.util.Random$.MODULE$.setSeed"
 NUMBER, SET_NUMBER = "util.UniqueIdentifier.count", "util.UniqueIdentifier.count_$eq"
 
 
-class ScienceWorld:
+class ScienceWorld(JavaEpisode):
     """Implements Environment: one episode at a time, in a simulator that is lent for it."""
 
     def __init__(self, world: ScienceWorlds) -> None:
+        super().__init__(world)
         self._world, self._spec = world, world.spec
-        self._seat = Seat(world.simulators)
-        self._steps = 0
-        self._done = True
-
-    @property
-    def info(self) -> EnvInfo:
-        return self._world.info
 
     def tasks(self, split: Split) -> Sequence[TaskSpec]:
         """Variations as the package splits them; its dev split is for warm starts."""
@@ -77,10 +71,6 @@ class ScienceWorld:
         self._done = terminated or truncated
         return StepResult(observation, min(max(score, 0.0), 1.0), terminated, truncated)
 
-    async def close(self) -> None:
-        self._done = True
-        self._seat.leave()
-
 
 def begin(simulator: Simulator, task: str, spec: ScienceWorldEnv) -> str:
     """Load a task, which seeds chance and counts things from 0; blocks."""
@@ -102,23 +92,24 @@ def act(simulator: Simulator, action: str, seed: int) -> tuple[str, float, bool]
     return answer
 
 
-class ScienceWorlds:
+class ScienceWorlds(JavaWorld):
     """Implements World: one Java virtual machine, and what is known of right ways."""
+
+    package = ("ScienceWorld", "scienceworld")
 
     def __init__(self, spec: ScienceWorldEnv) -> None:
         self.spec = spec
-        jar, package = packaged(*PACKAGE)
-        self.simulators = Simulators(
-            Program("ScienceWorld", jar, INTERFACE, spec.heap_mb, MACHINE), limit=spec.simulators
-        )
-        self.gold = GoldOfTasks(self.simulators, spec.simplifications)
-        self.info = EnvInfo(
+        jar, package = packaged(*self.package)
+        program = Program("ScienceWorld", jar, INTERFACE, spec.heap_mb, MACHINE)
+        info = EnvInfo(
             name="scienceworld",
             version=f"{VERSION}-{package}-{spec.simplifications or 'none'}-{spec.step_limit}",
             instruction=INSTRUCTION,
             licence="Apache-2.0",
             source="https://pypi.org/project/scienceworld/",
         )
+        super().__init__(Simulators(program, limit=spec.simulators), info)
+        self.gold = GoldOfTasks(self.simulators, spec.simplifications)
 
     @property
     def expert(self) -> Expert:
@@ -126,14 +117,6 @@ class ScienceWorlds:
 
     def environment(self) -> Environment:
         return ScienceWorld(self)
-
-    async def check(self) -> None:
-        """Is all installed?"""
-        packaged(*PACKAGE)
-        require_java("ScienceWorld")
-
-    async def aclose(self) -> None:
-        await self.simulators.aclose()
 
 
 def scienceworld(spec: ScienceWorldEnv) -> ScienceWorlds:

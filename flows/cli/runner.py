@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 from agent_r.errors import PrefectFault
-from flows.cli import server_guard as tether
+from flows.cli import server_guard
 from flows.cli.prefect_faults import prefect_fault
 
 MISTAKE, INTERRUPTED = 2, 130
@@ -33,7 +33,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
                 give_up(fault)  # at once: to end its loop, Prefect would wait for that server
             raise
 
-    tether.hold()
+    server_guard.hold()
     try:
         return asyncio.run(watched())
     except asyncio.CancelledError:
@@ -60,7 +60,7 @@ def give_up(fault: PrefectFault) -> NoReturn:
 
 
 def _end(line: str, code: int) -> NoReturn:
-    for server in tether.servers():
+    for server in server_guard.servers():
         with contextlib.suppress(Exception):  # it may be what is broken
             server.stop()
     print(f"agent-r: {line}", file=sys.stderr, flush=True)

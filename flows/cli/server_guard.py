@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from agent_r.local_model.parent_watch import end_with_us
+
 LOOKS_EVERY_S = 0.2
 
 _held: list[subprocess.Popen[bytes]] = []  # the shells; their pipes close when this process ends
@@ -18,9 +20,9 @@ _held: list[subprocess.Popen[bytes]] = []  # the shells; their pipes close when 
 
 @cache
 def hold() -> None:
-    """Wait, in a thread, until a server was started; then tie it to this process; once."""
+    """Wait, in a thread, until a server was started; then have it end with this process; once."""
     if os.name == "posix":
-        threading.Thread(target=_tie_first, name="tether", daemon=True).start()
+        threading.Thread(target=_guard_first, name="server-guard", daemon=True).start()
 
 
 def servers() -> Iterator[Any]:
@@ -30,19 +32,10 @@ def servers() -> Iterator[Any]:
     yield from list(kind._instances.values()) if kind else ()
 
 
-def _tie_first() -> None:
+def _guard_first() -> None:
     while True:
         for server in servers():
             if process := getattr(server, "server_process", None):  # or half made
-                _held.append(_tie(process.pid))
+                _held.append(end_with_us(process.pid))
                 return
         time.sleep(LOOKS_EVERY_S)
-
-
-def _tie(pid: int) -> subprocess.Popen[bytes]:
-    """A shell reads from a pipe that nobody writes to: it ends when we do, however that is.
-
-    In a session of its own, for a Ctrl-C is not meant for it.
-    """
-    command = ["/bin/sh", "-c", 'read -r _; kill "$0" 2>/dev/null', str(pid)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent_r.actor import Completion, Message, SamplingParams, Usage
+from agent_r.actor import ActorAround, Completion, Message, SamplingParams
 from agent_r.algorithm.prompts import REVISE
 from agent_r.collection.plan import tasks_of_iteration
 from agent_r.collection.tree_store import TreeStore
@@ -50,25 +50,18 @@ def unruly(body: dict[str, Any], k: int) -> str | dict[str, Any]:
     }[kind]
 
 
-class Counted:
+class Counted(ActorAround):
     """An actor whose replies are counted as they come back."""
 
     def __init__(self, actor: EndpointActor) -> None:
-        self._actor, self.replies = actor, 0
-
-    @property
-    def name(self) -> str:
-        return self._actor.name
-
-    @property
-    def usage(self) -> Usage:
-        return self._actor.usage
+        super().__init__(actor)
+        self.replies = 0
 
     async def complete(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
     ) -> list[Completion]:
         assert all(m.content.strip() for m in messages), "an empty turn is sent back"
-        replies = await self._actor.complete(messages, n=n, params=params)
+        replies = await self.actor.complete(messages, n=n, params=params)
         self.replies += len(replies)
         return replies
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from agent_r.env_check.resources import Resources
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 T = TypeVar("T")
 

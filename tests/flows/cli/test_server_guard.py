@@ -34,7 +34,7 @@ def test_kill_9_leaves_no_process_behind(tmp_path: Path) -> None:
         )
     left: dict[int, str] = {}
     try:
-        until(lambda: "trees to do" in (tmp_path / "said").read_text())
+        until(lambda: "trees to do" in (tmp_path / "said").read_text(), within_s=400)
         until(lambda: any("read -r" in ran for ran in children(run.pid).values()))
         left = children(run.pid)
         assert any("uvicorn" in ran for ran in left.values())
