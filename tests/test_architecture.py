@@ -160,3 +160,31 @@ def test_a_class_s_name_means_one_thing() -> None:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert not {name for name, n in classes.items() if n > 1}
+
+
+BARE = {"told", "said", "made", "given"}  # how a value came to be, and not what it is
+NAMED_LATER = (
+    "agent_r.algorithm",
+    "agent_r.collection.revise_tree",
+    "agent_r.dataset",
+    "agent_r.hub",
+)
+
+
+def names(tree: ast.AST) -> Iterator[str]:
+    """All that a file gives a name: values, arguments, attributes, functions, imports."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.alias(name=name, asname=other):
+                yield other or name
+
+
+@pytest.mark.parametrize(("path", "module"), FILES.items(), ids=FILES.values())
+def test_a_name_says_what_a_value_is(path: Path, module: str) -> None:
+    if not module.startswith(NAMED_LATER):
+        found = {name.lstrip("_") for name in names(ast.parse(path.read_text(encoding="utf-8")))}
+        assert not found & BARE
