@@ -31,41 +31,62 @@ async def clean(
         return Drop.ENDED_EARLY
     reward = (await rehearsal.play(before, actions_of(splice.tail))).reward
     kept = await rehearsal.shorten(before, actions_of(splice.tail), max(alpha, reward))
-    if kept is not None:
-        tail = tuple(splice.tail[i] for i in kept)
-    elif (way := await prover.nearest(before)) is not None:
-        tail, reward = way.steps, prover.target
-    else:
+    own = None if kept is None else tuple(splice.tail[i] for i in kept)
+    way = await prover.nearest(before)
+    if own is None and way is None:
         return Drop.LOW_REWARD
+    tail = own
+    if way is not None and (tail is None or len(way) < len(tail)):
+        tail, reward = way.steps, prover.target
+    assert tail is not None
     cleaned = replace(splice, tail=tail)
     return cleaned if whole else await _without_earlier_errors(prover, cleaned, reward)
 
 
 async def _without_earlier_errors(prover: Prover, splice: Splice, target: float) -> Splice | Drop:
-    """Leave out what comes before the error and brought no known way nearer, the last first."""
-    steps, error, tail = list(splice.before[:-1]), splice.bad[-1], actions_of(splice.tail)
+    """Leave out what comes before the error and brought no known way nearer, the last first.
+
+    As a good way is shortened: steps one by one and in twos, until nothing more can go.
+    """
+    at_first = splice
+    while True:
+        before = splice
+        for span in (1, 2):
+            for at in reversed(range(len(splice.before) - span)):
+                if at + span >= len(splice.before):
+                    continue
+                without = _without(splice, at, span)
+                if not await _is_unneeded(prover, splice, without, target):
+                    continue
+                if await _answer(prover, without) != await _answer(prover, at_first):
+                    return Drop.EARLIER_ERROR
+                splice = without
+        if splice is before:
+            return splice
+
+
+def _without(splice: Splice, at: int, span: int) -> Splice:
+    """A splice without some steps before its error."""
     shared = len(splice.initial)
-    answer, rehearsal = await _answer(prover, steps, error), prover.rehearsal
-    left = await prover.nearest(actions_of(steps))
-    for position in reversed(range(len(steps))):
-        without = steps[:position] + steps[position + 1 :]
-        done = actions_of(without)
-        if not await rehearsal.reaches([*done, error.action], tail, target):
-            continue
-        now_left = await prover.nearest(done)
-        if left is None or now_left is None or len(now_left) > len(left):
-            continue
-        if await _answer(prover, without, error) != answer:
-            return Drop.EARLIER_ERROR
-        steps = without
-        shared -= position < shared
-    return Splice(tuple(steps[:shared]), (*steps[shared:], error), splice.tail)
+    initial = [*splice.initial[:at], *splice.initial[at + span :]]
+    bad = [*splice.bad[: max(at - shared, 0)], *splice.bad[max(at + span - shared, 0) :]]
+    return replace(splice, initial=tuple(initial), bad=tuple(bad))
 
 
-async def _answer(prover: Prover, before: Sequence[Step], error: Step) -> str:
-    """What the world answers to the error after these steps."""
-    played = await prover.rehearsal.play(actions_of(before), [error.action])
-    return normalised("\n".join(played.observations))
+async def _is_unneeded(prover: Prover, splice: Splice, without: Splice, target: float) -> bool:
+    """Whether the tail works without some earlier steps, and they brought no known way nearer."""
+    tail = actions_of(without.tail)
+    if not await prover.rehearsal.reaches(actions_of(without.before), tail, target):
+        return False
+    left = await prover.nearest(actions_of(splice.before[:-1]))
+    left_without = await prover.nearest(actions_of(without.before[:-1]))
+    return left is not None and left_without is not None and len(left_without) <= len(left)
+
+
+async def _answer(prover: Prover, splice: Splice) -> str:
+    """What the world answers to the error."""
+    *before, error = actions_of(splice.before)
+    return normalised("\n".join((await prover.rehearsal.play(before, [error])).observations))
 
 
 def actions_of(steps: Sequence[Step]) -> list[str]:

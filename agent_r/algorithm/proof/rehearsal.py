@@ -74,16 +74,36 @@ class Rehearsal:
     ) -> list[int] | None:
         """Positions of the actions that `target` needs from a state; None where they miss it.
 
-        Later ones are tried first: what only they needed then goes too. Costs a play an action.
+        One action is left out after another, and two in a row (there and back), until nothing more
+        can go. Later ones are tried first: what only they needed then goes too.
         """
         played = await self.play(before, actions)
         if not played.observations or played.reward < target - _ROUNDED:
             return None
         kept = list(range(len(played.observations)))
-        for position in reversed(kept[:]):
-            without = [i for i in kept if i != position]
+        while True:
+            fewer = kept
+            for span in (1, 2):
+                fewer = await self._without_spans(before, actions, fewer, span, target)
+            if fewer == kept:
+                return kept
+            kept = fewer
+
+    async def _without_spans(
+        self,
+        before: Sequence[str],
+        actions: Sequence[str],
+        kept: list[int],
+        span: int,
+        target: float,
+    ) -> list[int]:
+        """Positions without each run of `span` of them that can go, the last run first."""
+        at = len(kept) - span
+        while at >= 0:
+            without = kept[:at] + kept[at + span :]
             if without and await self.reaches(before, [actions[i] for i in without], target):
                 kept = without
+            at = min(at - 1, len(kept) - span)
         return kept
 
     async def same_state(self, before: Sequence[str], action: str) -> bool | None:

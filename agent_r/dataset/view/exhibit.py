@@ -96,7 +96,7 @@ def tried_in(tree: SearchTree, sft: Sequence[Row]) -> list[Tried]:
         if row["kind"] != "revision":
             continue
         if row.get("error_node") is not None:
-            found.append(_tried(tree, row))
+            found += _tried(tree, row)
             continue
         wrong = follow(tree, [r for r, p in zip(replies(row), row["parts"], strict=True)
                               if p in (Part.INITIAL, Part.BAD)])  # fmt: skip
@@ -106,11 +106,16 @@ def tried_in(tree: SearchTree, sft: Sequence[Row]) -> list[Tried]:
     return found
 
 
-def _tried(tree: SearchTree, row: Row) -> Tried:
+def _tried(tree: SearchTree, row: Row) -> list[Tried]:
+    """The pair that a row names; none where the tree is another one."""
+    if max(row["bad_leaf"], row["good_leaf"]) >= len(tree.nodes):
+        return []
     bad, good = tree.path(row["bad_leaf"]), tree.path(row["good_leaf"])
+    if row["error_node"] not in bad:
+        return []
     fork = sum(index in good for index in bad)  # a tree's paths never meet again
     pair = TrajectoryPair(row["bad_leaf"], row["good_leaf"], fork)
-    return Tried(pair, bad.index(row["error_node"]), row["id"])
+    return [Tried(pair, bad.index(row["error_node"]), row["id"])]
 
 
 def _pair(tree: SearchTree, row: Row, wrong: int) -> TrajectoryPair | None:
