@@ -28,7 +28,7 @@ from agent_r.hub.repository import Hub
 Numbers = dict[str, Any]
 PARTS = (  # of `publish`, by the module that calls them
     (upload, "read_manifest"),
-    (upload, "scan"),
+    (upload, "require_clean"),  # the scan
     (publishing, "make_commit"),
     (publishing, "check"),
 )

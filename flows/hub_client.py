@@ -12,8 +12,10 @@ from pydantic import SecretStr
 
 from agent_r.config import read_key, read_token, secrets
 from agent_r.errors import ConfigError, HubRejected
+from agent_r.hub.known_values import Private
 from agent_r.hub.repository import Hub, spoken
-from agent_r.hub.secret_scan import Private
+from agent_r.hub.secret_rules import Detector
+from agent_r.hub.secret_scan import Allowing
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint
 from tasks.secret_blocks import secret_of
 
@@ -66,6 +68,12 @@ def private_here(config: Config, hub: Hub) -> Private:
         users=(user,) if user and user != hub.repo.partition("/")[0] else (),
         paths=tuple(str(p) for p in (Path.home(), Path.cwd()) if len(p.parts) > 1),
     )
+
+
+async def detector_of(config: Config) -> Allowing:
+    """What publishing with these settings looks for, without what they allow."""
+    hub = await hub_of(config.hub, config.hub.repo or "nobody/nothing")
+    return Allowing(Detector(private_here(config, hub)), frozenset(config.hub.allow))
 
 
 def ask_hub(hub: Hub) -> None:

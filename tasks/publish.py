@@ -7,10 +7,10 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from agent_r.hub.known_values import Private
 from agent_r.hub.publish import Published
 from agent_r.hub.publish import publish as publish_version
 from agent_r.hub.repository import Hub
-from agent_r.hub.secret_scan import Private
 from agent_r.settings import HubConfig
 
 
@@ -23,5 +23,6 @@ def publish(version: Path, hub: Hub, settings: HubConfig, known: Private) -> Pub
         private=settings.private,
         accept_licence=settings.accept_licence,
         known=known,
+        allow=settings.allow,
         attempts=settings.attempts,
     )

@@ -40,6 +40,8 @@ def test_the_wheel_holds_types_the_view_and_the_model_but_not_how_it_was_made() 
     assert "agent_r/local_model/checkpoint/model.safetensors" in files
     for asset in (ROOT / "agent_r/dataset/view/assets").iterdir():
         assert f"agent_r/dataset/view/assets/{asset.name}" in files
+    for rules in ("gitleaks.toml", "gitleaks.LICENSE", "own.toml"):
+        assert f"agent_r/hub/rules/{rules}" in files
     assert not [name for name in files if name.endswith((".log", "loss.jsonl", ".pyc"))]
     assert {name.split("/")[0] for name in files} == {"agent_r", "env_adapters", "tasks", "flows"}
 

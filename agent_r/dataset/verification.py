@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from agent_r.algorithm.episode import act, begin
-from agent_r.algorithm.replay import normalised
 from agent_r.algorithm.rows import Row, name_row
 from agent_r.closing import close
 from agent_r.dataset.manifest import read_manifest
+from agent_r.dataset.redaction import same_text
 from agent_r.dataset.shards import read_rows
 from agent_r.environment import Environment, World
 from agent_r.errors import EnvironmentFault, UnknownTask
@@ -79,14 +79,14 @@ async def replay(env: Environment, row: Row) -> str:
     except UnknownTask as error:
         return str(error)
     exact = env.info.repeats == "text"
-    if exact and normalised(prompt) != normalised(row["messages"][1]["content"]):
+    if exact and not same_text(prompt, row["messages"][1]["content"]):
         return "the world begins with another text"
     reward, ended = 0.0, False
     for number, (reply, answer) in enumerate(zip(replies, answers, strict=True), start=1):
         if ended:
             return f"step {number}: the episode had ended before"
         step, result = await act(env, reply, reward=reward)
-        if exact and normalised(step.observation) != normalised(answer):
+        if exact and not same_text(step.observation, answer):
             return f"step {number}: observed {step.observation!r}, the row has {answer!r}"
         reward, ended = result.reward, result.terminated or result.truncated
     if abs(reward - row["reward"]) > 1e-9:

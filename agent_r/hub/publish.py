@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,9 +20,9 @@ from agent_r.dataset.manifest import Manifest, place, to_train
 from agent_r.errors import HubError, HubRejected, HubUnavailable, NotOnHub, VersionConflict
 from agent_r.hub.backoff import ATTEMPTS, patiently
 from agent_r.hub.changes import commit_operations, is_read, same_file
+from agent_r.hub.known_values import Private
 from agent_r.hub.load_check import load_back
 from agent_r.hub.repository import KIND, Hub, Refs, spoken
-from agent_r.hub.secret_scan import Private
 from agent_r.hub.upload import Parcel, pack
 
 Load: TypeAlias = Callable[[Hub, str, dict[str, int]], None]
@@ -56,6 +56,7 @@ def publish(
     private: bool = True,
     accept_licence: bool = False,
     known: Private = Private(),
+    allow: Collection[str] = (),
     attempts: int = ATTEMPTS,
     load: Load = load_back,
     sleep: Callable[[float], None] = time.sleep,
@@ -67,6 +68,7 @@ def publish(
         private: make a private repository, or find one; a public one is refused.
         accept_licence: publish although a world's licence is not known to allow it.
         known: secrets and names of this machine that must not go out.
+        allow: findings that may go out, by name; the manifest on the Hub names those that do.
         load: the last check before the tag: hub, commit, and each config's rows to train on.
         attempts: tries of the whole.
 
@@ -75,7 +77,14 @@ def publish(
         VersionConflict: the Hub has other rows under that name.
         HubError: it cannot be done, or not now.
     """
-    parcel = pack(version, hub.repo, accept_licence=accept_licence, known=known)
+    parcel = pack(
+        version,
+        hub.repo,
+        accept_licence=accept_licence,
+        known=known,
+        allow=allow,
+        private=private,
+    )
     size = f"{len(parcel.files)} files, {parcel.size / 1e6:.1f} MB"
     _log.info("publish %s to %s: %s", parcel.tag, hub.repo, size)
     return patiently(

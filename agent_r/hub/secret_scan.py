@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from os import SEEK_CUR
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -20,12 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from agent_r.errors import DatasetError
-from agent_r.hub.secret_rules import Detector, Leak, Private, scan_text
-
-__all__ = ["Leak", "Private", "refuse", "scan", "scan_text"]
+from agent_r.hub.leaks import Leak, is_allowed
+from agent_r.hub.secret_rules import LONG_WORD, OUR_ID, Detector, Match
 
 LIMIT = 20  # findings: enough to see what goes wrong
-_ROWS = 512  # at once: what is in memory does not grow with the dataset
+BATCH_ROWS = 512  # at once: what is in memory does not grow with the dataset
 _BYTES = 4 << 20  # of another file at once
 _OVERLAP = 4096  # longer than anything known
 _PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar", ".tgz", ".pkl", ".pickle"}
@@ -34,39 +33,45 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _Leaf: TypeAlias = tuple[str, pa.Array, tuple[pa.Array, ...]]  # column, texts, lists around them
 
 
-def scan(version: Path, private: Private, *, limit: int = LIMIT) -> list[Leak]:
-    """What is private in a dataset version, the first `limit` of it.
+@dataclass(frozen=True, slots=True)
+class Allowing:
+    """A detector that leaves out what is allowed, and remembers what it left out."""
+
+    detector: Detector
+    allow: frozenset[str] = frozenset()
+    used: set[str] = field(default_factory=set)
+
+    def find(self, text: str) -> Iterator[Match]:
+        for match in self.detector.find(text):
+            if is_allowed(match, self.allow):
+                self.used.add(f"{match.rule}:{match.digest}")
+            else:
+                yield match
+
+
+def scan(version: Path, detector: Detector | Allowing) -> Iterator[Leak]:
+    """What is private in a dataset version, one by one.
 
     Raises:
         DatasetError: a file cannot be read, or a column is of a type that cannot be looked into.
     """
-    return list(islice(_in_folder(version, Detector(private)), limit))
+    allowing = Allowing(detector) if isinstance(detector, Detector) else detector
+    return _in_folder(version, allowing)
 
 
-def refuse(findings: Sequence[Leak]) -> None:
-    """Stop here if there are findings.
-
-    Raises:
-        DatasetError: one line: how many there are, the first one, and what to do.
-    """
-    if not findings:
-        return
-    first, number = findings[0], len(findings)
-    more = " or more" if number >= LIMIT else ""
-    things = "one private thing" if number == 1 else f"{number}{more} private things"
-    raise DatasetError(
-        f"not published: {things} found, the first: {first.kind} {first.shown} in {first.where}; "
-        "remove it where it comes from (task, world, settings) and make the version anew"
-    )
+def scan_text(text: str, detector: Detector | Allowing, *, where: str = "text") -> Iterator[Leak]:
+    """What is private in a text of some lines, such as a card; `where` is said of each line."""
+    for number, line in enumerate(text.splitlines(), 1):
+        yield from (Leak.of(one, f"{where} line {number}") for one in detector.find(line))
 
 
-def _in_folder(version: Path, detector: Detector) -> Iterator[Leak]:
+def _in_folder(version: Path, detector: Allowing) -> Iterator[Leak]:
     for path in sorted(version.rglob("*")):
         name = path.relative_to(version).as_posix()
-        shown = detector.mask(name)
-        yield from (Leak(kind, f"file name {shown}", what) for kind, what in detector.find(name))
+        shown = detector.detector.mask(name)
+        yield from (Leak.of(one, f"file name {shown}") for one in detector.find(name))
         if path.is_symlink():
-            yield Leak("link to another place", shown, "…")
+            yield Leak("link-to-another-place", shown, "…")
         elif path.is_file():
             try:
                 yield from _in_file(path, shown, detector)
@@ -74,11 +79,11 @@ def _in_folder(version: Path, detector: Detector) -> Iterator[Leak]:
                 raise DatasetError(f"{shown} cannot be read, so it cannot be scanned") from error
 
 
-def _in_file(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
+def _in_file(path: Path, name: str, detector: Allowing) -> Iterator[Leak]:
     if path.suffix == ".parquet":
         yield from _in_parquet(path, name, detector)
     elif path.suffix.lower() in _PACKED:
-        yield Leak("packed file, which cannot be looked into", name, "…")
+        yield Leak("packed-file", name, "…")
     elif _is_binary(path):
         yield from _in_binary(path, name, detector)
     elif path.suffix == ".json":
@@ -87,41 +92,57 @@ def _in_file(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
         yield from _in_lines(path, name, detector)
 
 
-def _in_parquet(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
+def _in_parquet(path: Path, name: str, detector: Allowing) -> Iterator[Leak]:
     with pq.ParquetFile(path) as file:
         about = f"{file.schema_arrow.to_string(truncate_metadata=False)}\n{file.metadata.metadata}"
-        for kind, shown in detector.find(about):
-            yield Leak(kind, f"columns of {name}", shown)
-        start, config = 0, detector.mask(path.parent.name)
-        for batch in file.iter_batches(batch_size=_ROWS):
-            for kind, shown, column, row in _in_batch(batch, detector):
+        for match in detector.find(about):
+            yield Leak.of(match, f"columns of {name}")
+        start, config = 0, detector.detector.mask(path.parent.name)
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            for match, column, row in _in_batch(batch, detector):
                 where = _row_name(batch, row, start, detector)
-                yield Leak(kind, f"{config} {where} column {column}", shown)
+                yield Leak.of(match, f"{config} {where} column {column}")
             start += batch.num_rows
 
 
-def _row_name(batch: pa.RecordBatch, row: int, start: int, detector: Detector) -> str:
+def _row_name(batch: pa.RecordBatch, row: int, start: int, detector: Allowing) -> str:
     number = f"row {start + row + 1}"
     known = batch["id"][row].as_py() if "id" in batch.schema.names else None
-    return f"{number} ({detector.mask(str(known))[:40]})" if known else number
+    return f"{number} ({detector.detector.mask(str(known))[:40]})" if known else number
 
 
-def _in_batch(batch: pa.RecordBatch, detector: Detector) -> Iterator[tuple[str, str, str, int]]:
-    """Kind, masked excerpt, column, row."""
-    leaves = [leaf for name in batch.schema.names for leaf in _leaves(name, batch[name], ())]
+def _in_batch(batch: pa.RecordBatch, detector: Allowing) -> Iterator[tuple[Match, str, int]]:
+    """What was found, column, row."""
+    found = private_texts(batch, detector)
+    if not found:
+        return
+    private = pa.array(list(found), pa.large_string())
+    for column, texts, around in _columns(batch):
+        for index in pc.indices_nonzero(pc.is_in(texts, private)).to_pylist():
+            for match in found[texts[index].as_py()]:
+                yield match, column, _row_of(index, around)
+
+
+def private_texts(batch: pa.RecordBatch, detector: Allowing) -> dict[str, list[Match]]:
+    """The texts of a batch with something private in them, and what that is."""
     # One call for all columns: each call compiles the pattern anew. Texts repeat: a conversation
     # is in a row once per reply.
-    texts = pa.chunked_array([texts for _, texts, _ in leaves], pa.large_string())
-    if not pc.any(_suspicious(texts.unique(), detector)).as_py():
-        return
-    for column, texts, around in leaves:
-        for index in pc.indices_nonzero(_suspicious(texts, detector)).to_pylist():
-            for kind, shown in detector.find(texts[index].as_py()):
-                yield kind, shown, column, _row_of(index, around)
+    columns = [texts for _, texts, _ in _columns(batch)]
+    texts = pa.chunked_array(columns, pa.large_string()).unique()
+    looked = texts.filter(_suspicious(texts, detector)).to_pylist()
+    return {text: found for text in looked if (found := list(detector.find(text)))}
 
 
-def _suspicious(texts: pa.Array, detector: Detector) -> pa.Array:
-    return pc.match_substring_regex(texts, detector.trigger)
+def _columns(batch: pa.RecordBatch) -> list[_Leaf]:
+    return [leaf for name in batch.schema.names for leaf in _leaves(name, batch[name], ())]
+
+
+def _suspicious(texts: pa.Array, detector: Allowing) -> pa.Array:
+    """Those to be looked at: with a rule's own trigger, or a long word and no id of ours."""
+    words = pc.match_substring_regex(texts, LONG_WORD)
+    ids = pc.match_substring_regex(texts, OUR_ID)
+    own = pc.match_substring_regex(texts, detector.detector.trigger)
+    return pc.or_(own, pc.and_not(words, ids))
 
 
 def _leaves(name: str, array: pa.Array, around: tuple[pa.Array, ...]) -> Iterator[_Leaf]:
@@ -134,8 +155,8 @@ def _leaves(name: str, array: pa.Array, around: tuple[pa.Array, ...]) -> Iterato
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
         yield from _leaves(name, array.flatten(), (*around, array))
     elif pa.types.is_struct(kind):
-        for field, below in zip(kind, array.flatten(), strict=True):
-            yield from _leaves(f"{name}.{field.name}", below, around)
+        for one, below in zip(kind, array.flatten(), strict=True):
+            yield from _leaves(f"{name}.{one.name}", below, around)
     elif pa.types.is_nested(kind) or not (pa.types.is_primitive(kind) or pa.types.is_null(kind)):
         raise DatasetError(f"column {name} is of type {kind}, which cannot be looked into")
 
@@ -146,18 +167,18 @@ def _row_of(index: int, around: tuple[pa.Array, ...]) -> int:
     return index
 
 
-def _in_lines(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
+def _in_lines(path: Path, name: str, detector: Allowing) -> Iterator[Leak]:
     start = 1
     with path.open(encoding="utf-8", errors="replace") as file:
         while lines := file.readlines(_BYTES):
             mask = _suspicious(pa.array(lines, pa.large_string()), detector)
             for index in pc.indices_nonzero(mask).to_pylist():
-                for kind, shown in detector.find(lines[index]):
-                    yield Leak(kind, f"{name} line {start + index}", shown)
+                for match in detector.find(lines[index]):
+                    yield Leak.of(match, f"{name} line {start + index}")
             start += len(lines)
 
 
-def _in_json(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
+def _in_json(path: Path, name: str, detector: Allowing) -> Iterator[Leak]:
     """By dotted key, with all escapes undone; what is no JSON after all, by line."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_pairs)
@@ -165,8 +186,8 @@ def _in_json(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
         yield from _in_lines(path, name, detector)
         return
     for key, text in _json_leaves("", value):
-        for kind, shown in detector.find(text):
-            yield Leak(kind, f"{name} {detector.mask(key)}", shown)
+        for match in detector.find(text):
+            yield Leak.of(match, f"{name} {detector.detector.mask(key)}")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, list[Any]]:
@@ -193,18 +214,18 @@ def _is_binary(path: Path) -> bool:
         return b"\0" in file.read(8192)
 
 
-def _in_binary(path: Path, name: str, detector: Detector) -> Iterator[Leak]:
+def _in_binary(path: Path, name: str, detector: Allowing) -> Iterator[Leak]:
     """Known values anywhere in the bytes; of a PNG, all that its text chunks say."""
     before = b""
     with path.open("rb") as file:
         while content := file.read(_BYTES):
-            for kind in detector.find_known(before + content):
-                yield Leak(kind, name, "…")
+            for rule in detector.detector.find_known(before + content):
+                yield Leak(rule, name, "…")
             before = content[-_OVERLAP:]
         file.seek(0)
         for text in _png_texts(file):
-            for kind, shown in detector.find(text):
-                yield Leak(kind, f"{name}, metadata", shown)
+            for match in detector.find(text):
+                yield Leak.of(match, f"{name}, metadata")
 
 
 def _png_texts(file: BinaryIO) -> Iterator[str]:

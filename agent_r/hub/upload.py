@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +14,13 @@ from agent_r.dataset.card.page import render_card
 from agent_r.dataset.card.region import has_region, merged
 from agent_r.dataset.manifest import Manifest, number_of, read_manifest
 from agent_r.errors import DatasetError
-from agent_r.hub.secret_scan import Private, refuse, scan, scan_text
+from agent_r.hub.known_values import Private
+from agent_r.hub.leaks import Leak, refuse
+from agent_r.hub.secret_rules import Detector
+from agent_r.hub.secret_scan import LIMIT, Allowing, scan, scan_text
 from agent_r.licences import hub_id
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +56,18 @@ class Parcel:
         return sum(len(s) if isinstance(s, bytes) else s.stat().st_size for s in sources)
 
 
-def pack(version: Path, repo: str, *, accept_licence: bool, known: Private) -> Parcel:
+def pack(
+    version: Path,
+    repo: str,
+    *,
+    accept_licence: bool,
+    known: Private,
+    allow: Collection[str] = (),
+    private: bool = True,
+) -> Parcel:
     """Read a version, and refuse what must not go out.
+
+    What `allow` names may, and the manifest that goes out says so.
 
     Raises:
         DatasetError: damaged, not licensed for it, or with something private in it.
@@ -60,10 +80,43 @@ def pack(version: Path, repo: str, *, accept_licence: bool, known: Private) -> P
     if not accept_licence:
         require_licences(manifest)
     card = merged(render_card(manifest, repo=repo), *written_here(version, manifest))
-    refuse([*scan(version, known), *scan_text(card, known, where="README.md")])
+    detector = Allowing(Detector(known), frozenset(allow))
+    found = itertools.chain(scan(version, detector), scan_text(card, detector, where="README.md"))
+    require_clean(found, private=private)
     names = [*manifest["files"], *manifest.get("figures", {}), "manifest.json"]
     files: dict[str, Path | bytes] = {name: version / name for name in names}
+    if detector.used:
+        said = manifest | {"allowed": sorted(detector.used)}
+        files["manifest.json"] = f"{json.dumps(said, indent=2, ensure_ascii=False)}\n".encode()
     return Parcel(manifest, files | {"README.md": card.encode()})
+
+
+def require_clean(found: Iterable[Leak], *, private: bool) -> None:
+    """Secrets never go out, personal data not to where all can read it.
+
+    Raises:
+        DatasetError: something of the kind was found.
+    """
+    refused: list[Leak] = []
+    personal: list[Leak] = []
+    counts: Counter[str] = Counter()
+    for finding in found:
+        if finding.level == "secret" or not private:
+            refused.append(finding)
+        else:
+            personal = personal or [finding]
+            counts[finding.rule] += 1
+        if len(refused) >= LIMIT:
+            break
+    refuse(refused, limit=LIMIT)
+    if personal:
+        listed = ", ".join(f"{rule} {n}" for rule, n in counts.most_common())
+        _log.warning(
+            "there may be personal data in this version (%s), which a private repository may hold "
+            "and a public one may not; the first: %s",
+            listed,
+            personal[0],
+        )
 
 
 def written_here(version: Path, manifest: Manifest) -> list[str]:

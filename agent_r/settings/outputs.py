@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from agent_r.settings.base import Fraction, Positive, Settings
+
+Allowed = Annotated[str, Field(pattern=r"^[a-z0-9-]+:([0-9a-f]{12}|\*)$")]
 
 
 class DatasetConfig(Settings):
@@ -63,6 +65,11 @@ class HubConfig(Settings):
     token_block: str = Field("", description="name of a Prefect Secret block with the token")
     accept_licence: bool = Field(
         False, description="publish although a world's licence is not known to allow it"
+    )
+    allow: tuple[Allowed, ...] = Field(
+        (),
+        description="findings of the scan that may be published, by the names that it gives them: "
+        "`rule:digest`, or `rule:*` for all personal data of a kind; the manifest records them",
     )
     attempts: Positive = Field(8, description="tries of the whole publication")
 

@@ -137,6 +137,27 @@ def run_publish(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_scan(arguments: argparse.Namespace) -> int:
+    """List what must not go out, or write a version without it; 1 where something is left."""
+    config = settings(arguments)
+    from agent_r.hub.clean import clean
+    from agent_r.hub.secret_scan import scan
+    from flows.hub_client import detector_of
+
+    detector = asyncio.run(detector_of(config))
+    if not arguments.way:
+        found = [f"{one.level}: {one}" for one in scan(arguments.path, detector)]
+        print("\n".join([*found, f"{arguments.path}: {len(found)} findings"]))
+        return 1 if found else 0
+    elsewhere = on_hub(config.hub.repo) if config.hub.repo else None
+    worlds = worlds_of_manifest(arguments)
+    made, done = asyncio.run(
+        clean(arguments.path, arguments.way, detector, world_of=worlds, elsewhere=elsewhere)
+    )
+    print(f"{made.path}: {dict(done.rows)} rows, of them {done.unverified} not verified any more")
+    return 0
+
+
 def run_pull(arguments: argparse.Namespace) -> int:
     """Fetch a version from the Hub."""
     config = settings(arguments)

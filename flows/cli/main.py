@@ -168,6 +168,18 @@ def _dataset_commands(commands: Any) -> None:
         "--accept-licence", action="store_true", help="though a world's licence may not allow it"
     )
 
+    command = _command(
+        commands, "scan", do.run_scan, "what of a version must not be published, and without it"
+    )
+    _settings(command)
+    command.add_argument("path", type=Path, help="folder of a dataset version")
+    ways = command.add_mutually_exclusive_group()
+    for way, about in (
+        ("drop", "write the next version without the rows that hold it"),
+        ("redact", "write the next version with placeholders; rows are executed again"),
+    ):
+        ways.add_argument(f"--{way}", action="store_const", const=way, dest="way", help=about)
+
     command = _command(commands, "view", run_view, "a page to look at trees, judgements and rows")
     command.add_argument(
         "path", type=Path, help="a version, a dataset's folder, a work folder, or a tree's file"

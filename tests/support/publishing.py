@@ -27,7 +27,7 @@ REPO = "tester/recovery"
 # (It does not take over our sys.path by itself before Python 3.13.)
 os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["publishing"])
+_CONTEXT.set_forkserver_preload(["tests.support.publishing"])
 
 
 def hub_at(url: str, *, token: str = WRITE, timeout_s: float = 10.0, repo: str = REPO) -> Hub:

@@ -19,6 +19,10 @@ _FRONT = re.compile(
     r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
 )
 
+# Ten times as fast where libyaml is there.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 # Lists of names, to which people add their own; `pretty_name` is what they would rather call it.
 _JOINED = ("tags", "language", "task_categories", "annotations_creators")
 _THEIRS = ("pretty_name",)
@@ -52,7 +56,7 @@ def merged(ours: str, *others: str) -> str:
         for kept, part in zip((before, after), parts, strict=True):
             if part.strip() and not any(part.strip() in known for known in kept):
                 kept.append(part.strip())
-    dumped = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True, width=100)
+    dumped = yaml.dump(meta, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return f"---\n{dumped}---\n" + "\n\n".join([*before, region.strip(), *after]) + "\n"
 
 
@@ -60,7 +64,7 @@ def _split(readme: str) -> tuple[dict[str, Any], str]:
     """Front matter and the rest; what cannot be read as front matter is part of the rest."""
     found = _FRONT.match(readme)
     try:
-        meta = yaml.safe_load(found[1]) if found else None
+        meta = yaml.load(found[1], _Loader) if found else None
     except yaml.YAMLError:
         meta = None
     if found is None or not isinstance(meta, dict):
