@@ -167,7 +167,6 @@ NAMED_LATER = (
     "agent_r.algorithm",
     "agent_r.collection.revise_tree",
     "agent_r.dataset",
-    "agent_r.hub",
 )
 
 

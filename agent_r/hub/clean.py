@@ -49,7 +49,7 @@ class Cleaned:
     findings: Counter[str] = field(default_factory=Counter)
     unverified: int = 0
 
-    def said(self, version: str) -> dict[str, Any]:
+    def entry(self, version: str) -> dict[str, Any]:
         """As the manifest says it."""
         return {
             "from": version,
@@ -92,7 +92,7 @@ async def clean(
         if not done.rows:
             raise NothingMade(f"nothing was found in the rows of {version}: it stays as it is")
         kept = {name: manifest[name] for name in _KEPT if name in manifest}
-        return kept | {"cleaned": [*kept.get("cleaned", []), done.said(manifest["version"])]}
+        return kept | {"cleaned": [*kept.get("cleaned", []), done.entry(manifest["version"])]}
 
     ref = export(rows, version.parent, provenance=provenance, elsewhere=elsewhere, needed=("sft",))
     if not done.rows:

@@ -59,9 +59,9 @@ def load_back(hub: Hub, commit: str, rows: dict[str, int]) -> None:
         except subprocess.TimeoutExpired:
             raise HubError(f"{hub.url} could not be loaded in {LOAD_TIMEOUT_S:g} s") from None
     if done.returncode:
-        said = clean(hub, (done.stderr.strip().splitlines() or ["no word"])[-1])[:300]
+        reason = clean(hub, (done.stderr.strip().splitlines() or ["no word"])[-1])[:300]
         failure = HubUnavailable if done.returncode == PASSING else HubError
-        raise failure(f"{hub.url} could not be loaded back: {said}")
+        raise failure(f"{hub.url} could not be loaded back: {reason}")
     problems = json.loads(done.stdout)
     if problems:
         raise HubError(f"{hub.url} cannot be loaded as it should be: {problems[0]}")

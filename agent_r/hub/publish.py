@@ -199,14 +199,14 @@ def make_commit(parcel: Parcel, hub: Hub, refs: Refs, head: Manifest | None) -> 
     """All files in one commit on the head that was looked at; what is ours and old goes."""
     operations = commit_operations(parcel, hub, refs, head)
     with spoken(hub):
-        made = hub.api.create_commit(
+        commit = hub.api.create_commit(
             hub.repo,
             operations,
             commit_message=parcel.title,
             repo_type=KIND,
             parent_commit=refs.head,
         )
-    return str(made.oid)
+    return str(commit.oid)
 
 
 def finish(parcel: Parcel, hub: Hub, commit: str, load: Load) -> None:

@@ -189,18 +189,20 @@ def translated(hub: Hub, error: HfHubHTTPError) -> Exception:
     """A status as what it means for us."""
     response = error.response
     status = response.status_code
-    said = clean(hub, error.server_message or response.reason_phrase)[:MAX_SAID_CHARS]
+    reason = clean(hub, error.server_message or response.reason_phrase)[:MAX_SAID_CHARS]
     if status in PASSING or status >= 500:
-        line = f"{hub.api.endpoint} answers {status} ({said})"
+        line = f"{hub.api.endpoint} answers {status} ({reason})"
         return HubUnavailable(line, after_s=come_back(response.headers))
     if status == 401:
         held = "the token is refused" if hub.token.get_secret_value() else "no token was given"
-        return HubRejected(f"{hub.api.endpoint}: {held} (401, {said}): set $HF_TOKEN")
+        return HubRejected(f"{hub.api.endpoint}: {held} (401, {reason}): set $HF_TOKEN")
     if status == 403:
-        return HubRejected(f"the token may not write to {hub.repo} (403, {said})")
+        return HubRejected(f"the token may not write to {hub.repo} (403, {reason})")
     if status == 404:
         return NotOnHub(f"{hub.url} is not there, or not to be seen with this token (404)")
-    return HubRejected(f"{hub.api.endpoint} refuses the request for {hub.repo} ({status}, {said})")
+    return HubRejected(
+        f"{hub.api.endpoint} refuses the request for {hub.repo} ({status}, {reason})"
+    )
 
 
 def come_back(headers: Any) -> float:

@@ -21,10 +21,10 @@ def scratch_folder() -> Iterator[Path]:
     what nobody holds is what a `kill -9` left.
     """
     _sweep(Path(tempfile.gettempdir()))
-    made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
-    with (made / _LOCK).open("w") as lock:
+    new = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
+    with (new / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        folder = made.rename(made.with_name(made.name[1:]))  # from here on it can be swept
+        folder = new.rename(new.with_name(new.name[1:]))  # from here on it can be swept
         try:
             yield folder
         finally:

@@ -126,11 +126,11 @@ def rules() -> tuple[Rule, ...]:
     more = {one["id"]: one for one in own["more"]}
     # A rule for certain files cannot be told to apply: a dataset's texts have no names.
     taken = [one for one in theirs["rules"] if "regex" in one and "path" not in one]
-    made = [Rule.of(one | more.get(one["id"], {}), shared) for one in taken]
-    made.sort(key=lambda rule: rule.id == "generic-api-key")
+    general = [Rule.of(one | more.get(one["id"], {}), shared) for one in taken]
+    general.sort(key=lambda rule: rule.id == "generic-api-key")
     ours = [Rule.of(one, none) for one in own["rules"]]
     secret = [rule for rule in ours if rule.level == "secret"]
-    return (*secret, *made, *(rule for rule in ours if rule.level == "personal"))
+    return (*secret, *general, *(rule for rule in ours if rule.level == "personal"))
 
 
 @lru_cache(maxsize=1)

@@ -86,8 +86,8 @@ def pack(
     names = [*manifest["files"], *manifest.get("figures", {}), "manifest.json"]
     files: dict[str, Path | bytes] = {name: version / name for name in names}
     if detector.used:
-        said = manifest | {"allowed": sorted(detector.used)}
-        files["manifest.json"] = f"{json.dumps(said, indent=2, ensure_ascii=False)}\n".encode()
+        outgoing = manifest | {"allowed": sorted(detector.used)}
+        files["manifest.json"] = f"{json.dumps(outgoing, indent=2, ensure_ascii=False)}\n".encode()
     return Parcel(manifest, files | {"README.md": card.encode()})
 
 

@@ -151,10 +151,12 @@ def run_scan(arguments: argparse.Namespace) -> int:
         return 1 if found else 0
     elsewhere = on_hub(config.hub.repo) if config.hub.repo else None
     worlds = worlds_of_manifest(arguments)
-    made, done = asyncio.run(
+    cleaned, done = asyncio.run(
         clean(arguments.path, arguments.way, detector, world_of=worlds, elsewhere=elsewhere)
     )
-    print(f"{made.path}: {dict(done.rows)} rows, of them {done.unverified} not verified any more")
+    print(
+        f"{cleaned.path}: {dict(done.rows)} rows, of them {done.unverified} not verified any more"
+    )
     return 0
 
 

@@ -88,7 +88,9 @@ def test_what_is_cleaned_can_be_published_and_says_what_was_done(
     assert list(scan(version, Detector())) == []
     assert TOKEN not in json.dumps(rows_of(version))
     [said] = read_manifest(version)["cleaned"]
-    assert said == done.said("v1.1") and said["way"] == way and said["findings"]["github-token"] > 1
+    assert (
+        said == done.entry("v1.1") and said["way"] == way and said["findings"]["github-token"] > 1
+    )
     send(hub_at(hub.url), version)
     assert list(tagged(hub)) == ["v1.2"]
 
