@@ -91,7 +91,7 @@ def build(
                 continue
             tree, tree_revisions = pair
             tally.add(tree, tree_revisions)
-            accounting.add(tree, tree_revisions, revision)
+            accounting.add(tree, tree_revisions, revision, trees.config.critique)
             world = trees.store_of(task).world
             origin = Origin.of(
                 world,

@@ -183,6 +183,6 @@ def _is_of_today(path: Path) -> bool:
 
 def _tasks(version: Path) -> Iterator[Row]:
     names = ["env", "task", "task_digest"]
-    for config in ("trees", "sft"):
-        for values in read_columns(version, config, names):
-            yield dict(zip(names, values, strict=True))
+    for config, columns in (("trees", names), ("sft", [*names, "kind"])):
+        for values in read_columns(version, config, columns):
+            yield dict(zip(columns, values, strict=True))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent_r.algorithm.proof.cleaning import UNPROVED
 from agent_r.algorithm.rows import Row
 
 TOKENS = 64  # a row's tokens are counted up to a multiple of it
@@ -35,6 +36,7 @@ class Statistics:
         )
         self._histograms: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._tasks: set[bytes] = set()
+        self._revised: set[bytes] = set()  # of these, those with a revision
         self._example: tuple[tuple[Any, ...], Row] | None = None
 
     def add(self, config: str, row: Row) -> None:
@@ -57,7 +59,8 @@ class Statistics:
         """Count all rows of another version, by its own `value()`.
 
         Args:
-            tasks: `env`, `task` and `task_digest` of its rows: how many are new cannot be added.
+            tasks: `env`, `task`, `task_digest` and, of `sft`, `kind` of its rows: how many are new
+                cannot be added.
             example: its example's row, whole.
         """
         self._rows.update(counted["rows"])
@@ -98,6 +101,8 @@ class Statistics:
         for column in _NUMBERS:
             self._bin(column, row.get(column))
         self._bin("reward_revision", row.get("reward"))
+        kind, depth = row.get("error_kind") or UNPROVED, _name(row.get("depth"))
+        self._crossed["error_kind_depth"][kind][depth] += 1
         self._note_example(row)
 
     def _note_example(self, row: Row) -> None:
@@ -115,13 +120,17 @@ class Statistics:
 
     def _note_task(self, row: Row) -> None:
         task = "\0".join((_name(row.get("env")), _name(row.get("task_digest") or row.get("task"))))
-        self._tasks.add(hashlib.blake2b(task.encode("utf-8", "replace"), digest_size=8).digest())
+        key = hashlib.blake2b(task.encode("utf-8", "replace"), digest_size=8).digest()
+        self._tasks.add(key)
+        if row.get("kind") == "revision":
+            self._revised.add(key)
 
     def value(self) -> dict[str, Any]:
         """All of it, ready for JSON; the keys are sorted, those of a histogram by number."""
         return {
             "rows": dict(sorted(self._rows.items())),
             "tasks": len(self._tasks),
+            "tasks_revised": len(self._revised),
             "counts": {name: dict(sorted(c.items())) for name, c in sorted(self._counts.items())},
             "crossed": {
                 name: {key: dict(sorted(c.items())) for key, c in sorted(table.items())}

@@ -13,12 +13,15 @@ from pydantic import BaseModel
 
 from agent_r.algorithm.critique import VERDICT
 from agent_r.algorithm.pairing import why_no_pair
+from agent_r.algorithm.proof.cleaning import UNPROVED
+from agent_r.algorithm.revision import Drop
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.diagnostics.symptoms import Symptoms, advice
+from agent_r.diagnostics.witnesses import agreement
 from agent_r.reading.reply import Outcome
-from agent_r.settings import Config, RevisionConfig
+from agent_r.settings import Config, CritiqueConfig, RevisionConfig
 
 WITH_A_PAIR = "with a pair"
 REVISIONS = "revisions"
@@ -26,7 +29,10 @@ MOST_SAMPLES = 5  # of a kind of reply
 
 
 class Account(BaseModel):
-    """Counts by name; every reply, leaf, tree and pair is in just one of each table."""
+    """Counts by name; every reply, leaf, tree and pair is in just one of each table.
+
+    Manifests of before the last three tables are read as if nothing had been counted there.
+    """
 
     replies: dict[str, int] = {}  # the acting model's, by Outcome
     judgements: dict[str, int] = {}  # the judge's replies, by kind
@@ -35,6 +41,9 @@ class Account(BaseModel):
     trees: dict[str, int] = {}  # with a pair, or why there is none
     pairs: dict[str, int] = {}  # that were tried: revisions, and each drop
     signals: dict[str, int] = {}  # of the revisions, by their source
+    errors: dict[str, int] = {}  # of the revisions, by their kind
+    lacking: dict[str, int] = {}  # trees without a revision, by what they lacked
+    agreement: dict[str, int] = {}  # of two witnesses of a step, which each step may have thrice
 
 
 @dataclass(slots=True)
@@ -51,17 +60,21 @@ class Accounting:
     trees: int = 0
 
     def add(
-        self, tree: SearchTree, tree_revisions: TreeRevisions, revision: RevisionConfig
+        self,
+        tree: SearchTree,
+        tree_revisions: TreeRevisions,
+        revision: RevisionConfig,
+        critique: CritiqueConfig,
     ) -> None:
         """Count one tree and what was made of it; `revision` has the iteration's alpha."""
         self.trees += 1
         tables = self.tables
         tables["replies"].update(tree.replies)
         tables["replies"].update(tree_revisions.replies)
-        for critique in tree_revisions.critiques.values():
-            tables["judgements"].update(critique.replies)
-            if critique.verdict is None:
-                self.judge_sample = self.judge_sample or critique.text
+        for judged in tree_revisions.critiques.values():
+            tables["judgements"].update(judged.replies)
+            if judged.verdict is None:
+                self.judge_sample = self.judge_sample or judged.text
         for leaf in tree.leaves():
             node = tree.nodes[leaf]
             tables["episodes"][str(node.stop)] += 1
@@ -69,6 +82,10 @@ class Accounting:
         tables["trees"][why_no_pair(tree, revision) or WITH_A_PAIR] += 1
         tables["pairs"].update({REVISIONS: len(tree_revisions.revisions)} | tree_revisions.drops)
         tables["signals"].update(one.signal for one in tree_revisions.revisions)
+        tables["errors"].update(one.error_kind or UNPROVED for one in tree_revisions.revisions)
+        if why := lacking(tree, tree_revisions, revision):
+            tables["lacking"][why] += 1
+        tables["agreement"].update(agreement(tree, tree_revisions, revision, critique))
         self.reasoned_away += tree.reasoned_away
         for kind, text in tree.samples.items():
             if len(kept := self.samples.setdefault(kind, [])) < MOST_SAMPLES:
@@ -110,6 +127,19 @@ class Accounting:
     def lines(self, config: Config) -> list[str]:
         """The account and what to change, for a person."""
         return [*account_lines(self.account), *advice(self.symptoms(config))]
+
+
+def lacking(tree: SearchTree, tree_revisions: TreeRevisions, revision: RevisionConfig) -> str:
+    """What a tree lacked for a revision; "" where it has one.
+
+    Of one with pairs, why most of them were dropped: that the same error came again is no reason.
+    """
+    if tree_revisions.revisions:
+        return ""
+    if why := why_no_pair(tree, revision):
+        return why
+    drops = {why: n for why, n in tree_revisions.drops.items() if why != Drop.SAME_ERROR}
+    return max(drops, key=lambda why: (drops[why], why), default="no pair was tried")
 
 
 def account_lines(account: Account) -> list[str]:

@@ -37,7 +37,7 @@ class EarlyStop:
         """
         if not self.looking:
             return
-        self.accounting.add(tree, revisions, self.revision)
+        self.accounting.add(tree, revisions, self.revision, self.config.critique)
         self.looking = self.accounting.fruitless
         trees, patience = self.accounting.trees, self.config.budget.fruitless_trees
         if self.accounting.speechless and trees >= min(SPEECHLESS_TREES, self.total):

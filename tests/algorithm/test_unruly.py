@@ -109,6 +109,8 @@ def test_the_counts_add_up_to_all_replies(built: tuple[BuildResult, int]) -> Non
     assert read_manifest(Path(built[0].dataset.path))["account"] == account.model_dump()
     assert sum(account.pairs.values()) == built[0].counts["pairs"]
     assert sum(account.trees.values()) == built[0].counts["trees"]
+    assert sum(account.errors.values()) == built[0].counts["revisions"]
+    assert 0 < sum(account.lacking.values()) < built[0].counts["trees"]
 
 
 def test_nothing_but_whole_replies_is_trained(built: tuple[BuildResult, int]) -> None:

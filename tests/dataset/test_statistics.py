@@ -97,7 +97,7 @@ def test_every_column_of_interest_is_counted() -> None:
     assert value["histograms"]["trees_depth"] == {"3": 1}
     assert value["histograms"]["reward_bad"] == {"0.25": 3}
     assert value["histograms"]["trained_replies"] == {"2": 4}
-    assert value["tasks"] == 3
+    assert (value["tasks"], value["tasks_revised"]) == (3, 2)
 
 
 def test_what_only_revisions_have_is_counted_of_revisions_alone() -> None:
@@ -105,6 +105,11 @@ def test_what_only_revisions_have_is_counted_of_revisions_alone() -> None:
     assert value["counts"]["agrees_with_value"] == {"false": 1, "true": 1, "unknown": 1}
     assert value["counts"]["verified"] == {"false": 1, "true": 2}
     assert value["counts"]["localiser"] == {"actor": 3}
+    errors = [revision("r1", error_kind="dead end", depth=2), revision("r2", depth=2), good("g")]
+    assert counted([("sft", row) for row in errors])["crossed"]["error_kind_depth"] == {
+        "dead end": {"2": 1},
+        "not proved": {"2": 1},
+    }
     assert value["histograms"]["error_step"] == {"0": 2, "2": 1}
 
 

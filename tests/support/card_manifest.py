@@ -36,6 +36,7 @@ EXAMPLE = {
 }
 STATISTICS = {
     "tasks": 7,
+    "tasks_revised": 2,
     "rows": {"sft": 5},
     "counts": {
         "kind": {"revision": 3, "good": 2},
@@ -50,6 +51,7 @@ STATISTICS = {
     "crossed": {
         "env_kind": {"toy": {"revision": 3, "good": 2}},
         "iteration_kind": {"1": {"revision": 1, "good": 2}, "2": {"revision": 2}},
+        "error_kind_depth": {"dead end": {"10": 1}, "not proved": {"2": 1, "10": 1}},
         "critique_verdict_agrees": {"Bad": {"true": 3, "false": 1}, "Good": {"true": 4}},
     },
     "histograms": {
@@ -91,6 +93,11 @@ FULL: dict[str, Any] = {
     "counts": {"trees": 7, "calls": 70, "prompt tokens": 9000, "pairs": 9, "judge failed": 1},
     "cost": 0.42,
     "drops": {"duplicate": 4, "no step judged bad": 2},
+    "account": {
+        "replies": {"action": 60, "cut": 10},
+        "lacking": {"every reward 0": 3, "judge failed": 1},
+        "agreement": {"actor and replay agree": 3, "actor and replay differ": 1},
+    },
     "statistics": STATISTICS,
     "audit": {
         "worlds": ["toy"],

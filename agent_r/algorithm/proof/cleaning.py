@@ -17,6 +17,8 @@ from agent_r.algorithm.replay import normalised
 from agent_r.algorithm.revision import Drop, Splice
 from agent_r.algorithm.trajectory import Step
 
+UNPROVED = "not proved"  # what counts call an error of whose kind replay says nothing
+
 
 async def clean(
     prover: Prover, splice: Splice, *, alpha: float, whole: bool = False

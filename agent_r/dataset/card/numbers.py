@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from agent_r.algorithm.metrics import Rate
+from itertools import combinations
+
+from agent_r.algorithm.metrics import Rate, wilson
 from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.figures import FIGURES
 from agent_r.dataset.card.markup import code, details, inline, number, table
 from agent_r.dataset.statistics import mean, quantile
+from agent_r.diagnostics.witnesses import WITNESSES, named
 
 _SPENT = (
     ("trees", "search trees"),
@@ -24,6 +27,7 @@ _LOCALISERS = {
     "witnesses": "what replay proves, and the actor's judgement where it proves nothing",
     "direct": "nothing: cut at the end (direct revision)",
 }
+_ELSEWHERE = ("errors", "lacking", "agreement")  # parts of the account with a place of their own
 _SIGNALS = {
     "critique": "the actor's own reason",
     "proof": "a thought about what replay proved of the error",
@@ -94,8 +98,10 @@ def _lengths(facts: ManifestFacts) -> str:
 def _summary(facts: ManifestFacts) -> str:
     """What a revision is like, on average."""
     found = []
-    if tasks := facts.table("statistics").get("tasks"):
-        found.append(f"{number(tasks)} different tasks were explored.")
+    tasks, revised = (facts.table("statistics").get(name) for name in ("tasks", "tasks_revised"))
+    if tasks:
+        of_these = "" if revised is None else f", and {number(revised)} of them have a revision"
+        found.append(f"{number(tasks)} different tasks were explored{of_these}.")
     error, fork = (_mean(facts, name) for name in ("error_step", "fork_step"))
     before, after = (_mean(facts, name) for name in ("reward_bad", "reward_revision"))
     if before is not None and after is not None:
@@ -151,7 +157,7 @@ def _account(facts: ManifestFacts) -> str:
     rows = [
         (inline(name), inline(what.replace("_", " ")), number(n), _share(n, _sum(counted)))
         for name in facts.table("account")
-        if (counted := facts.numbers("account", name))
+        if name not in _ELSEWHERE and (counted := facts.numbers("account", name))
         for what, n in counted.items()
     ]
     if not rows:
@@ -186,10 +192,30 @@ def critic(facts: ManifestFacts) -> str:
             "falls most, every other verdict anywhere else. A failed path has one such step, and "
             "often several that deserve a `Bad`.",
         ]
+    parts += [told] if (told := _witnesses(facts)) else []
     failed = facts.numbers("counts").get("judge failed", 0)
     if failed:
         parts.append(f"{number(failed)} judgements could not be read and count as neither.")
     return "\n\n".join(("## How far to trust the critic", *parts)) if parts else ""
+
+
+def _witnesses(facts: ManifestFacts) -> str:
+    """How often two of the three witnesses of a step say the same."""
+    counted = facts.numbers("account", "agreement")
+    shares = []
+    for one, other in combinations(WITNESSES, 2):
+        alike = counted.get(named(one, other, alike=True), 0)
+        both = alike + counted.get(named(one, other, alike=False), 0)
+        if both:
+            rate = percent(wilson(alike, both))
+            shares.append(f"{one} and {other} in {rate} of {number(both)}")
+    if not shares:
+        return ""
+    return (
+        "Three witnesses say whether a step of a failed path was wrong: the actor's judgement "
+        "(`Uncertain` says nothing), what replay proved, and whether the tree's value falls most "
+        f"there. Where two of them speak of the same step, they agree: {'; '.join(shares)}."
+    )
 
 
 def _within(facts: ManifestFacts) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from agent_r.algorithm.schema import SCHEMAS, Type
 from agent_r.dataset.card.beside_expert import beside_expert
+from agent_r.dataset.card.covered import covered
 from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.front_matter import front_matter, licence
 from agent_r.dataset.card.history import changes, sources
@@ -49,6 +50,7 @@ def render_card(manifest: dict[str, Any], *, repo: str = "") -> str:
         configs(facts),
         columns(),
         composition(facts),
+        covered(facts),
         critic(facts),
         beside_expert(facts),
         limits(facts),

@@ -49,6 +49,23 @@ def test_what_the_expert_measured_is_a_table_of_counts() -> None:
         assert "expert" not in render_card(BARE | {"audit": wrong})
 
 
+def test_errors_are_counted_by_depth_and_trees_without_one_by_what_they_lacked() -> None:
+    body = render_card(FULL)
+    assert "7 different tasks were explored, and 2 of them have a revision." in body
+    assert "| the error was | revisions | depth 2 | depth 10 |" in body
+    assert "| not proved | 2 | 1 | 1 |" in body and "| dead end | 1 |  | 1 |" in body
+    assert "What the 4 trees without a revision lacked" in body
+    assert "| every reward 0 | 3 | 75 % |" in body and "| lacking |" not in body
+
+
+def test_the_agreement_of_two_witnesses_is_a_rate_where_both_say_something() -> None:
+    body = render_card(FULL)
+    assert "they agree: actor and replay in 75 % (95 %: 30 to 95 %) of 4." in body
+    assert "| agreement |" not in body and "| replies | cut | 10 | 14 % |" in body
+    old = render_card(FULL | {"account": {"replies": {"action": 60}}})
+    assert "Three witnesses" not in old and "lacked" not in old
+
+
 @pytest.mark.parametrize("config", SCHEMAS)
 def test_every_column_of_every_config_is_described(config: str) -> None:
     _, body = split(render_card(FULL))
