@@ -99,7 +99,7 @@ def _groups(trees: Path) -> list[Group]:
     texts = [json.dumps(group) for group in by_tree.values()]
     materials = {found for text in texts for found in MATERIAL.findall(text)}
     name = "|".join(sorted(materials))
-    digest = rf"(?!{manifest['prompt_digest']})[0-9a-f]{{16}}"
+    digest = rf"(?<!\.)(?!{manifest['prompt_digest']})[0-9a-f]{{16}}"
     slot = re.compile(rf"\b(?:{name})\b|\b{digest}\b|(?<=[a-z] )[1-9](?= [a-z])")
     return [_cut(text, slot) for text in texts]
 

@@ -32,6 +32,7 @@ Way: TypeAlias = Literal["drop", "redact"]
 Private: TypeAlias = Mapping[str, Sequence[Match]]  # a text, and what is private in it
 
 _NAMES = ("id", "tree", "sft_id", "kind", "split")  # ours: made anew, or of a few words
+_ROUNDS = 5  # of redaction: what stands around a placeholder may be a finding of its own
 # What a manifest says of how rows were made, and still holds.
 _KEPT = (
     "environments actors iterations prompt_digest config counts drops account cost sources "
@@ -131,7 +132,7 @@ def redacted(
     names: dict[str, str] = {}  # of trees and `sft` rows, as they were and as they are
     for config in _ORDER:
         for row, private in rows_with(version, config, detector):
-            other = redact_row(row, private)
+            other = redact_row(row, private, detector)
             for name in ("tree", "sft_id"):
                 if name in row:
                     other[name] = names.get(row[name], row[name])
@@ -178,7 +179,7 @@ async def executed_again(
             except AgentRError:  # not to be had here: its rows are marked
                 continue
         for row, private in rows_with(version, "sft", detector):
-            other = redact_row(row, private)
+            other = redact_row(row, private, detector)
             if other == row or not row["verified"] or replies(other) != replies(row):
                 continue
             env = envs.get((row["env"], row["env_version"]))
@@ -201,29 +202,35 @@ def replies(row: Row) -> list[str]:
     return [message["content"] for message in row["messages"] if message["role"] == "assistant"]
 
 
-def redact_row(row: Row, private: Private) -> Row:
+def redact_row(row: Row, private: Private, detector: Allowing) -> Row:
     """The row with placeholders in its texts; ids are made anew elsewhere."""
     return {
-        name: value if name in _NAMES else _redact(value, private) for name, value in row.items()
+        name: value if name in _NAMES else _redact(value, private, detector)
+        for name, value in row.items()
     }
 
 
-def _redact(value: Any, private: Private) -> Any:
+def _redact(value: Any, private: Private, detector: Allowing) -> Any:
     if isinstance(value, str):
-        return redact_text(value, private[value]) if value in private else value
+        return redact_text(value, detector) if value in private else value
     if isinstance(value, list):
-        return [_redact(one, private) for one in value]
+        return [_redact(one, private, detector) for one in value]
     if isinstance(value, dict):
-        return {name: _redact(one, private) for name, one in value.items()}
+        return {name: _redact(one, private, detector) for name, one in value.items()}
     return value
 
 
-def redact_text(text: str, found: Sequence[Match]) -> str:
-    """Placeholders for what was found; for all of a text that hides it behind escapes."""
-    other = Detector.replace(text, found, lambda match: placeholder(match.rule))
-    known = {match.digest for match in found}
-    left = {match.digest for match in Detector().find(other)} & known
-    return placeholder(found[0].rule) if left or other == text else other
+def redact_text(text: str, detector: Allowing) -> str:
+    """Placeholders for what is found, until nothing is; for all of a text that hides it."""
+    for _ in range(_ROUNDS):
+        found = list(detector.find(text))
+        if not found:
+            return text
+        other = Detector.replace(text, found, lambda match: placeholder(match.rule))
+        if other == text:  # behind escapes: it does not stand there as it was found
+            break
+        text = other
+    return placeholder(found[0].rule)
 
 
 def texts_of(value: Any) -> Iterator[str]:

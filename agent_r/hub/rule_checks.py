@@ -83,6 +83,12 @@ def _of_a_program(match: str) -> bool:
     return bool(identifier or '"' in match or "'" in match or re.search(r"\w=\S", match))
 
 
+def mail(secret: str, match: str, before: str) -> bool:
+    """Names of several letters: a dungeon's map has `xxx@xx.xxxxx`."""
+    labels = secret.rpartition("@")[2].rsplit(".", 2)[-2:]
+    return all(len(set(label)) > 1 for label in labels)
+
+
 def phone(secret: str, match: str, before: str) -> bool:
     """Eight to fifteen digits (E.164), not all of them one."""
     digits = [c for c in secret if c.isdigit()]
@@ -134,6 +140,7 @@ CHECKS: dict[str, Check] = {
         has_digit,
         mixed,
         of_a_program,
+        mail,
         phone,
         luhn,
         iban,

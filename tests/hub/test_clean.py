@@ -14,8 +14,9 @@ from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
 from agent_r.dataset.verification import verify_version
 from agent_r.dataset.writer import export
+from agent_r.digests import sha256_of
 from agent_r.errors import DatasetError, NothingMade
-from agent_r.hub.clean import Cleaned, Way, clean
+from agent_r.hub.clean import Cleaned, Way, clean, redact_text
 from agent_r.hub.pull import pull
 from agent_r.hub.secret_rules import Detector
 from agent_r.hub.secret_scan import Allowing, scan
@@ -138,6 +139,19 @@ def test_an_observation_that_is_another_is_no_redacted_one(made: Made, tmp_path:
     version = Path(export(rows, tmp_path / "demo", provenance=lambda: known).path)
     _, done = cleaned(version, "redact")
     assert done.unverified >= 1
+
+
+def test_a_text_is_redacted_until_nothing_is_found_in_it() -> None:
+    detector = Allowing(Detector(), frozenset({f"email-address:{sha256_of(MAIL, 12)}"}))
+    json_in_text = json.dumps({"refresh_token": f"1//0{TOKEN}".replace("/", "\\/")})
+    for text, words in (
+        (f"take {TOKEN} and {TOKEN[:-1]}Z to {MAIL}", ("take", "and", MAIL)),
+        (f"postgres://me:{TOKEN}@10.0.0.1/rows", ("postgres://me:", "/rows")),
+        (json_in_text, ()),
+    ):
+        clean_text = redact_text(text, detector)
+        assert list(detector.find(clean_text)) == [] and "[redacted: " in clean_text
+        assert TOKEN[4:20] not in clean_text and all(word in clean_text for word in words)
 
 
 def test_where_the_world_is_not_to_be_had_redacted_rows_are_marked(planted: Path) -> None:
