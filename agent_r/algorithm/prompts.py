@@ -36,22 +36,41 @@ SIGNALS = (
     "I have to revise my plan: the last action was the wrong one.",
 )
 
-# Thoughts about an error of which replay has proved what it is (`proof.effects.Effect`).
+# Thoughts about an error of which replay has proved what kind it is: they are true of any such one.
 PROVED_SIGNALS = {
-    "idle": (
+    "no effect": (
         "Nothing came of that step. I do something else.",
         "That changed nothing, so I go on in another way.",
         "That did not get me anywhere. I try another step.",
     ),
-    "unneeded": (
+    "too early": (
+        "That came too early. Something else has to be done first.",
+        "I cannot do that yet, so I do first what it needs.",
+        "Not yet: before that comes another step.",
+    ),
+    "wrong count": (
+        "The number was wrong there. I look again at what is needed.",
+        "That was not the count that I need.",
+        "I miscounted. I go on with the right numbers.",
+    ),
+    "repeated": (
+        "I did that before, and doing it again does not help.",
+        "I repeat myself, which brings me no nearer. I take another step.",
+        "That was the same again, for nothing. I go on with what is missing.",
+    ),
+    "silent waste": (
         "I did not need that: it brings the goal no nearer. I go on with what is needed.",
         "That step was of no use for the goal. I do what the goal asks for.",
         "It worked, but it does not help with the goal. I turn to what does.",
     ),
-    "costly": (
+    "lost resource": (
         "That used up what I still need. I have to get it again.",
         "With that I lost something that the goal needs, so I make up for it now.",
         "That set me back. I do again what I need for the goal.",
+    ),
+    "dead end": (
+        "From here the way that I had in mind is closed. I take another one.",
+        "That led away from the goal, so I go another way.",
     ),
 }
 

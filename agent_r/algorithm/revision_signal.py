@@ -15,9 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_r.algorithm.critique import Critique
+from agent_r.algorithm.critique import Critique, Verdict
 from agent_r.algorithm.prompts import PROVED_SIGNALS, SIGNALS
-from agent_r.algorithm.proof.effects import Effect
 from agent_r.algorithm.trajectory import Step
 from agent_r.algorithm.tree import SearchTree
 from agent_r.settings import RevisionConfig
@@ -103,26 +102,31 @@ def signal_of(
     tree: SearchTree,
     error: int,
     critique: Critique | None,
-    effect: Effect | None,
+    kind: str,
     *,
     config: RevisionConfig,
     rng: random.Random,
 ) -> Signal:
     """What the actor says of its error, a node of the tree.
 
-    The actor's own reason, where it judged the step Bad and speaks of that step; else what replay
-    proved; else, and wherever `config.signal` is `template`, one of ten thoughts.
+    Its own reason, where it judged the step Bad and speaks of that step (`config.signal` is
+    `critique`); a thought about what replay proved the error to be, its `kind` (`proof`); one of
+    ten thoughts (`template`). The later ones stand in where an earlier one is not to be had.
     """
-    if config.signal == "critique":
-        step = tree.nodes[error].step
-        others = [node.step for node in tree.nodes if node.step is not None]
-        if critique is not None and critique.verdict == "Bad" and step is not None:
-            reason = spoken(critique.reason)
-            if reason and is_about(reason, step, others):
-                return Signal(reason, "critique")
-        if effect is not None and effect.value in PROVED_SIGNALS:
-            return Signal(rng.choice(PROVED_SIGNALS[effect.value]), "proof")
+    if config.signal == "critique" and (reason := _own_reason(tree, error, critique)):
+        return Signal(reason, "critique")
+    if config.signal != "template" and kind in PROVED_SIGNALS:
+        return Signal(rng.choice(PROVED_SIGNALS[kind]), "proof")
     return Signal(rng.choice(SIGNALS), "template")
+
+
+def _own_reason(tree: SearchTree, error: int, critique: Critique | None) -> str:
+    step = tree.nodes[error].step
+    if step is None or critique is None or critique.verdict is not Verdict.BAD:
+        return ""
+    others = [node.step for node in tree.nodes if node.step is not None]
+    reason = spoken(critique.reason)
+    return reason if is_about(reason, step, others) else ""
 
 
 def spoken(text: str, *, most: int = MAX_CHARS) -> str:

@@ -212,7 +212,7 @@ class _TreeReviser:
             self.tree,
             index,
             self.critiques.get(index),
-            self.proofs.effects.get(index),
+            error_kind(self.proofs.effects.get(index), splice),
             config=self.revision,
             rng=rng,
         )

@@ -84,8 +84,11 @@ class RevisionConfig(Settings):
     beta_is: Literal["gap", "threshold"] = Field(
         "gap", description="gap: r(good) - r(bad) > beta; threshold: r(bad) < beta"
     )
-    signal: Literal["template", "critique"] = Field(
-        "critique", description="the revision signal: one of ten thoughts, or the actor's reason"
+    signal: Literal["critique", "proof", "template"] = Field(
+        "critique",
+        description="the revision signal: the actor's own reason for judging the step Bad; a "
+        "thought about what replay proved of it, which is true whatever the actor says; or one of "
+        "ten thoughts (paper). The later ones stand in where an earlier one is not to be had",
     )
     placement: Literal["turn", "inline"] = Field(
         "turn", description="a turn of its own (paper), or merged into the first corrected step"

@@ -10,7 +10,7 @@ import pytest
 from agent_r.actor import Message, SamplingParams
 from agent_r.algorithm.critique import Critique, FirstError
 from agent_r.algorithm.pairing import TrajectoryPair, pair_trajectories
-from agent_r.algorithm.prompts import REVISE, SIGNALS
+from agent_r.algorithm.prompts import PROVED_SIGNALS, REVISE, SIGNALS
 from agent_r.algorithm.revision import (
     Drop,
     Part,
@@ -45,7 +45,7 @@ def spliced(
     [pair] = pair_trajectories(tree, settings)
     found = FirstError(error, "actor", None)
     node = tree.path(pair.bad)[error]
-    signal = signal_of(tree, node, critique, None, config=settings, rng=random.Random(0))
+    signal = signal_of(tree, node, critique, "", config=settings, rng=random.Random(0))
     splice = cut(tree, pair, found)
     return join(tree, pair, found, splice, signal, placement=settings.placement)
 
@@ -200,3 +200,20 @@ def test_the_cap_prefers_other_errors_to_more_of_one() -> None:
     assert list(diverse([one, again, other], 2)) == [one, other]
     assert list(diverse([one, again, other], 9)) == [one, other, again]
     assert list(diverse([], 2)) == []
+
+
+@pytest.mark.parametrize("kind", PROVED_SIGNALS)
+def test_a_proved_signal_says_what_kind_of_error_it_was(kind: str) -> None:
+    tree, rng = plant(*PAIRED), random.Random(0)
+    critique = judged("Bad", "I went west.")
+
+    def signal(how: str, said: Critique | None) -> tuple[str, str]:
+        one = signal_of(tree, 2, said, kind, config=config(signal=how), rng=rng)
+        return one.thought, one.source
+
+    thought, source = signal("proof", critique)
+    assert source == "proof" and thought in PROVED_SIGNALS[kind]
+    assert signal("critique", critique) == ("I went west.", "critique")
+    assert signal("critique", None)[1] == "proof"
+    assert signal("critique", judged("Good", "It was right."))[1] == "proof"
+    assert signal("template", critique)[1] == "template"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from agent_r.algorithm.episode import silent
+from agent_r.algorithm.prompts import PROVED_SIGNALS, SIGNALS
 from agent_r.algorithm.revision_signal import plain, sentences
 from agent_r.algorithm.rows import Row
 from agent_r.dataset.audit.shares import Shares
@@ -18,6 +19,17 @@ _ECHO = re.compile(
     r"\baction: *(?:good|bad|uncertain)\b",
     re.IGNORECASE,
 )
+_NOTHING_CHANGED = (StepKind.REFUSED, StepKind.IDLE)
+# What a step is, by the expert, of which a thought about a kind of error is true.
+_TRUE_OF = {
+    "no effect": _NOTHING_CHANGED,
+    "too early": _NOTHING_CHANGED,
+    "wrong count": (*_NOTHING_CHANGED, StepKind.WASTEFUL),
+    "repeated": (*_NOTHING_CHANGED, StepKind.WASTEFUL),
+    "silent waste": (StepKind.WASTEFUL,),
+    "lost resource": (StepKind.HARMFUL,),
+    "dead end": (StepKind.HARMFUL,),
+}
 Proofs = dict[tuple[str, ...], str]  # Good or Bad, by the replies that lead there
 
 
@@ -38,7 +50,7 @@ async def measure_sft(walker: Walker, row: Row, shares: Shares) -> None:
             shares.add("correction_refused", _among(trained[0], StepKind.REFUSED))
             shares.add("correction_not_needed", _among(trained[0], *NOT_NEEDED))
         _measure_error(row, kinds, shares)
-        await _measure_signal(walker, row, shares)
+        await _measure_signal(walker, row, kinds, shares)
 
 
 def _measure_error(row: Row, kinds: Sequence[StepKind], shares: Shares) -> None:
@@ -54,26 +66,35 @@ def _measure_error(row: Row, kinds: Sequence[StepKind], shares: Shares) -> None:
     shares.add("error_is_not_first", _any(kinds[fork or 0 : at], *NOT_NEEDED))
 
 
-async def _measure_signal(walker: Walker, row: Row, shares: Shares) -> None:
+async def _measure_signal(
+    walker: Walker, row: Row, kinds: Sequence[StepKind], shares: Shares
+) -> None:
     """What the first signal says is about the step before it."""
     if "signal" not in row["parts"]:
         return
     replies = [m["content"] for m in row["messages"] if m["role"] == "assistant"]
     at = row["parts"].index("signal")
-    spoken = list(sentences(plain(replies[at])))
     shares.add("signal_echo", _ECHO.search(replies[at]) is not None)
+    true, near = _fixed_thought(replies[at], kinds[at - 1] if at else StepKind.UNKNOWN), []
     grammar = walker.env.info.grammar
     done = [action for r in replies[:at] if not silent(action := parse_action(r, grammar))]
     expert = walker.expert
-    if not done or not isinstance(expert, FactChecking):
-        shares.add("signal_false", None)
-        shares.add("signal_elsewhere", None)
-        return
-    prompt = row["messages"][1]["content"]
-    true = [await expert.holds(prompt, done, sentence) for sentence in spoken]
-    near = [expert.speaks_of(done[-1], sentence) for sentence in spoken]
+    if done and isinstance(expert, FactChecking) and not true:
+        prompt, spoken = row["messages"][1]["content"], list(sentences(plain(replies[at])))
+        true = [await expert.holds(prompt, done, sentence) for sentence in spoken]
+        near = [expert.speaks_of(done[-1], sentence) for sentence in spoken]
     shares.add("signal_false", _fails(true))
     shares.add("signal_elsewhere", _fails(near))
+
+
+def _fixed_thought(reply: str, error: StepKind) -> list[bool | None]:
+    """Whether a thought of ours is true of an error; nothing where the reply has none."""
+    if error is StepKind.UNKNOWN:
+        return []
+    for kind, thoughts in PROVED_SIGNALS.items():
+        if any(thought in reply for thought in thoughts):
+            return [error in _TRUE_OF[kind]]
+    return [error is not StepKind.NEEDED] if any(t in reply for t in SIGNALS) else []
 
 
 def _fails(found: Sequence[bool | None]) -> bool | None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from agent_r.algorithm.prompts import JUDGE
+from agent_r.algorithm.prompts import JUDGE, PROVED_SIGNALS, SIGNALS
 from agent_r.dataset.audit.auditor import Auditor
 from agent_r.dataset.audit.coverage import Threshold
+from agent_r.dataset.audit.measures import _TRUE_OF, _fixed_thought
 from agent_r.dataset.audit.steps import StepKind, Walker
 from agent_r.environment import World
 from agent_r.settings import TextCraftEnv
@@ -282,3 +283,12 @@ async def test_a_broken_row_is_a_fault_and_ends_nothing(audited: Audited) -> Non
     assert len(audited.auditor.faults) == 1
     assert audited.share("error_is_none") == (0, 1, 0)
     assert audited.auditor.value()["faults"] == 1
+
+
+def test_each_thought_about_a_proved_error_has_what_makes_it_true() -> None:
+    assert set(_TRUE_OF) == set(PROVED_SIGNALS)
+    [[lost, *_], [waste, *_]] = PROVED_SIGNALS["lost resource"], PROVED_SIGNALS["silent waste"]
+    assert _fixed_thought(f"Thought: {lost} I get sand.", StepKind.HARMFUL) == [True]
+    assert _fixed_thought(f"Thought: {waste}", StepKind.HARMFUL) == [False]
+    assert _fixed_thought(f"Thought: {SIGNALS[0]}", StepKind.NEEDED) == [False]
+    assert _fixed_thought("Thought: I need sand.", StepKind.NEEDED) == []
