@@ -92,6 +92,12 @@ def test_what_is_cleaned_can_be_published_and_says_what_was_done(
     assert (
         said == done.entry("v1.1") and said["way"] == way and said["findings"]["github-token"] > 1
     )
+    card = (version / "README.md").read_text()
+    words = {
+        "drop": "that held private data are left out",
+        "redact": "private data are replaced by",
+    }
+    assert f"{sum(done.rows.values())} rows {words[way]}" in card
     send(hub_at(hub.url), version)
     assert list(tagged(hub)) == ["v1.2"]
 

@@ -175,7 +175,7 @@ def _limits_of_judge(facts: ManifestFacts) -> list[str]:
 
 
 def _limits_of_rows(facts: ManifestFacts) -> list[str]:
-    found = []
+    found = [_cleaned(one) for one in facts.tables("cleaned")]
     if facts.executed is False:
         known = f"{facts.assumed} revisions" if facts.assumed else "Revisions"
         found.append(
@@ -193,6 +193,18 @@ def _limits_of_rows(facts: ManifestFacts) -> list[str]:
     if len(facts.worlds) == 1:
         found.append(f"One world, {code(facts.worlds[0])}, in English: transfer is not shown.")
     return found
+
+
+def _cleaned(done: dict[str, Any]) -> str:
+    """What was taken out because it must not be published, and what that means for a row."""
+    rows = sum(ManifestFacts(done).numbers("rows").values())
+    if done.get("way") == "drop":
+        return f"{number(rows)} rows that held private data are left out."
+    return (
+        f"In {number(rows)} rows private data are replaced by {code('[redacted: …]')}. "
+        f"{number(done.get('unverified'))} conversations could not be executed again since then: "
+        "of them `verified` is false, and the reward is the one that they had."
+    )
 
 
 def citation(facts: ManifestFacts, repo: str) -> str:

@@ -50,6 +50,7 @@ def planted(evil: str) -> dict[str, Any]:
     ):
         message["role"] = true["role"]
     manifest["drops"] = {evil: 3}
+    manifest["cleaned"] = [{"way": evil, "rows": evil, "unverified": evil}]
     manifest["counts"][evil] = 3
     manifest["figures"] = dict.fromkeys(FIGURES, "0" * 64)
     statistics = manifest["statistics"]
