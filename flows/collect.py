@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 
@@ -51,6 +52,7 @@ async def collect(
     model: str = "",
     trained: int | None = None,
     earlier: str = "",
+    outcomes: tuple[dict[str, Any], ...] = (),
 ) -> CollectResult:
     """Explore tasks, find the actor's first errors, verify revisions, write a dataset version.
 
@@ -65,6 +67,7 @@ async def collect(
             name; empty: one for each iteration before this one.
         earlier: The version with the rows of earlier iterations: a folder, or `owner/name@v1.3`;
             empty: the newest here that goes up to the iteration before.
+        outcomes: What the loop's actors have achieved so far, for the card.
     """
     context = RunContext.of(config, iteration, model, trained)
     await preflight(context, Needs(acts=True))
@@ -77,7 +80,7 @@ async def collect(
     before = await _earlier(earlier or "".join(ground.versions[-1:]), config, iteration)
     on_hub = await _newest_on_hub(config)
     known = {path.name for path in versions(folder)}
-    built = await build(stores, tasks, folder, grown.actor, iteration, before, on_hub)
+    built = await build(stores, tasks, folder, grown.actor, iteration, before, on_hub, outcomes)
     await show_version(built, name=name, actor=grown.actor, iteration=iteration)
     announce_written(built, name=name, iteration=iteration)
     if not config.hub.repo:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 
 from agent_r.collection.nights import Ground
+from agent_r.dataset.card.outcomes import outcome
 from agent_r.endpoint.budget import prices
 from agent_r.errors import BudgetSpent, NothingMade
-from agent_r.evaluation.evaluate import EpisodePrefix
+from agent_r.evaluation.evaluate import EpisodePrefix, Measurement
 from agent_r.evaluation.report import IterationReport, RunReport, draw_curve, newest_model
 from agent_r.files import write_json
 from agent_r.settings import Config
@@ -43,6 +46,7 @@ async def self_train(config: Config = Config()) -> RunReport:
     loop.openings = start.openings
     if ground.model:
         start = await measure(loop.config, ground.model, ground.first - 1, loop.openings)
+    loop.outcomes.append(_outcome(start, ground.versions[-1:] if ground.model else []))
     await loop.run(ground)
     report = RunReport.of(loop.config, start, loop.reports, time.monotonic() - began)
     was = newest_model(context.dataset_folder)
@@ -63,6 +67,7 @@ class Loop:
         self.openings: list[EpisodePrefix] = []
         self.reports: list[IterationReport] = []
         self.new = False  # a version or a model that was not there before
+        self.outcomes: list[dict[str, Any]] = []
         self.stopped = ""  # by which limit of the budget
 
     async def run(self, ground: Ground) -> None:
@@ -93,7 +98,9 @@ class Loop:
             BudgetSpent: it was before one tree was finished.
         """
         config = self.config
-        collected = await collect(self.left, iteration, self.model, iteration - 1, self.newest)
+        collected = await collect(
+            self.left, iteration, self.model, iteration - 1, self.newest, tuple(self.outcomes)
+        )
         self.left, self.stopped = after(collected, self.left), collected.stopped
         self.newest = collected.built.dataset.path
         published = await publish(self.newest, config) if config.hub.repo else None
@@ -102,6 +109,8 @@ class Loop:
         base = "" if config.train.restart else self.model
         trained = await train([version], config, iteration, base)
         self.model, self.new = trained.model, self.new or collected.new or trained.new
+        measured = await measure(config, trained.model, iteration, self.openings)
+        self.outcomes.append(_outcome(measured, [version]))
         self.reports.append(
             IterationReport(
                 iteration=iteration,
@@ -114,9 +123,15 @@ class Loop:
                 loss_last=trained.loss_last,
                 train_seconds=trained.seconds,
                 model=trained.model,
-                measured=await measure(config, trained.model, iteration, self.openings),
+                measured=measured,
             )
         )
+
+
+def _outcome(measured: Measurement, versions: Sequence[str]) -> dict[str, Any]:
+    """What a card says of an actor; of a version's folder or address only its name."""
+    names = [version.replace("@", "/").rpartition("/")[2] for version in versions]
+    return outcome(measured.actor, names, measured.success, measured.recovery)
 
 
 async def _leave(report: RunReport, folder: Path) -> None:

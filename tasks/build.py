@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -26,6 +27,7 @@ async def build(
     iteration: int,
     earlier: Path | None,
     on_hub: Manifest | None,
+    outcomes: Sequence[dict[str, Any]] = (),
 ) -> BuildResult:
     """Turn revisions into the next dataset version; equal rows find the version that has them."""
     return await asyncio.to_thread(
@@ -38,4 +40,5 @@ async def build(
         earlier=earlier,
         elsewhere=on_hub,
         world_of=world_of,
+        outcomes=outcomes,
     )

@@ -30,6 +30,7 @@ from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.collection.tree_stores import Trees
 from agent_r.concurrency import gather_bounded
 from agent_r.dataset.audit.build_audit import WorldMaker, build_audit
+from agent_r.dataset.card.makers import SAID_OF_MAKERS, makers
 from agent_r.dataset.manifest import Manifest
 from agent_r.dataset.validation import ValidationTasks
 from agent_r.dataset.writer import DatasetRef, export
@@ -66,12 +67,14 @@ def build(
     earlier: Path | None = None,
     elsewhere: Manifest | None = None,
     world_of: WorldMaker | None = None,
+    outcomes: Sequence[dict[str, Any]] = (),
 ) -> BuildResult:
     """Rows of all tasks, in the tasks' order, as the next version in `folder`.
 
     It holds the rows of the `earlier` version as well, which come first; what is counted here is
     of the new ones. A few trees are in memory at a time. `elsewhere` is the newest version that the
     Hub has. `world_of` makes fresh worlds whose experts audit the rows, where the settings want it.
+    `outcomes` are for the card: what the loop's actors have achieved so far.
     It blocks, and must not be called where an event loop runs: give it a thread there.
 
     Raises:
@@ -117,6 +120,7 @@ def build(
             | {"account": accounting.account.model_dump()}
             | ({"cost": price} if price is not None else {})
             | audit.value()
+            | ({"outcomes": list(outcomes)} if outcomes else {})
         )
 
     try:
@@ -235,7 +239,7 @@ def describe(trees: Trees, *, actor: str, iteration: int) -> dict[str, Any]:
     settings = trees.config.model_dump(
         mode="json",
         exclude={
-            "dataset": {"out", "store", "tokenizer"},
+            "dataset": {"out", "store", "tokenizer"} | SAID_OF_MAKERS,
             "env": True,
             "budget": True,
             "endpoint": True,
@@ -249,6 +253,7 @@ def describe(trees: Trees, *, actor: str, iteration: int) -> dict[str, Any]:
     return {
         "environments": trees.worlds,
         "actors": [actor],
+        **makers(trees.config, actor),
         "iterations": [iteration],
         "prompt_digest": prompt_digest(),
         "config": settings,

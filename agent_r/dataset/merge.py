@@ -16,6 +16,7 @@ from typing import Any
 
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.schema import SCHEMAS
+from agent_r.dataset.card.makers import makers_of_merge
 from agent_r.dataset.dedup import DedupSet
 from agent_r.dataset.manifest import Manifest, read_manifest
 from agent_r.dataset.shards import SHARD_BYTES, SPLITS, read_columns, read_rows
@@ -180,6 +181,7 @@ def provenance(
             sum(n.values()) < sum(m["rows"].values()) for n, m in zip(taken, manifests, strict=True)
         ):
             origin.pop("audit", None)  # it was of rows that are not here as well
-        return {**origin, "merge_seed": seed, "sources": sources}
+        people = makers_of_merge(manifests)
+        return {**origin, **people, "merge_seed": seed, "sources": sources}
 
     return said

@@ -9,7 +9,8 @@ from typing import Any
 from agent_r.dataset.manifest import Manifest
 
 _OF_ALL = ("account", "audit", "cost")
-_KEPT = ("sources", "merge_seed")  # of an earlier version that was merged
+# Of an earlier version that was merged, or made in a loop, unless the newer one says it itself.
+_KEPT = ("sources", "merge_seed", "outcomes")
 
 
 def together(manifests: Iterable[Manifest]) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def together(manifests: Iterable[Manifest]) -> dict[str, Any]:
         "environments": distinct(m.get("environments", []) for m in known),
         "actors": distinct(m.get("actors", []) for m in known),
         "tokenizers": distinct(m.get("tokenizers", []) for m in known),
+        "generators": distinct(m.get("generators", []) for m in known),
         "iterations": sorted(distinct(m.get("iterations", []) for m in known)),
         "prompt_digest": ", ".join(distinct(digests)),
         "counts": added(m.get("counts", {}) for m in known),

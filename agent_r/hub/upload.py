@@ -80,7 +80,9 @@ def pack(
     if not accept_licence:
         require_licences(manifest)
     card = merged(render_card(manifest, repo=repo), *written_here(version, manifest))
-    detector = Allowing(Detector(known), frozenset(allow))
+    detector = Allowing(Detector(known), frozenset(allow)).reaching(
+        str(manifest.get("contact", ""))
+    )
     found = itertools.chain(scan(version, detector), scan_text(card, detector, where="README.md"))
     require_clean(found, private=private)
     names = [*manifest["files"], *manifest.get("figures", {}), "manifest.json"]

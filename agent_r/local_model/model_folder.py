@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 
 from agent_r.config import digest
@@ -40,6 +42,13 @@ def model_digest(folder: Path) -> str:
         path for path in folder.iterdir() if path.suffix in _PARTS and path.name != _REPORT
     )
     return digest(*(f"{path.name}:{_content(path, path.stat())}" for path in parts))
+
+
+def parameters(folder: Path) -> int:
+    """How many numbers a model's weights are, as the head of their file says."""
+    with (folder / "model.safetensors").open("rb") as file:
+        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__")
 
 
 @lru_cache(maxsize=256)

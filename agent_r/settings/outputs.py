@@ -45,6 +45,28 @@ class DatasetConfig(Settings):
         description="compare what is written with the world's expert, where it has one and its "
         "state can be kept: the card then says how often judgements, errors and signals are right",
     )
+    maintainer: str = Field(
+        "", max_length=120, description="who makes this dataset, for its card: a person or a group"
+    )
+    contact: str = Field(
+        "",
+        max_length=200,
+        pattern=r"^$|^[^\s@]+@[^\s@]+\.[^\s@]+$|^https?://\S+$",
+        description="how to reach them, for the card, which is public: an e-mail address or a URL",
+    )
+    about_actor: str = Field(
+        "",
+        max_length=400,
+        description="what the actor is, for the card: its family, size and training, and the terms "
+        "of what it writes",
+    )
+    tool: str = Field(
+        "",
+        max_length=200,
+        pattern=r"^$|^(git\+)?https://[^\s\"'`$]+$",
+        description="where a stranger gets this program, for the card: what `pip install` takes, "
+        "such as git+https://…",
+    )
 
 
 class HubConfig(Settings):

@@ -140,11 +140,13 @@ def run_publish(arguments: argparse.Namespace) -> int:
 def run_scan(arguments: argparse.Namespace) -> int:
     """List what must not go out, or write a version without it; 1 where something is left."""
     config = settings(arguments)
+    from agent_r.dataset.manifest import peek
     from agent_r.hub.clean import clean
     from agent_r.hub.secret_scan import scan
     from flows.hub_client import detector_of
 
-    detector = asyncio.run(detector_of(config))
+    contact = str(peek(arguments.path).get("contact", ""))
+    detector = asyncio.run(detector_of(config)).reaching(contact)
     if not arguments.way:
         found = [f"{one.level}: {one}" for one in scan(arguments.path, detector)]
         print("\n".join([*found, f"{arguments.path}: {len(found)} findings"]))

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import yaml
 from agent_r.dataset.formats.llamafactory import LLAMAFACTORY_INFO
 from agent_r.dataset.shards import read_rows
 from agent_r.local_model.model_folder import PACKAGED
+from agent_r.settings import Config
 from tests.support.hub_server import WRITE, LoopbackHub
 from tests.support.made import Made
 
@@ -144,6 +146,7 @@ def test_every_block_of_the_page_is_known_here() -> None:
         "OpenAI": ["console"],
         "pandas": ["python"],
         "DuckDB": ["sql"],
+        "The card": ["toml"],
     }
 
 
@@ -271,6 +274,14 @@ def test_axolotls_config_is_the_one_that_was_run_with_axolotl() -> None:
         "type": "chat_template",
         "message_field_training": "train",
     }
+
+
+def test_the_cards_settings_are_settings() -> None:
+    written = tomllib.loads(snippet("The card", "toml"))
+    assert (
+        Config.model_validate(written).dataset.model_dump(include={*written["dataset"]})
+        == (written["dataset"])
+    )
 
 
 def test_the_exports_of_the_page_are_where_it_says(pulled: Path) -> None:

@@ -248,6 +248,9 @@ async def test_the_loop_publishes_each_version_and_trains_on_what_the_hub_gives_
         ids = [{row["id"] for row in read_rows(version, "sft")} for version in versions]
         assert ids[0] < ids[1]
         assert {row["iteration"] for row in read_rows(versions[1], "sft")} == {1, 2}
+        first, second = (read_manifest(version)["outcomes"] for version in versions)
+        assert [one["trained_on"] for one in second] == [[], ["v1.1"]] and second[:1] == first
+        assert second[1]["success"]["n"] == report.start.success.n
         name = "data/sft/train-00000.parquet"
         assert (versions[0] / name).samefile(versions[1] / name)
         done = len(hub.requests)

@@ -278,6 +278,14 @@ def test_what_is_allowed_is_left_out_by_its_name_and_remembered() -> None:
         assert len(allowing.used) == 3 - len(left)
 
 
+def test_the_makers_own_address_may_go_out_and_no_other() -> None:
+    text = "ask makers@example.org, not someone.else@example.org"
+    both, one = Allowing(Detector()), Allowing(Detector()).reaching("makers@example.org")
+    assert [len(list(detector.find(text))) for detector in (both, one)] == [2, 1]
+    secret = PLANTED["github-token"]
+    assert list(Allowing(Detector()).reaching(f"https://a.example/{secret}").find(secret)) != []
+
+
 def test_a_value_that_could_be_a_word_or_a_number_is_no_secret() -> None:
     assert [encodings(value) for value in ("", "none", "EMPTY", "secret", "12345678")] == [
         set()

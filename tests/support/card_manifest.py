@@ -78,6 +78,8 @@ def version(name: str, **over: Any) -> dict[str, Any]:
     } | over
 
 
+RATE = {"rate": 0.75, "low": 0.6, "high": 0.9, "n": 50}
+
 FULL: dict[str, Any] = {
     **BARE,
     "content_digest": "0123456789abcdef" * 4,
@@ -88,6 +90,16 @@ FULL: dict[str, Any] = {
         {"name": "toy", "version": "1", "licence": "Apache-2.0", "source": "here", "settings": {}}
     ],
     "actors": ["small"],
+    "generators": [
+        {"name": "small", "kind": "embedded", "parameters": 1_040_480, "about": "Trained by us."}
+    ],
+    "maintainer": "The makers",
+    "contact": "makers@example.org",
+    "tool": {"version": "0.2.0", "address": "git+https://example.org/agent-r.git"},
+    "outcomes": [
+        {"actor": "tiny", "trained_on": [], "success": RATE | {"rate": 0.5}, "recovery": RATE},
+        {"actor": "small", "trained_on": ["v1.1", "v1.2"], "success": RATE, "recovery": {"n": 0}},
+    ],
     "iterations": [1, 2],
     "prompt_digest": "abc",
     "counts": {"trees": 7, "calls": 70, "prompt tokens": 9000, "pairs": 9, "judge failed": 1},

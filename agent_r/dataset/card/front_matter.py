@@ -45,7 +45,7 @@ def front_matter(manifest: dict[str, Any]) -> str:
             {
                 "config_name": name,
                 "features": [_feature(c, t) for c, (t, _) in columns.items()],
-                **_sizes(facts, name),
+                **sizes(facts, name),
             }
             for name, columns in SCHEMAS.items()
         ],
@@ -95,7 +95,7 @@ def _identity(facts: ManifestFacts) -> dict[str, str]:
     return {"description": f"files {sha256_of(files, 16)}", **version}
 
 
-def _sizes(facts: ManifestFacts, config: str) -> dict[str, int]:
+def sizes(facts: ManifestFacts, config: str) -> dict[str, int]:
     """Bytes to download, and in memory; nothing for a version that did not count them."""
     shards = facts.table("shards")
     own = [facts.numbers("shards", name) for name in shards if name.startswith(f"data/{config}/")]

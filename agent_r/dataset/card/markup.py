@@ -14,6 +14,8 @@ from typing import Any
 _SHORT = 120  # characters of a name in a sentence or a cell
 _LONG = 400  # characters of a model's text in a cell
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,:/+=-]+")  # what a code span can hold as it is
+# What needs no escape, in a link or outside of it.
+_ADDRESS = re.compile(r"https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d+)?(/[A-Za-z0-9./-]*)?")
 _TEXT = 2000  # characters of a setting
 # ASCII marks, but not the commas, hyphens, full stops and points of ordinary prose
 _SPECIAL = re.compile(
@@ -79,6 +81,16 @@ def code(value: Any) -> str:
     return f"`{name}`" if _PLAIN.fullmatch(name) else inline(name)
 
 
+def link(address: Any) -> str:
+    """An address that can be followed where it is a plain one; any other is text.
+
+    >>> link("https://example.org/a"), link("javascript:x")
+    ('[example.org/a](https://example.org/a)', 'javascript&#58;x')
+    """
+    plain = line(address, _LONG).removeprefix("git+")
+    return f"[{plain[8:]}]({plain})" if _ADDRESS.fullmatch(plain) else inline(address, _LONG)
+
+
 def fence(text: str, language: str = "") -> str:
     """A block of code whose fence is longer than any run of backticks in it.
 
@@ -111,6 +123,17 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return inline(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def megabytes(size: int) -> str:
+    """A file's size; nothing where it is not known.
+
+    >>> megabytes(1_234_567), megabytes(20_000), megabytes(0)
+    ('1.2 MB', '20 kB', '')
+    """
+    if size >= 1_000_000:
+        return f"{size / 1e6:,.1f} MB"
+    return f"{max(1, round(size / 1e3))} kB" if size else ""
 
 
 def toml(values: dict[str, Any]) -> str:

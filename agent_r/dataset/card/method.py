@@ -8,9 +8,16 @@ from typing import Any
 from agent_r.dataset.card.facts import ManifestFacts
 from agent_r.dataset.card.markup import code, details, fence, inline, line, number, table, toml
 from agent_r.dataset.card.numbers import percent
+from agent_r.dataset.card.people import generators, getting_the_tool
 from agent_r.licences import hub_id
 
 _SAFE = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,120}"  # what a shell takes as one word
+_RISKS = (
+    "A model that learns to admit errors may admit some that it has not made, and go back where "
+    "it was right: measure success beside recovery.",
+    "What the actor believes wrongly, it teaches: a revision shows that the goal is reached, not "
+    "that every thought on the way is true.",
+)
 _PAPER = """@article{yuan2025agentr,
   title   = {Agent-R: Training Language Model Agents to Reflect via Iterative Self-Training},
   author  = {Yuan, Siyu and Chen, Zehui and Xi, Zhiheng and Ye, Junjie and Du, Zhengyin
@@ -39,13 +46,15 @@ def making(facts: ManifestFacts) -> str:
         if facts.executed is not False
         else "**Not executed**, all or some: see the known limits.",
     )
-    parts = ["## How it was made", "\n".join(f"{n}. {s}" for n, s in enumerate(steps, 1))]
-    if facts.actors:
-        digest = facts.text("prompt_digest")
-        prompts = f" Prompts: {code(digest)}." if digest else ""
-        plural = "s" if len(facts.actors) > 1 else ""
-        parts.append(f"Actor{plural}: {_names(facts.actors)}.{prompts}")
-    return "\n\n".join(parts)
+    parts = (
+        "## How it was made",
+        "\n".join(f"{n}. {s}" for n, s in enumerate(steps, 1)),
+        generators(facts),
+        f"Digest of all prompts: {code(digest)}."
+        if (digest := facts.text("prompt_digest"))
+        else "",
+    )
+    return "\n\n".join(part for part in parts if part)
 
 
 def _pairing(facts: ManifestFacts) -> str:
@@ -76,11 +85,6 @@ def _judging(facts: ManifestFacts) -> str:
     )
 
 
-def _names(names: list[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(code, names[:most])) + more
-
-
 def reproduction(facts: ManifestFacts, repo: str) -> str:
     """How to check it, and how to make it again."""
     version = facts.text("version")
@@ -92,12 +96,14 @@ def reproduction(facts: ManifestFacts, repo: str) -> str:
         fetch = [f"agent-r pull {repo}@{version}"]
     parts = [
         "## Check it, make it again",
+        getting_the_tool(facts),
         "This executes every `sft` row again and compares each observation and the reward:"
         if facts.executed is not False
         else "This executes again every row that its maker executed, and compares all of it:",
         fence("\n".join([*fetch, f"agent-r verify {folder}"]), "console"),
-        "And this shows every tree, every judgement and every row in the browser:",
-        fence(f"agent-r view {folder}", "console"),
+        "This compares judgements, errors and corrections with the world's expert, where it has "
+        "one, and shows every tree, every judgement and every row in the browser:",
+        fence(f"agent-r audit {folder}\nagent-r view {folder}", "console"),
     ]
     if facts.tables("sources"):
         parts.append("It is a merge: the versions under *Merged from* say how they were made.")
@@ -119,18 +125,24 @@ def _again(facts: ManifestFacts, config: dict[str, Any]) -> tuple[str, ...]:
 
 def licences(facts: ManifestFacts) -> str:
     """Every world's licence and source: the rows hold its text."""
+    counted = facts.counts("env")
     rows = [
         (
             code(world.get("name", "unknown")),
             code(world.get("version", "unknown")),
             inline(_licence(world)),
             inline(world.get("source", "unknown")),
+            number(counted.get(str(world.get("name")), "")),
         )
         for world in facts.tables("environments")
     ]
     if not rows:
         return ""
-    parts = ["## Licences", table(("world", "version", "licence", "source"), rows)]
+    parts = [
+        "## Licences",
+        table(("world", "version", "licence", "source", "`sft` rows:"), rows),
+        "The columns `env` and `actor` say of each row whose text and whose words it holds.",
+    ]
     if any(hub_id(_licence(world)) is None for world in facts.tables("environments")):
         parts.append("**Not every licence here is an open one: ask before you pass rows on.**")
     parts.append("The actor's model may have terms of its own for what it wrote.")
@@ -142,9 +154,9 @@ def _licence(world: dict[str, object]) -> str:
 
 
 def limits(facts: ManifestFacts) -> str:
-    """What the numbers themselves warn of."""
-    found = [*_limits_of_judge(facts), *_limits_of_rows(facts)]
-    return "\n".join(("## Known limits", "", *(f"- {text}" for text in found)))
+    """What the numbers themselves warn of, and what any such data do."""
+    found = [*_limits_of_judge(facts), *_limits_of_rows(facts), *_RISKS]
+    return "\n".join(("## Bias, risk and known limits", "", *(f"- {text}" for text in found)))
 
 
 def _limits_of_judge(facts: ManifestFacts) -> list[str]:

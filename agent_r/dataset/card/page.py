@@ -1,7 +1,6 @@
 """The dataset card: generated from the manifest, for a person first, then for the Hub's viewer.
 
-Its other sections are in `numbers`, `making` and `versions`; all that comes from outside goes
-through `markup`.
+Its other sections are in the modules beside it; all that comes from outside goes through `markup`.
 """
 
 from __future__ import annotations
@@ -13,11 +12,23 @@ from agent_r.algorithm.schema import SCHEMAS, Type
 from agent_r.dataset.card.beside_expert import beside_expert
 from agent_r.dataset.card.covered import covered
 from agent_r.dataset.card.facts import ManifestFacts
-from agent_r.dataset.card.front_matter import front_matter, licence
+from agent_r.dataset.card.front_matter import front_matter, licence, sizes
 from agent_r.dataset.card.history import changes, sources
-from agent_r.dataset.card.markup import code, details, fence, inline, line, lines, number, table
+from agent_r.dataset.card.markup import (
+    code,
+    details,
+    fence,
+    inline,
+    line,
+    lines,
+    megabytes,
+    number,
+    table,
+)
 from agent_r.dataset.card.method import citation, licences, limits, making, reproduction
 from agent_r.dataset.card.numbers import composition, critic, spending
+from agent_r.dataset.card.outcomes import outcomes
+from agent_r.dataset.card.people import people, personal_data, scripted, uses
 from agent_r.dataset.card.region import in_region
 from agent_r.dataset.card.tree_figure import ALT, TREE
 
@@ -27,7 +38,8 @@ _TURNS = 16  # of the example: earlier ones are left out
 _ABOUT = {
     "sft": (
         "a conversation with a `train` flag per message",
-        "axolotl (`message_field_training: train`), OpenAI JSONL (`weight`), `agent-r train`",
+        "axolotl (`message_field_training: train`), `agent-r train`; ms-swift, verl, xtuner and "
+        "OpenAI after `agent-r export`",
     ),
     "prompt_completion": (
         "one trained reply, and all that came before it",
@@ -46,6 +58,7 @@ def render_card(manifest: dict[str, Any], *, repo: str = "") -> str:
         introduction(facts),
         snippet(facts, repo),
         example(facts),
+        uses(facts),
         making(facts),
         configs(facts),
         columns(),
@@ -53,12 +66,15 @@ def render_card(manifest: dict[str, Any], *, repo: str = "") -> str:
         covered(facts),
         critic(facts),
         beside_expert(facts),
+        outcomes(facts),
         limits(facts),
+        personal_data(facts),
         spending(facts),
         licences(facts),
         sources(facts),
         reproduction(facts, repo),
         changes(facts),
+        people(facts),
         citation(facts, repo),
     )
     body = "\n\n".join(section for section in sections if section)
@@ -70,8 +86,9 @@ def introduction(facts: ManifestFacts) -> str:
     title = f"# {inline(facts.text('dataset'))} {inline(facts.text('version'))}"
     known = facts.revisions or facts.good
     what = (
-        f"**{f'{number(facts.revisions)} c' if known else 'C'}onversations in which a "
-        "language-model agent makes a mistake, notices it and recovers**"
+        f"**{f'{number(facts.revisions)} c' if known else 'C'}onversations in which "
+        f"{'an' if scripted(facts) else 'a language-model'} agent makes a mistake, notices it and "
+        "recovers**"
         + (f", and {number(facts.good)} in which it simply succeeds." if facts.good else ".")
     )
     how = (
@@ -92,6 +109,7 @@ def _glance(facts: ManifestFacts) -> str:
     )
     parts = [_count(name, values) for name, values in found if values]
     parts += [f"{number(tasks)} tasks"] if tasks else []
+    parts += [f"by {inline(by)}"] if (by := facts.text("maintainer")) else []
     common = licence(facts)["license"]
     parts.append("licences: see below" if common == "other" else f"licence {common}")
     return " · ".join(parts)
@@ -167,12 +185,23 @@ def _ends(text: str, most: int = 360) -> str:
 
 def configs(facts: ManifestFacts) -> str:
     """The five views of the same trees, and what eats them."""
+    known = any(_size(facts, name) for name in SCHEMAS)  # older manifests do not say
     rows = [
-        (f"`{name}`", number(facts.rows.get(name, 0)), *_ABOUT[name])
+        (
+            f"`{name}`",
+            number(facts.rows.get(name, 0)),
+            *([_size(facts, name)] if known else []),
+            *_ABOUT[name],
+        )
         for name in SCHEMAS
         if name in _ABOUT
     ]
-    return f"## Configs and columns\n\n{table(('config', 'rows:', 'a row is', 'made for'), rows)}"
+    heads = ("config", "rows:", *(["download:"] if known else []), "a row is", "made for")
+    return f"## Configs and columns\n\n{table(heads, rows)}"
+
+
+def _size(facts: ManifestFacts, config: str) -> str:
+    return megabytes(sizes(facts, config).get("download_size", 0))
 
 
 def columns() -> str:

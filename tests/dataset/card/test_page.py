@@ -46,7 +46,7 @@ def test_what_the_expert_measured_is_a_table_of_counts() -> None:
     assert "| trained actions | refused | 1 | 8 | 12.5 % | 2 |" in body
     assert "| the error was | depth 2 | depth 10 |" in body
     for wrong in ("none", {"worlds": 3, "shares": 3, "errors": [3]}):
-        assert "expert" not in render_card(BARE | {"audit": wrong})
+        assert "Beside the expert" not in render_card(BARE | {"audit": wrong})
 
 
 def test_errors_are_counted_by_depth_and_trees_without_one_by_what_they_lacked() -> None:
@@ -103,6 +103,39 @@ def test_what_changed_since_the_last_version_is_listed() -> None:
     assert "| actors | `tiny` | `small` |" in body
     assert "| setting `seed` | `0` | `1` |" in body
     assert "trees` rows" not in body
+
+
+def test_the_card_says_who_made_it_with_what_and_how_to_reach_them() -> None:
+    body = render_card(FULL)
+    assert "- **Maintained by:** The makers" in body and " · by The makers · " in body
+    assert "- **To reach them:** makers<span>&#64;</span>example" in body
+    assert "`agent-r` 0.2.0, [example.org/agent-r.git](https://example.org/agent-r.git)" in body
+    assert '```console\npip install "git+https://example.org/agent-r.git"\n```' in body
+    assert "| `small` | a small Llama-style language model" in body
+    assert "of 1,040,480 parameters. Trained by us. |" in body
+
+
+def test_what_was_not_given_is_said_to_be_missing() -> None:
+    body = render_card(BARE | {"actors": ["big"]})
+    assert "nobody was named" in body and "no address was given" in body
+    assert "where to get it was not said" in body and "pip install" not in body
+    assert "| `big` | *Its maker said nothing of it.* |" in body
+    assert "asked to tell" not in body and " · by " not in body
+
+
+@pytest.mark.parametrize(
+    "address", ["https://a.b/$(x)", 'https://a.b/" ; x', "https://a.b/`x`", "http://a.b", "a b"]
+)
+def test_no_address_of_the_tool_becomes_a_command_of_a_shell(address: str) -> None:
+    assert "pip install" not in render_card(FULL | {"tool": {"address": address}})
+
+
+def test_what_models_gained_is_a_table_and_of_the_version_itself_nothing_is_claimed() -> None:
+    body = render_card(FULL)
+    assert "| `tiny` | none of these | 50 % (95 %: 60 to 90 %) of 50 |" in body
+    assert "| `small` | v1.1, v1.2 | 75 % (95 %: 60 to 90 %) of 50 |  |" in body
+    assert "trained on v1.3 was not known when it was written" in body
+    assert "| actor | trained on |" not in render_card(FULL | {"outcomes": [{"success": "x"}]})
 
 
 def test_the_list_of_versions_ends_after_twenty() -> None:
