@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 import tomllib
 
 import pyarrow as pa
@@ -12,6 +14,12 @@ from agent_r.hub.secret_rules import LONG_WORD, RULES, Detector, rules
 from tests.support.secret_corpus import HARMLESS, PERSONAL, secrets
 
 DETECTOR = Detector()
+ALPHABETS = {
+    "letters and digits": string.ascii_letters + string.digits,
+    "small letters and digits": string.ascii_lowercase + string.digits,
+    "base 32": string.ascii_uppercase + "234567",
+    "hexadecimal": "0123456789abcdef",
+}
 
 
 def test_what_games_say_is_no_secret_and_seldom_personal() -> None:
@@ -33,6 +41,14 @@ def test_what_programs_leak_is_found_whole_and_never_shown(name: str) -> None:
     for match in matches:
         assert match.secret not in match.shown and match.secret not in repr(match)
         assert len(match.shown.partition("…")[0]) <= 4
+
+
+@pytest.mark.parametrize("letters", ALPHABETS.values(), ids=ALPHABETS)
+def test_random_keys_are_seldom_taken_for_words(letters: str) -> None:
+    rng = random.Random(0)
+    keys = ["".join(rng.choices(letters, k=24)) for _ in range(300)]
+    found = sum(bool(DETECTOR.find(f"my_api_key = {key}")) for key in keys)
+    assert found >= 0.95 * len(keys)
 
 
 def test_there_are_forty_secrets_and_each_is_in_the_hands_of_arrow_too() -> None:
