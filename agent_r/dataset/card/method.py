@@ -141,7 +141,8 @@ def licences(facts: ManifestFacts) -> str:
     parts = [
         "## Licences",
         table(("world", "version", "licence", "source", "`sft` rows:"), rows),
-        "The columns `env` and `actor` say of each row whose text and whose words it holds.",
+        "Of each row, the column `env` names the world whose text and licence it has, and `actor` "
+        "the model that wrote it.",
     ]
     if any(hub_id(_licence(world)) is None for world in facts.tables("environments")):
         parts.append("**Not every licence here is an open one: ask before you pass rows on.**")
