@@ -1,8 +1,8 @@
-"""Continuous batching over the embedded Llama: one thread, every running request in each step.
+"""Answer many requests at once with one model: continuous batching, in one thread.
 
 A step prefills what arrived (only the tokens behind the longest cached prefix), then decodes one
 token for every running sequence. The samples of a request share one prefill and one copy of the
-prompt's keys and values.
+prompt's keys and values. A request with a seed is answered alike whatever runs beside it (`batch`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class EngineStopped(RuntimeError):
 
 
 class Engine:
-    """Serves one model folder; `submit` may be called from any thread.
+    """Generate text with the model of one folder; `submit` may be called from any thread.
 
     Args:
         threads: torch's threads for one operation. Small models gain little from a second one.
@@ -82,7 +82,7 @@ class Engine:
 
     @property
     def context(self) -> int:
-        """Tokens that a prompt and its continuation may have together."""
+        """The model's context: tokens that a prompt and its continuation may have together."""
         return self.model.shape.context
 
     def submit(
@@ -132,7 +132,7 @@ class Engine:
         self._abandon(running + self._waiting, EngineStopped("the model's server was stopped"))
 
     def _collect(self) -> bool:
-        """Move arrivals to the waiting list; sleep if there is nothing to do; False to stop."""
+        """Move arrivals to the waiting list, sleeping if there is nothing to do; False to stop."""
         idle = not self._waiting and not self._batch.rows
         while idle or not self._arrivals.empty():
             job = self._arrivals.get()
@@ -143,7 +143,7 @@ class Engine:
         return True
 
     def _admit(self) -> list[Job]:
-        """The waiting jobs that the next prefill takes."""
+        """Take from the waiting list the jobs that the next prefill computes."""
         self._waiting = [job for job in self._waiting if not job.future.cancelled()]
         room = self._max_rows - len(self._batch.rows)
         budget = self._prefill_tokens
@@ -221,7 +221,7 @@ class Engine:
                 job.future.set_result(job.result())
 
     def _log(self, sequences: list[Sequence], scores: Tensor, tokens: list[int]) -> None:
-        """Keep the log-probabilities of those who asked, but not of the end of a turn."""
+        """Record log-probabilities for requests that ask for them, but not of an end token."""
         asked = [
             number
             for number, sequence in enumerate(sequences)
@@ -239,7 +239,7 @@ class Engine:
             sequences[number].logprobs.append(TokenLogprob(tokens[number], logprob, best[:count]))
 
     def _abandon(self, jobs: list[Job], error: BaseException | None) -> None:
-        """Free the rows of `jobs`; with an error, their callers get it."""
+        """Free the rows of `jobs`; their callers get the error, if there is one."""
         for row in [row for row in self._batch.rows if row.job in jobs]:
             self._batch.drop(row)
         for job in jobs:

@@ -1,4 +1,4 @@
-"""A request, its samples while they grow, and what comes back."""
+"""The data of a generation: the request, its running samples, its result."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The samples of a request in order, and how much of its prompt was cached."""
+    """The answer to a request: its samples in order, and how much of its prompt was cached."""
 
     samples: tuple[Sample, ...]
     prompt_tokens: int
@@ -72,7 +72,7 @@ class Generation:
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """A sample while it grows."""
+    """A sample while it is being generated."""
 
     job: Job
     index: int
@@ -87,7 +87,7 @@ class Sequence:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A request while it runs."""
+    """A request while it is being answered."""
 
     request: GenerationRequest
     future: Future[Generation]
@@ -102,7 +102,7 @@ class Job:
         return all(sequence.finish_reason for sequence in self.sequences)
 
     def result(self) -> Generation:
-        """What the caller gets."""
+        """The generation that the caller gets."""
         samples = tuple(
             Sample(s.text.text, tuple(s.tokens), s.finish_reason, tuple(s.logprobs))
             for s in self.sequences
@@ -129,7 +129,7 @@ class Row:
 
     @property
     def columns(self) -> int:
-        """Columns that the row may come to fill."""
+        """Columns that the row fills at most."""
         return len(self.prompt) + self.width * self.job.budget
 
     def column(self, place: int, step: int) -> int:

@@ -1,4 +1,4 @@
-"""Where keys and values live: shelves for running rows, a pool of blocks for finished prefixes."""
+"""Hold the keys and values of running requests in groups, and of past prompts in a prefix cache."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from torch import Tensor
 
 from agent_r.local_model.llama import Shape
 
-SAMPLES_PER_ROW = 8
-
 Row = TypeVar("Row")
 
 
-class LengthGroup(Generic[Row]):
-    """Rows of one length for running requests, kept dense so that a batch is a slice.
+class RowGroup(Generic[Row]):
+    """Running rows of one shape, kept dense so that a batch of them is a slice.
 
-    A row holds one prompt and up to `SAMPLES_PER_ROW` continuations of it, interleaved; `mask`
-    says which columns each continuation sees, so the prompt is stored and read once for all.
-    Rows are grouped by length because the attention reads every row up to the longest.
+    A row holds one prompt and `width` continuations of it, interleaved; `mask` says which columns
+    each continuation sees, so the prompt is stored and read once for all of them. The attention
+    reads all `length` columns whatever they hold: so its sums have one order for a row, whichever
+    rows run beside it.
     """
 
-    def __init__(self, shape: Shape, length: int) -> None:
+    def __init__(self, shape: Shape, length: int, width: int) -> None:
         self.length = length
+        self.width = width
         self.rows: list[Row] = []
         # Zeros, not empty memory: masked columns are still multiplied, and NaN * 0 is NaN.
         self.kv = torch.zeros(shape.layers, 0, length, shape.kv_width)
-        self.mask = torch.zeros(0, SAMPLES_PER_ROW, length)
+        self.mask = torch.zeros(0, width, length)
 
     def add(self, row: Row, prompt: int) -> int:
         """Take a slot for a row whose first `prompt` columns all of its samples see."""
@@ -59,10 +59,10 @@ class LengthGroup(Generic[Row]):
         self.mask[: mask.shape[0]] = mask
 
 
-def group_lengths(context: int) -> list[int]:
-    """Row lengths up to the context, each at most half as long again as the one before.
+def column_counts(context: int) -> list[int]:
+    """Numbers of columns that an attention may read, each at most half as many again as the last.
 
-    >>> group_lengths(1000)
+    >>> column_counts(1000)
     [256, 384, 512, 768, 1000]
     """
     lengths: list[int] = []
@@ -74,7 +74,7 @@ def group_lengths(context: int) -> list[int]:
 
 
 class PrefixCache:
-    """Keys and values of past prefixes in blocks of tokens; the least recently used block goes.
+    """A cache of past prompts' keys and values, in blocks of tokens; the least recent goes.
 
     A block's key is (the serial number of the block before it, its tokens): exact, so two
     prefixes can never be taken for one another.

@@ -1,4 +1,4 @@
-"""The server's socket."""
+"""Open the server's listening socket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket whose answers leave at once.
+    """Open a listening socket that sends its answers without delay.
 
     Asyncio switches Nagle's algorithm off only where a socket says that its protocol is TCP, which
     `socket.create_server` does not: an answer in two parts would wait 40 ms for the second.

@@ -1,4 +1,4 @@
-"""A plain fp32 forward of a Llama checkpoint, with the attention left to the caller.
+"""Compute a Llama's forward pass in float32; the caller supplies the attention.
 
 Small models spend their time in dispatching operations, so the weights are rewritten once, at
 loading: the norms' scales are folded into the matrices that follow them, query/key/value and
@@ -65,7 +65,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Llama:
-    """Everything the forward reads."""
+    """A loaded model: its shape and its weights, rewritten for the forward pass."""
 
     shape: Shape
     embed: Tensor  # [vocab, hidden]
@@ -75,7 +75,7 @@ class Llama:
 
 
 def read_shape(folder: Path) -> Shape:
-    """Read config.json, and refuse in one line what the forward does not compute."""
+    """Read config.json, and refuse in one line a model that the forward cannot compute."""
     path = folder / "config.json"
     if not path.is_file():
         raise UnsupportedModel(f"{folder} is not a model folder: it has no config.json")
@@ -203,8 +203,8 @@ def causal_attention(query: Tensor, kv: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         query: [new, kv_heads, group, head]
-        kv: [length, kv_heads, 2, head], the new tokens last
-        mask: [new, length], added to the scores
+        kv: [columns, kv_heads, 2, head], the new tokens among them
+        mask: [new, columns], added to the scores
     """
     key, value = kv.transpose(0, 1).unbind(2)
     group = (-1, query.shape[2], -1, -1)
@@ -218,6 +218,6 @@ def causal_attention(query: Tensor, kv: Tensor, mask: Tensor) -> Tensor:
     return attended.permute(2, 0, 1, 3).flatten(1)
 
 
-def causal_mask(new: int, length: int) -> Tensor:
-    """0 where the i-th of the `new` last tokens may look, -inf after it."""
-    return torch.full((new, length), -torch.inf).triu(length - new + 1)
+def causal_mask(start: int, new: int, columns: int) -> Tensor:
+    """0 where each of `new` tokens from position `start` on may look, -inf after it."""
+    return torch.full((new, columns), -torch.inf).triu(start + 1)

@@ -20,7 +20,7 @@ _REPORT = "done.json"  # of its training: it says how long that took
 
 
 def model_name(folder: Path) -> str:
-    """A name that is the weights' own: two models never share one, in a dataset or a cache.
+    """Name a model by the digest of its weights: two models never share a name.
 
     Raises:
         StoreError: there is no model in the folder.
@@ -32,7 +32,7 @@ def model_name(folder: Path) -> str:
 
 
 def model_digest(folder: Path) -> str:
-    """All that a model's replies depend on: its weights, configuration, tokenizer and template.
+    """Digest all that a model's replies depend on: weights, configuration, tokenizer, template.
 
     Raises:
         StoreError: there is no model in the folder.

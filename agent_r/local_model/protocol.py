@@ -1,4 +1,4 @@
-"""The OpenAI chat protocol: what a request may say, and the JSON that answers it."""
+"""The OpenAI chat protocol: the fields of a request, and the JSON of a reply."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ChatMessage(BaseModel):
     content: str | list[TextPart]
 
     def plain(self) -> dict[str, str]:
-        """What the chat template reads."""
+        """The message as the chat template reads it: role and text."""
         if isinstance(self.content, str):
             return {"role": self.role, "content": self.content}
         return {"role": self.role, "content": "".join(part.text for part in self.content)}
@@ -100,7 +100,7 @@ class ChatRequest(BaseModel):
         return self
 
     def generation(self, tokenizer: ChatTokenizer) -> GenerationRequest:
-        """The engine's form of the request."""
+        """Translate the request for the engine."""
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return GenerationRequest(
             prompt=tuple(tokenizer.encode_chat([message.plain() for message in self.messages])),
@@ -115,7 +115,7 @@ class ChatRequest(BaseModel):
 
 
 def envelope(model: str, *, chunk: bool = False) -> Json:
-    """What every reply, or every chunk of one reply, begins with."""
+    """The fields that every reply, or every chunk of one reply, begins with."""
     now = time.time_ns()
     return {
         "id": f"chatcmpl-{now:x}",
@@ -126,7 +126,7 @@ def envelope(model: str, *, chunk: bool = False) -> Json:
 
 
 def usage(generation: Generation) -> Json:
-    """Tokens read, written and found in the prefix cache; the end of a turn is a token too."""
+    """Count the tokens read, written and found in the prefix cache; an end token counts too."""
     written = sum(len(sample.tokens) for sample in generation.samples)
     return {
         "prompt_tokens": generation.prompt_tokens,
@@ -137,7 +137,7 @@ def usage(generation: Generation) -> Json:
 
 
 def reply(model: str, generation: Generation, tokenizer: ChatTokenizer, *, logs: bool) -> Json:
-    """A whole reply."""
+    """The JSON of a whole reply."""
     choices = [
         {
             "index": index,
@@ -153,7 +153,7 @@ def reply(model: str, generation: Generation, tokenizer: ChatTokenizer, *, logs:
 def delta(
     index: int, content: Json, *, finish: str | None = None, logs: Json | None = None
 ) -> Json:
-    """The choices of one chunk."""
+    """The choices of one chunk of a streamed reply."""
     choice = {"index": index, "delta": content, "finish_reason": finish, "logprobs": logs}
     return {"choices": [choice]}
 

@@ -42,7 +42,7 @@ GRACE_SECONDS = 5
 
 
 def create_app(engine: Engine, *, model: str) -> FastAPI:
-    """The routes; `model` is the only name that requests may use."""
+    """Build the web application; `model` is the only name that requests may use."""
     app = FastAPI(title=f"agent-r serve {model}", docs_url=None, redoc_url=None, openapi_url=None)
     _answer_errors(app)
     card = {"id": model, "object": "model", "created": int(time.time()), "owned_by": "agent-r"}
@@ -100,7 +100,7 @@ def _submit(
 
 
 async def _answer(future: Future[Generation], request: Request) -> Generation:
-    """Wait for the engine or for the client to leave, whichever comes first."""
+    """Wait until the engine answers or the client disconnects."""
     answer: asyncio.Future[Any] = asyncio.wrap_future(future)
     # The body has been read, so the next thing the client can say is that it is gone.
     left: asyncio.Future[Any] = asyncio.ensure_future(request.receive())
@@ -125,7 +125,7 @@ def _engine_error(error: BaseException) -> ApiError:
 
 
 def _stream(engine: Engine, body: ChatRequest) -> Response:
-    """Submit before the reply begins, so that a refusal is still a proper status."""
+    """Answer as a stream, submitted before it begins: a refusal still has its HTTP status."""
     request = _generation(engine, body)
     loop = asyncio.get_running_loop()
     news: asyncio.Queue[tuple[int, str] | None] = asyncio.Queue()
@@ -145,7 +145,7 @@ async def _events(
     future: Future[Generation],
     news: asyncio.Queue[tuple[int, str] | None],
 ) -> AsyncIterator[str]:
-    """Server-sent events; a sample's log-probabilities come with its last chunk."""
+    """Yield server-sent events; a sample's log-probabilities come with its last chunk."""
     head = protocol.envelope(body.model, chunk=True)
     try:
         for index in range(body.n or 1):
@@ -171,7 +171,7 @@ def _event(data: Json) -> str:
 
 
 def _answer_errors(app: FastAPI) -> None:
-    """Give every error OpenAI's shape, whatever raised it."""
+    """Turn every exception into an error in OpenAI's format."""
 
     def respond(error: ApiError) -> JSONResponse:
         return JSONResponse(error.body(), status_code=error.status)
@@ -198,7 +198,7 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """A uvicorn server that calls `on_ready` once it accepts requests."""
 
     on_ready: Callable[[], None]
 
@@ -256,7 +256,7 @@ def serve(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line of one server; the project's own command calls `serve`."""
+    """Run one server from the command line; the project's own command calls `serve`."""
     parser = argparse.ArgumentParser(prog="agent-r serve", description=serve.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", required=True)

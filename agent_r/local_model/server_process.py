@@ -1,4 +1,4 @@
-"""The embedded actor's server as a process of its own, for the length of a run."""
+"""Run the embedded actor's server as a process of its own, for the length of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between text and tokens: the chat template, and continuations that end at a stop string."""
+"""Translate between text and tokens: chat templates, and text that ends at a stop string."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class ChatTokenizer:
         self._encode_piece = lru_cache(RECENT_PIECES)(self._encode)
 
     def encode_chat(self, messages: list[dict[str, Any]]) -> list[int]:
-        """The prompt's tokens, up to where the assistant's next turn begins."""
+        """Render and tokenise a conversation, up to where the assistant's next turn begins."""
         text = self._template.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )
         return self.encode(str(text))
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a rendered prompt.
+        """Tokenise a rendered prompt.
 
         A special token is a border that no other token crosses, so the text is cut behind each
         end of a turn and a conversation that grew costs only its new turns.
@@ -55,11 +55,11 @@ class ChatTokenizer:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: list[int]) -> str:
-        """The text of `ids` without special tokens."""
+        """Decode `ids` to text without special tokens."""
         return str(self.tokenizer.decode(ids))
 
     def token_text(self, token: int) -> str:
-        """One token alone, for a table of log-probabilities."""
+        """Decode one token alone, for a table of log-probabilities."""
         return str(self.tokenizer.decode([token], skip_special_tokens=False))
 
 
@@ -73,7 +73,7 @@ def _end_tokens(folder: Path, turn_end: int | None) -> frozenset[int]:
 
 
 class Continuation:
-    """Text that grows by tokens, cut before the first stop string."""
+    """A sample's text, decoded token by token and cut before the first stop string."""
 
     def __init__(self, tokenizer: ChatTokenizer, stop: tuple[str, ...]) -> None:
         self.text = ""
@@ -94,13 +94,13 @@ class Continuation:
         return bool(cuts)
 
     def finish(self, ids: list[int]) -> None:
-        """Take up bytes at the end that are no whole character."""
+        """Decode all tokens once more: bytes at the end that are no whole character count too."""
         whole = self._tokenizer.decode(ids)
         if whole.startswith(self.text):
             self.text = whole
 
     def new_text(self, *, final: bool) -> str:
-        """What was not yet handed out, without a tail that may turn out to begin a stop."""
+        """The text since the last call, without an end that may be the start of a stop string."""
         end = len(self.text) if final else len(self.text) - self._held_back()
         piece = self.text[self._sent : end]
         self._sent = max(self._sent, end)

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 def sample_key(seed: int, sample: int) -> int:
-    """One 64-bit stream for each sample of a request.
+    """Derive the key of one sample's random numbers, 64 bits.
 
     >>> sample_key(7, 0) != sample_key(7, 1)
     True
@@ -31,7 +31,7 @@ def sample_key(seed: int, sample: int) -> int:
 
 
 def uniforms(keys: UInts, positions: UInts) -> Floats:
-    """One number strictly between 0 and 1 for each (key, position).
+    """Draw one number strictly between 0 and 1 for each (key, position).
 
     >>> zero = np.zeros(1, np.uint64)
     >>> hex(int(uniforms(zero, zero)[0] * 2**32))  # SplitMix64 begins with e220a8397b1dcdaf

@@ -74,7 +74,7 @@ __all__ = [
 class Config(Settings):
     """One run of the factory."""
 
-    seed: int = Field(0, description="the same seed gives the same dataset")
+    seed: int = Field(0, description="the same seed and replies give the same dataset")
     iterations: Positive = Field(3, description="rounds of collect, train and measure")
     continual: bool = Field(
         False,
