@@ -102,11 +102,15 @@ def place(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plac
 
 @pytest.fixture(scope="module")
 def pulled(place: Place) -> Path:
-    """The folder in which all commands of the page were given, from the first to the last."""
+    """The folder in which all commands of the page were given, from the first to the last.
+
+    But those for a version with something private in it, which are tested with the scanner.
+    """
     folder = place.folder / "pulled"
     folder.mkdir()
     env = place.hub.client_env(folder / "home") | {"PYTHONPATH": str(ROOT)}
-    blocks = [block for languages in snippets().values() for block in languages.get("console", [])]
+    sections = [languages for title, languages in snippets().items() if title != "After a finding"]
+    blocks = [block for languages in sections for block in languages.get("console", [])]
     for line in "".join(blocks).splitlines():
         program, *words = shlex.split(line.removeprefix("$ ").replace("you/my-data", REPO))
         assert program == "agent-r"
@@ -147,6 +151,7 @@ def test_every_block_of_the_page_is_known_here() -> None:
         "pandas": ["python"],
         "DuckDB": ["sql"],
         "The card": ["toml"],
+        "After a finding": ["console", "toml"],
     }
 
 
