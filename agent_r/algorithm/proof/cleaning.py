@@ -53,7 +53,7 @@ async def _without_earlier_errors(prover: Prover, splice: Splice, target: float)
     at_first = splice
     while True:
         before = splice
-        for span in (1, 2):
+        for span in prover.rehearsal.spans:
             for at in reversed(range(len(splice.before) - span)):
                 if at + span >= len(splice.before):
                     continue
@@ -63,7 +63,7 @@ async def _without_earlier_errors(prover: Prover, splice: Splice, target: float)
                 if await _answer(prover, without) != await _answer(prover, at_first):
                     return Drop.EARLIER_ERROR
                 splice = without
-        if splice is before:
+        if splice is before or not prover.rehearsal.forks:
             return splice
 
 
@@ -76,13 +76,15 @@ def _without(splice: Splice, at: int, span: int) -> Splice:
 
 
 async def _is_unneeded(prover: Prover, splice: Splice, without: Splice, target: float) -> bool:
-    """Whether the tail works without some earlier steps, and they brought no known way nearer."""
-    tail = actions_of(without.tail)
-    if not await prover.rehearsal.reaches(actions_of(without.before), tail, target):
+    """Whether the tail works without some earlier steps, and so does the way before the error."""
+    rehearsal, tail = prover.rehearsal, actions_of(without.tail)
+    if not await rehearsal.reaches(actions_of(without.before), tail, target):
         return False
     left = await prover.nearest(actions_of(splice.before[:-1]))
-    left_without = await prover.nearest(actions_of(without.before[:-1]))
-    return left is not None and left_without is not None and len(left_without) <= len(left)
+    if left is None:
+        return False
+    before = actions_of(without.before[:-1])
+    return await rehearsal.reaches(before, actions_of(left.steps), prover.target)
 
 
 async def _answer(prover: Prover, splice: Splice) -> str:

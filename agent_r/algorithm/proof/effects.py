@@ -74,11 +74,20 @@ class Prover:
         return effects
 
     async def nearest(self, before: Sequence[str]) -> Way | None:
-        """The shortest known way on from a state, the first of equals; None: there is none."""
+        """The shortest known way on from a state, the first of equals; None: there is none.
+
+        Where the world cannot fork, the first that works: each try is a replay there.
+        """
         if await self.rehearsal.ended(before):
             return None
-        ways = [await self._way(before, number) for number in range(len(self.ways))]
-        return min((way for way in ways if way is not None), key=len, default=None)
+        best: Way | None = None
+        for number in range(len(self.ways)):
+            way = await self._way(before, number)
+            if way is not None and (best is None or len(way) < len(best)):
+                best = way
+            if best is not None and not self.rehearsal.forks:
+                break
+        return best
 
     async def _effect(
         self, before: Sequence[str], action: str, here: Way
@@ -102,7 +111,7 @@ class Prover:
 
     async def _serves_another(self, before: Sequence[str], after: Sequence[str]) -> bool:
         """Whether a way that is not the shortest became shorter."""
-        for number in range(len(self.ways)):
+        for number in range(len(self.ways)) if self.rehearsal.forks else ():
             was, now = await self._way(before, number), await self._way(after, number)
             if was is not None and now is not None and len(now) < len(was):
                 return True

@@ -48,6 +48,16 @@ class Rehearsal:
     env_steps: int = 0  # actions that the world answered
     _kept: OrderedDict[Actions, State] = field(default_factory=OrderedDict)
 
+    @property
+    def forks(self) -> bool:
+        """Whether a try costs no replay."""
+        return isinstance(self.env, Forkable)
+
+    @property
+    def spans(self) -> tuple[int, ...]:
+        """How many actions in a row are left out at once, to see what is not needed."""
+        return (1, 2) if self.forks else (1,)
+
     async def play(self, before: Sequence[str], actions: Sequence[str]) -> Answers:
         """Take actions in the state that others led to.
 
@@ -75,7 +85,8 @@ class Rehearsal:
         """Positions of the actions that `target` needs from a state; None where they miss it.
 
         One action is left out after another, and two in a row (there and back), until nothing more
-        can go. Later ones are tried first: what only they needed then goes too.
+        can go. Later ones are tried first: what only they needed then goes too. Where the world
+        cannot fork, and each try is a replay, single actions are tried once.
         """
         played = await self.play(before, actions)
         if not played.observations or played.reward < target - _ROUNDED:
@@ -83,10 +94,10 @@ class Rehearsal:
         kept = list(range(len(played.observations)))
         while True:
             fewer = kept
-            for span in (1, 2):
+            for span in self.spans:
                 fewer = await self._without_spans(before, actions, fewer, span, target)
-            if fewer == kept:
-                return kept
+            if fewer == kept or not self.forks:
+                return fewer
             kept = fewer
 
     async def _without_spans(

@@ -12,7 +12,6 @@ from agent_r.algorithm.proof.effects import ERRORS, Effect, Prover
 from agent_r.algorithm.proof.rehearsal import Rehearsal
 from agent_r.algorithm.trajectory import Step
 from agent_r.algorithm.tree import SearchTree
-from agent_r.environment import Forkable
 from agent_r.settings import RevisionConfig
 
 _OTHER_WAYS = 3  # good trajectories beside a pair's own by which its bad steps are proved
@@ -43,7 +42,7 @@ class TreeProofs:
             return
         actions = actions_of(self.tree.steps(pair.bad))
         effects = await self.prover(pair).prove(
-            actions[: pair.fork], actions[pair.fork :], to_the_end=self._forks
+            actions[: pair.fork], actions[pair.fork :], to_the_end=self.rehearsal.forks
         )
         for index, effect in zip(path, effects, strict=False):
             self.effects.setdefault(index, effect)
@@ -51,7 +50,7 @@ class TreeProofs:
     def prover(self, pair: TrajectoryPair) -> Prover:
         """What is known of good ways on from a pair's bad trajectory."""
         others = (leaf for leaf in self.good if leaf != pair.good)
-        leaves = [pair.good, *islice(others, _OTHER_WAYS if self._forks else 0)]
+        leaves = [pair.good, *islice(others, _OTHER_WAYS if self.rehearsal.forks else 0)]
         tail: Sequence[Step] = self.tree.steps(pair.good)[pair.fork :]
         ways = [[step for step in way if step.action] for way in map(self.tree.steps, leaves)]
         target = max(self.revision.alpha, self.tree.nodes[pair.good].reward)
@@ -62,7 +61,3 @@ class TreeProofs:
         """A part of a path that ends with its first proved error; all of it where there is none."""
         proved = [at for at, index in enumerate(path) if self.effects.get(index) in ERRORS]
         return path[: proved[0] + 1] if proved else path
-
-    @property
-    def _forks(self) -> bool:
-        return isinstance(self.rehearsal.env, Forkable)
