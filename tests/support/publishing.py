@@ -19,6 +19,7 @@ from agent_r.dataset.writer import export
 from agent_r.errors import AgentRError
 from agent_r.hub.publish import Published, publish
 from agent_r.hub.repository import Hub
+from agent_r.hub.secret_rules import Detector
 from tests.support.hub_server import WRITE, LoopbackHub
 from tests.support.made import Made
 
@@ -26,6 +27,7 @@ REPO = "tester/recovery"
 # A server without threads to fork from, which has all imported already: a client in milliseconds.
 # (It does not take over our sys.path by itself before Python 3.13.)
 os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+Detector().find("")  # the rules are read here, once for all clients
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.support.publishing"])
 
