@@ -29,7 +29,7 @@ REPO = "tester/recovery"
 os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
 Detector().find("")  # the rules are read here, once for all clients
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.support.publishing"])
+_CONTEXT.set_forkserver_preload([__name__, "pandas"])  # which pyarrow imports when it reads
 
 
 def hub_at(url: str, *, token: str = WRITE, timeout_s: float = 10.0, repo: str = REPO) -> Hub:
