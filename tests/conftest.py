@@ -50,9 +50,15 @@ SCRIPTED = {
 LONGEST = [
     "flows/test_prefect_server.py",
     "collection/test_killed.py",
-    "training/test_backends.py",
+    "flows/test_prefect_faults.py",
     "env_adapters/test_scienceworld.py",
+    "training/test_backends.py",
+    "flows/cli/test_cli.py",
+    "env_check/test_contract.py",
     "dataset/test_consumers.py",
+    "hub/test_publish_faults.py",
+    "flows/test_flows.py",
+    "flows/test_prefect_ui.py",
 ]
 
 

@@ -31,6 +31,7 @@ kind = "scripted"
 simulations = 2
 max_depth = 4
 """
+SOON = {"PREFECT_CLIENT_MAX_RETRIES": "2"}  # not five, of up to half a minute each
 SLOWLY = SETTINGS.replace("trees = 2", "trees = 24").replace("= 2\nmax", "= 8\nmax")
 
 
@@ -201,7 +202,7 @@ def test_a_server_that_dies_in_the_middle_is_one_line_and_nothing_is_lost(
     done: list[subprocess.CompletedProcess[str]] = []
     with forwarded(server) as (url, die):
         run = threading.Thread(
-            target=lambda: done.append(collect(tmp_path, url, settings=SLOWLY)), daemon=True
+            target=lambda: done.append(collect(tmp_path, url, settings=SLOWLY, **SOON)), daemon=True
         )
         run.start()
         until(lambda: list(tmp_path.rglob("harvest-*/*.json")))
