@@ -33,6 +33,8 @@ AUTOMATION = yaml.safe_load((ROOT / "automations/no-heartbeat.yaml").read_text(e
 DEPLOYMENTS = {each["name"]: each for each in YAML["deployments"]}
 # Commands that are no flow: they check, serve or make the packaged model.
 NO_FLOW = {
+    "audit",
+    "scan",
     "verify",
     "check-env",
     "try",

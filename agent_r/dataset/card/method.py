@@ -40,7 +40,8 @@ def making(facts: ManifestFacts) -> str:
         f"**Pair.** {_pairing(facts)}",
         f"**Judge.** {_judging(facts)}",
         "**Splice.** The bad path is cut after the first wrong step; a thought that admits the "
-        "error follows, then the rest of the good path. Only these last two are trained.",
+        "error follows, then the rest of the good path. Only these last two are trained."
+        + (_CLEANED if _leaves_out(facts) else ""),
         "**Execute.** The whole revision is played again from the start, and kept if it still "
         "reaches α."
         if facts.executed is not False
@@ -55,6 +56,18 @@ def making(facts: ManifestFacts) -> str:
         else "",
     )
     return "\n\n".join(part for part in parts if part)
+
+
+_CLEANED = (
+    " What the goal does not need is left out by replay, in what is trained and in what comes "
+    "before the error."
+)
+
+
+def _leaves_out(facts: ManifestFacts) -> bool:
+    """Whether all parts of its revisions were; versions before this setting pruned tails alone."""
+    revision = facts.table("config", "revision")
+    return "preference_margin" in revision and bool(revision.get("prune"))
 
 
 def _pairing(facts: ManifestFacts) -> str:
@@ -79,6 +92,11 @@ def _judging(facts: ManifestFacts) -> str:
     return {
         "value": "The first wrong step is where the search tree's own value falls most.",
         "direct": "No step was judged: a bad path counts as wrong at its end.",
+        "replay": "The first wrong step is the first after which no known way to the goal is "
+        "shorter, as the world itself shows when it is tried; no model is asked.",
+        "witnesses": "The world is asked by replay whether a known way to the goal is shorter "
+        "after a step, and the actor says of it: Good, Bad or Uncertain. The first wrong step is "
+        "the first that replay proves to be one; where nothing had changed, the actor decides.",
     }.get(
         str(facts.table("config", "critique").get("localiser")),
         "Step by step, the actor says of its own failed path: Good, Bad or Uncertain.",

@@ -45,7 +45,7 @@ def generators(facts: ManifestFacts) -> str:
     more = f"{len(names) - 20} more are left out." if len(names) > 20 else ""
     parts = (
         "The actor wrote every reply and every judgement; each row names it in its column `actor`. "
-        "No person labelled anything.",
+        "No person labelled anything; what the column `proved` says comes from the world itself.",
         table(("actor", "what it is"), rows),
         more,
     )
