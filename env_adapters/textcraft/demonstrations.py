@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,10 +185,3 @@ def _reason(
     if any(item in step.split(" using ")[-1] for step in plan(env.book, env.goal, before)):
         return f"It is not the right count of {item}.", "Uncertain"
     return f"I do not need {item}.", "Bad"
-
-
-def corpus(rows: list[Row]) -> Iterator[str]:
-    """All text of the rows: what a tokenizer is trained on."""
-    for one in rows:
-        for message in one["messages"]:
-            yield message["content"]
