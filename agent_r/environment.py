@@ -24,6 +24,7 @@ class TaskSpec:
     depth: int = 0  # how many crafts (or rooms, or subgoals) deep; 0 where the world cannot say
     repeat: int = 0  # how often it was explored before: each of its trees has a seed of its own
     world: str = ""  # in a run of several worlds: the name of its own
+    look: int = 0  # how often the same iteration looked at it before: see `second_looks`
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ async def collect(
     trained: int | None = None,
     earlier: str = "",
     outcomes: tuple[dict[str, Any], ...] = (),
+    spend_all: bool = True,
 ) -> CollectResult:
     """Explore tasks, find the actor's first errors, verify revisions, write a dataset version.
 
@@ -68,6 +69,8 @@ async def collect(
         earlier: The version with the rows of earlier iterations: a folder, or `owner/name@v1.3`;
             empty: the newest here that goes up to the iteration before.
         outcomes: What the loop's actors have achieved so far, for the card.
+        spend_all: Whether what the budget leaves over may go into second looks; not where later
+            iterations need it.
     """
     context = RunContext.of(config, iteration, model, trained)
     await preflight(context, Needs(acts=True))
@@ -76,7 +79,7 @@ async def collect(
     context = replace(context, iteration=iteration)
     name, tasks, folder = config.dataset.name, context.tasks(), context.dataset_folder
     async with ready(context) as (stores, actor):
-        grown = await growing(context, stores, tasks, actor)
+        grown = await growing(context, stores, tasks, actor, spend_all=spend_all)
     before = await _earlier(earlier or "".join(ground.versions[-1:]), config, iteration)
     on_hub = await _newest_on_hub(config)
     known = {path.name for path in versions(folder)}

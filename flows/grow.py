@@ -9,7 +9,7 @@ import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from prefect import flow
 from pydantic import BaseModel
@@ -21,6 +21,7 @@ from agent_r.collection.plan import shards
 from agent_r.collection.progress import Progress
 from agent_r.collection.provenance import record
 from agent_r.collection.scheduler import TreeScheduler
+from agent_r.collection.second_looks import worth_another
 from agent_r.collection.tree_store import TreeStore
 from agent_r.collection.tree_stores import TreeStores
 from agent_r.concurrency import gather_bounded
@@ -60,6 +61,7 @@ class GrowResult(BaseModel):
     spent: dict[str, float]  # tokens and seconds of this run
     usage: dict[str, int]  # of all runs that it took
     seconds: float  # likewise
+    second_looks: int = 0  # trees beyond those, of tasks without a revision
 
     def notes(self) -> list[str]:
         """What a person should know of a run that did not go as planned."""
@@ -73,6 +75,9 @@ class GrowResult(BaseModel):
         if self.faults:
             what = ", ".join(f"{n} × {kind}" for kind, n in self.faults.items())
             notes.append(f"requests were tried again after: {what}")
+        if self.second_looks:
+            notes.append(f"{self.second_looks} trees more are second looks at tasks without a "
+                        "revision (budget.second_looks)")  # fmt: skip
         notes += closing.notes(Counter(self.unclosed))
         if self.slots_used < IDLE and self.spent["seconds"] > WORTH_SAYING_S:
             notes.append(f"{self.slots_used:.0%} of the endpoint's slots were in use: more "
@@ -128,9 +133,17 @@ async def ready(context: RunContext) -> AsyncIterator[tuple[TreeStores, Actor]]:
 
 
 async def growing(
-    context: RunContext, stores: TreeStores, tasks: list[TaskSpec], actor: Actor
+    context: RunContext,
+    stores: TreeStores,
+    tasks: list[TaskSpec],
+    actor: Actor,
+    *,
+    spend_all: bool = True,
 ) -> GrowResult:
     """Grow the trees of these tasks as a run of its own, with its budget and its account.
+
+    Args:
+        spend_all: what the budget leaves over may go into second looks.
 
     Raises:
         BudgetSpent, EndpointUnavailable: not one tree was finished.
@@ -148,7 +161,7 @@ async def growing(
         Progress(f"iteration {iteration}", len(tasks), "trees"),
         EarlyStop(config, config.revision_at(iteration), len(tasks), Accounting(form)),
     )
-    scheduler.progress.details = functools.partial(details, scheduler, actor)
+    scheduler.progress.details = live = functools.partial(details, scheduler, actor)
     await gather_bounded(shards(tasks), functools.partial(grow_shard, scheduler=scheduler))
     if not tasks:
         _log.info("this part has no trees: there are fewer than parts")
@@ -159,6 +172,9 @@ async def growing(
     elif scheduler.finished == 0:
         what = ", ".join(f"{n} {kind}" for kind, n in scheduler.failed.items())
         raise EndpointUnavailable(f"not one of {len(tasks)} trees was finished ({what})")
+    finished, stopped = scheduler.finished, scheduler.stopped
+    if spend_all and not stopped and config.budget.limits:
+        await look_again(scheduler, tasks, f"iteration {iteration}, second looks", live)
     stores.leave()
     which = digest(*(f"{task.world}/{task.id}/{task.repeat}" for task in tasks))
     account = context.work_folder / f"spent-{stores.key}-{which}.json"
@@ -169,16 +185,29 @@ async def growing(
         actor=actor.name,
         iteration=iteration,
         trees=len(tasks),
-        finished=scheduler.finished,
+        finished=finished,
         failed=dict(scheduler.failed),
         faults=dict(actor.faults) if isinstance(actor, Served) else {},
         unclosed=dict(stores.unclosed),
-        stopped=scheduler.stopped,
+        stopped=stopped,
         slots_used=slots_used(actor, seconds),
         spent={"prompt_tokens": prompt, "completion_tokens": completion, "seconds": seconds},
         usage=spent.usage,
         seconds=spent.seconds,
+        second_looks=scheduler.finished - finished,
     )
+
+
+async def look_again(
+    scheduler: TreeScheduler, tasks: list[TaskSpec], stage: str, live: Callable[[], list[str]]
+) -> None:
+    """Spend what the budget leaves over on other trees of the tasks that gave no revision."""
+    scheduler.early_stop = None  # the planned trees are there, whatever comes of these
+    for look in range(1, scheduler.trees.config.budget.second_looks + 1):
+        chosen = await worth_another(scheduler.trees, tasks, look)
+        if chosen and not scheduler.stopped:
+            scheduler.progress = Progress(stage, len(chosen), "trees", details=live)
+            await gather_bounded(shards(chosen), functools.partial(grow_shard, scheduler=scheduler))
 
 
 def details(scheduler: TreeScheduler, actor: Actor) -> list[str]:

@@ -80,7 +80,7 @@ class Loop:
         last = ground.first + self.config.iterations - 1
         for iteration in range(ground.first, last + 1):
             try:
-                await self.iterate(iteration)
+                await self.iterate(iteration, is_last=iteration == last)
             except (BudgetSpent, NothingMade) as end:
                 if not self.reports:
                     raise
@@ -91,15 +91,21 @@ class Loop:
         written = self.versions[len(ground.versions) :]
         ground.finish(last=last, model=self.model, versions=written)
 
-    async def iterate(self, iteration: int) -> None:
-        """Collect, publish, train, measure.
+    async def iterate(self, iteration: int, *, is_last: bool) -> None:
+        """Collect, publish, train, measure; what the budget leaves over, the last one spends.
 
         Raises:
             BudgetSpent: it was before one tree was finished.
         """
         config = self.config
         collected = await collect(
-            self.left, iteration, self.model, iteration - 1, self.newest, tuple(self.outcomes)
+            self.left,
+            iteration,
+            self.model,
+            iteration - 1,
+            self.newest,
+            tuple(self.outcomes),
+            spend_all=is_last,
         )
         self.left, self.stopped = after(collected, self.left), collected.stopped
         self.newest = collected.built.dataset.path

@@ -196,7 +196,8 @@ class TreeStore:
 
     def _seed(self, task: TaskSpec) -> int:
         again = f"/{task.repeat}" if task.repeat else ""
-        return random.Random(f"{self.config.seed}/{task.id}{again}").randrange(2**31)
+        look = f"/look {task.look}" if task.look else ""
+        return random.Random(f"{self.config.seed}/{task.id}{again}{look}").randrange(2**31)
 
     def _enough(self, tree: SearchTree) -> bool:
         """Whether the tree holds enough pairs, or has had none for too long."""
@@ -224,7 +225,8 @@ async def _load(object_store: ObjectStore, name: str, kind: TypeAdapter[T]) -> t
 
 
 def _name(task: TaskSpec) -> str:
-    return files.slug(task.id) + (f"-{task.repeat}" if task.repeat else "")
+    again = f"-{task.repeat}" if task.repeat or task.look else ""
+    return files.slug(task.id) + again + (f"-{task.look}" if task.look else "")
 
 
 def _file(task: TaskSpec) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from agent_r.algorithm.rows import (
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.second_looks import Found, looks_at
 from agent_r.collection.tree_stores import Trees
 from agent_r.concurrency import gather_bounded
 from agent_r.dataset.audit.build_audit import WorldMaker, build_audit
@@ -94,6 +96,8 @@ def build(
                 continue
             tree, tree_revisions = pair
             tally.add(tree, tree_revisions)
+            if task.look:
+                tally.counts["second looks"] += 1
             accounting.add(tree, tree_revisions, revision, trees.config.critique)
             world = trees.store_of(task).world
             origin = Origin.of(
@@ -146,16 +150,17 @@ def build(
     )
 
 
-def _finished_trees(
-    trees: Trees, tasks: Sequence[TaskSpec]
-) -> Iterator[tuple[TaskSpec, tuple[SearchTree, TreeRevisions] | None]]:
-    """Each task with its tree and revisions; an object store is read several at once."""
+def _finished_trees(trees: Trees, tasks: Sequence[TaskSpec]) -> Iterator[Found]:
+    """Each task with its tree and revisions, and then the second looks at it.
+
+    An object store is read several at once.
+    """
+    most = trees.config.budget.second_looks
     with asyncio.Runner() as runner:
         for start in range(0, len(tasks), READ_AHEAD):
             some = tasks[start : start + READ_AHEAD]
-            yield from zip(
-                some, runner.run(gather_bounded(some, trees.with_revisions)), strict=True
-            )
+            found = runner.run(gather_bounded(some, lambda task: looks_at(trees, task, most)))
+            yield from chain.from_iterable(found)
 
 
 def rows_of_tree(origin: Origin, tree_revisions: TreeRevisions) -> Iterator[tuple[str, Row]]:

@@ -131,6 +131,12 @@ class BudgetConfig(Settings):
     fruitless_trees: int = Field(
         24, ge=0, description="trees without any pair after which a run is stopped; 0: never"
     )
+    second_looks: int = Field(
+        1,
+        ge=0,
+        description="times that a task without a revision is explored again, under another seed, "
+        "with what a limit leaves over; no limit leaves anything over",
+    )
 
     @property
     def limits(self) -> bool:
@@ -143,4 +149,5 @@ class BudgetConfig(Settings):
             money=max(self.money - money, 1e-9) if self.money else 0.0,
             minutes=max(self.minutes - minutes, 1e-9) if self.minutes else 0.0,
             fruitless_trees=self.fruitless_trees,
+            second_looks=self.second_looks,
         )

@@ -23,7 +23,7 @@ async def forecast(config: Config, iteration: int, model: str, trained: int, few
     tasks = context.tasks()
     async with ready(context) as (stores, actor):
         chosen, began = sample(tasks, few, seed=config.seed), time.monotonic()
-        await growing(context, stores, chosen, actor)
+        await growing(context, stores, chosen, actor, spend_all=False)
         seconds = time.monotonic() - began
         known = await costs(stores, chosen)
         return lines(config, known, len(tasks), _seconds_a_tree(actor, config, known, seconds))

@@ -40,6 +40,12 @@ def test_what_failed_what_was_tried_again_and_what_stopped_the_run_is_said() -> 
         assert any(words in note for note in said)
 
 
+def test_trees_beyond_those_that_were_planned_are_said() -> None:
+    assert notes(second_looks=3) == [
+        "3 trees more are second looks at tasks without a revision (budget.second_looks)"
+    ]
+
+
 def test_idle_slots_are_said_unless_the_run_was_short() -> None:
     assert "31% of the endpoint's slots" in notes(slots_used=0.31)[0]
     assert notes(slots_used=0.31, spent=WELL["spent"] | {"seconds": 3.0}) == []

@@ -50,6 +50,8 @@ name = "demo"
 backend = "command"
 command = '''COMMAND'''
 """
+# A budget that leaves much over: the last iteration looks at some tasks a second time.
+AMPLE = SETTINGS.replace("[search]", "[budget]\ntokens = 1_000_000_000\n[search]")
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +119,14 @@ def scheduler(at: str) -> str:
 
 @pytest.mark.slow
 def test_twenty_kills_at_random_writes_change_no_byte(server: str, tmp_path: Path) -> None:
-    whole = prepare(tmp_path / "whole")
+    whole = prepare(tmp_path / "whole", AMPLE)
     assert [run["exit"] for run in runs(whole, server, [0])] == [0]
     expected = versions(whole)
+    assert json.loads(expected["v1.2/manifest.json"])["counts"]["second looks"] > 0
     assert {name.split("/")[0] for name in expected} == {"v1.1", "v1.2"}
 
     rng = random.Random(0)
-    killed = prepare(tmp_path / "killed")
+    killed = prepare(tmp_path / "killed", AMPLE)
     # A resumed run has fewer writes to make: the later kills come sooner, so that none is missed.
     points = [rng.randint(1, 80) for _ in range(KILLS - 8)] + [rng.randint(1, 12) for _ in range(8)]
     told = runs(killed, server, points)

@@ -92,6 +92,35 @@ async def test_machines_that_share_a_shelf_make_the_dataset_of_one(
     assert (idle.finished, idle.trees) == (0, 0)
 
 
+async def test_what_a_budget_leaves_over_is_spent_on_tasks_without_a_revision(
+    first: tuple[Path, CollectResult], tmp_path: Path
+) -> None:
+    """By one machine or by several, in one run or in more; never past the limit."""
+    ample = {"tokens": 10**9}
+    whole = await collect(config(tmp_path / "whole", budget=ample))
+    counts, lacking = whole.built.counts, sum(first[1].built.account.lacking.values())
+    assert (whole.finished, whole.trees, whole.stopped) == (10, 10, "")
+    assert 0 < lacking == whole.second_looks == counts["second looks"] == counts["trees"] - 10
+    version = Path(whole.built.dataset.path)
+    assert (await verify_version(version, world_of_manifest)).problems == []
+
+    planned = sum(first[1].spent[kind] for kind in ("prompt_tokens", "completion_tokens"))
+    tight = {"tokens": int(planned * 1.3)}
+    some = await grow(config(tmp_path / "parts", budget=tight))
+    assert 0 < some.second_looks < lacking and some.stopped == ""
+    assert (
+        sum(some.spent[kind] for kind in ("prompt_tokens", "completion_tokens")) < tight["tokens"]
+    )
+    parts = [await grow(config(tmp_path / "parts", budget=ample), part=f"{n}/2") for n in (1, 2)]
+    assert sum(part.second_looks for part in parts) == lacking
+    collected = await collect(config(tmp_path / "parts"))  # no limit: it finds them
+    assert collected.second_looks == 0
+    assert collected.built.dataset.digest == whole.built.dataset.digest
+
+    never = await collect(config(tmp_path / "never", budget=ample | {"second_looks": 0}))
+    assert never.built.dataset.digest == first[1].built.dataset.digest
+
+
 async def test_collecting_again_searches_nothing_and_finds_the_version(
     first: tuple[Path, CollectResult],
 ) -> None:
@@ -224,10 +253,13 @@ async def test_the_loop_publishes_each_version_and_trains_on_what_the_hub_gives_
         settings = config(
             tmp_path,
             iterations=2,
+            budget={"tokens": 10**9},
             hub={"repo": "tester/recovery", "endpoint": hub.url},
             train={"backend": "command", "command": command},
         )
         report = await self_train(settings)
+        looked = [it.built.counts.get("second looks", 0) > 0 for it in report.iterations]
+        assert looked == [False, True]  # what is left over is the next iteration's
         repo = hub.store.repos["tester/recovery"]
         published = [it.published for it in report.iterations]
         assert [p.address for p in published if p] == [

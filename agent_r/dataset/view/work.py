@@ -20,7 +20,7 @@ from agent_r.dataset.writer import versions
 from agent_r.digests import sha256_of
 from agent_r.environment import EnvInfo, TaskSpec
 
-_AGAIN = re.compile(r"(?<=-[0-9a-f]{12})-\d+$")  # of a task's second tree and later ones
+_AGAIN = re.compile(r"(?<=-[0-9a-f]{12})(-\d+){1,2}$")  # of a task's second tree and later ones
 _UNKNOWN: dict[str, Any] = {"actor": "unknown", "iteration": 0, "world": "unknown 0"}
 
 
