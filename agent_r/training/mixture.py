@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent_r.algorithm.rows import Row, mix
+from agent_r.algorithm.rows import Row
 from agent_r.config import digest
 from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
@@ -57,6 +58,31 @@ def training_rows(
     )
     counts = Counter(str(row.get("kind", "general")) for row in mixed)
     return [{"messages": row["messages"]} for row in mixed], dict(counts)
+
+
+def mix(
+    agent: Sequence[Row], general: Sequence[Row], *, eta: float, revisions: float, seed: int
+) -> list[Row]:
+    """The training mixture: a share `eta` of good and revision rows, the rest general data.
+
+    Proportional sampling (paper, section 4.1: L = eta (good + revision) + (1 - eta) general, with
+    eta = 0.2). All agent rows are kept, unless revisions would be more than the share `revisions`
+    of them (all of them are dropped where there is no good row, and the share is not 1); general
+    rows are drawn, with repetition once all have been used.
+    """
+    rng = random.Random(seed)
+    revised = [row for row in agent if row["kind"] == "revision"]
+    good = [row for row in agent if row["kind"] != "revision"]
+    if revisions < 1.0:
+        most = round(len(good) * revisions / (1.0 - revisions))
+        revised = rng.sample(revised, min(len(revised), most))
+    own = good + revised
+    wanted = round(len(own) * (1.0 - eta) / eta) if eta > 0 and general else 0
+    drawn = list(general) * (wanted // len(general)) if wanted else []
+    drawn += rng.sample(list(general), wanted - len(drawn))
+    mixed = own + drawn
+    rng.shuffle(mixed)
+    return mixed
 
 
 def read_general(path: Path) -> list[Row]:

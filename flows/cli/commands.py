@@ -5,24 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import functools
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent_r import closing
 from agent_r.collection.plan import part_of
 from agent_r.config import load, overrides, parse
 from agent_r.config import merge as merge_settings
 from agent_r.dataset.view.command import hint
-from agent_r.environment import World
 from agent_r.errors import ConfigError
-from agent_r.settings import Config, env_specs
+from agent_r.settings import Config
 from flows.cli.prefect_defaults import quiet_prefect
 from flows.cli.prefect_faults import check_server
-from flows.cli.runner import run
+from flows.cli.runner import run, say
 
 
 def settings(arguments: argparse.Namespace) -> Config:
@@ -89,12 +83,6 @@ def run_grow(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def say(notes: list[str]) -> None:
-    """What a person should know beside the result."""
-    for note in notes:
-        print(f"agent-r: {note}", file=sys.stderr)
-
-
 def run_train(arguments: argparse.Namespace) -> int:
     """Fine-tune on dataset versions."""
     config = settings(arguments)
@@ -134,31 +122,6 @@ def run_publish(arguments: argparse.Namespace) -> int:
 
     published = run(publish(arguments.version, config))
     print(f"{published.url}  (commit {published.commit[:12]})")
-    return 0
-
-
-def run_scan(arguments: argparse.Namespace) -> int:
-    """List what must not go out, or write a version without it; 1 where something is left."""
-    config = settings(arguments)
-    from agent_r.dataset.manifest import peek
-    from agent_r.hub.clean import clean
-    from agent_r.hub.secret_scan import scan
-    from flows.hub_client import detector_of
-
-    contact = str(peek(arguments.path).get("contact", ""))
-    detector = asyncio.run(detector_of(config)).reaching(contact)
-    if not arguments.way:
-        found = [f"{one.level}: {one}" for one in scan(arguments.path, detector)]
-        print("\n".join([*found, f"{arguments.path}: {len(found)} findings"]))
-        return 1 if found else 0
-    elsewhere = on_hub(config.hub.repo) if config.hub.repo else None
-    worlds = worlds_of_manifest(arguments)
-    cleaned, done = asyncio.run(
-        clean(arguments.path, arguments.way, detector, world_of=worlds, elsewhere=elsewhere)
-    )
-    print(
-        f"{cleaned.path}: {dict(done.rows)} rows, of them {done.unverified} not verified any more"
-    )
     return 0
 
 
@@ -218,42 +181,6 @@ def run_export(arguments: argparse.Namespace) -> int:
     rows = export_format(arguments.version, arguments.format, arguments.out)
     print(f"{arguments.out}: {rows} rows for {arguments.format}")
     return 0
-
-
-def run_verify(arguments: argparse.Namespace) -> int:
-    """Execute a dataset again; 1 where a row differs."""
-    from agent_r.dataset.verification import verify_version
-
-    result = asyncio.run(verify_version(arguments.path, worlds_of_manifest(arguments)))
-    say(closing.notes(result.unclosed))
-    for line in result.problems[:20]:
-        print(line, file=sys.stderr)
-    unverified = f", {result.unverified} were published unverified" if result.unverified else ""
-    print(
-        f"{arguments.path}: {result.rows} rows executed, {len(result.problems)} differ{unverified}"
-    )
-    return 1 if result.problems else 0
-
-
-def run_audit(arguments: argparse.Namespace) -> int:
-    """Compare a dataset with what its worlds' experts know."""
-    from agent_r.dataset.audit.audit_lines import audit_lines
-    from agent_r.dataset.audit.version_audit import audit_version
-
-    audit = asyncio.run(audit_version(arguments.path, worlds_of_manifest(arguments)))
-    say([*closing.notes(audit.unclosed), *audit.faults[:20]])
-    found = [json.dumps(audit.value, indent=2)] if arguments.json else audit_lines(audit.value)
-    print("\n".join(found))
-    return 0
-
-
-def worlds_of_manifest(arguments: argparse.Namespace) -> Callable[[dict[str, Any]], World]:
-    """How to make a manifest's worlds: with what the command's settings know of them."""
-    from env_adapters import world_of_manifest
-
-    over = overrides(arguments.set)
-    own = env_specs(load(arguments.config, over=over).env) if arguments.config or over else ()
-    return functools.partial(world_of_manifest, own=own)
 
 
 def run_check_env(arguments: argparse.Namespace) -> int:

@@ -20,9 +20,9 @@ from agent_r.config import PRESETS, spare_loopback
 from agent_r.dataset.formats import Format
 from agent_r.errors import AgentRError, NothingMade
 from flows.cli import commands as do
+from flows.cli.inspection import run_audit, run_scan, run_verify, run_view
 from flows.cli.prefect_faults import prefect_fault
-from flows.cli.runner import give_up, leave
-from flows.cli.view import run_view
+from flows.cli.runner import give_up, leave, say
 
 DESCRIPTION = """\
 Turn an agent's own failures into training data that teaches it to recover (Agent-R).
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return command(arguments)
     except NothingMade as nothing:
-        do.say([*nothing.lines, str(nothing)])
+        say([*nothing.lines, str(nothing)])
         return 1
     except AgentRError as error:
         print(f"agent-r: {error}", file=sys.stderr)
@@ -119,13 +119,11 @@ def parser() -> argparse.ArgumentParser:
 
     _dataset_commands(commands)
 
-    command = _command(
-        commands, "verify", do.run_verify, "execute every sft row of a dataset again"
-    )
+    command = _command(commands, "verify", run_verify, "execute every sft row of a dataset again")
     _version_of_worlds(command)
 
     command = _command(
-        commands, "audit", do.run_audit, "how right a dataset is, by its worlds' own experts"
+        commands, "audit", run_audit, "how right a dataset is, by its worlds' own experts"
     )
     _version_of_worlds(command)
     command.add_argument("--json", action="store_true", help="one JSON document, for scripts")
@@ -169,7 +167,7 @@ def _dataset_commands(commands: Any) -> None:
     )
 
     command = _command(
-        commands, "scan", do.run_scan, "what of a version must not be published, and without it"
+        commands, "scan", run_scan, "what of a version must not be published, and without it"
     )
     _settings(command)
     command.add_argument("path", type=Path, help="folder of a dataset version")

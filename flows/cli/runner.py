@@ -66,3 +66,9 @@ def _end(line: str, code: int) -> NoReturn:
     print(f"agent-r: {line}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(code)
+
+
+def say(notes: list[str]) -> None:
+    """What a person should know beside the result."""
+    for note in notes:
+        print(f"agent-r: {note}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Rows: their schema, their ids, what they train on, and the training mixture."""
+"""Rows: their schema, their ids, and what they train on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from agent_r.algorithm.rows import (
     Row,
     critique_rows,
     good_row,
-    mix,
     name_row,
     preference_row,
     prompt_completion_rows,
@@ -229,55 +228,3 @@ def test_the_rows_of_a_tree_name_it_and_its_prompts() -> None:
     other.prompt = "another prompt"
     moved = Origin.of(INFO, TASK, other, actor="tiny", iteration=2)
     assert moved.columns["task_digest"] != tree["task_digest"]
-
-
-def agent(good: int, revisions: int) -> list[Row]:
-    kinds = ["good"] * good + ["revision"] * revisions
-    return [{"kind": kind, "id": f"{kind}-{i}"} for i, kind in enumerate(kinds)]
-
-
-def general(count: int) -> list[Row]:
-    return [{"id": f"general-{i}"} for i in range(count)]
-
-
-def kinds(rows: list[Row]) -> tuple[int, int, int]:
-    named = [str(row["id"]).partition("-")[0] for row in rows]
-    return named.count("good"), named.count("revision"), named.count("general")
-
-
-@pytest.mark.parametrize(
-    ("eta", "revisions", "expected"),
-    [
-        (1.0, 1.0, (10, 30, 0)),
-        (0.5, 1.0, (10, 30, 40)),
-        (0.2, 1.0, (10, 30, 160)),  # the paper's share
-        (0.5, 0.5, (10, 10, 20)),
-        (0.5, 0.0, (10, 0, 10)),
-        (0.5, 0.75, (10, 30, 40)),
-        (0.5, 0.9, (10, 30, 40)),  # there are no more revisions to take
-    ],
-)
-def test_the_mixture_has_the_shares_asked_for(
-    eta: float, revisions: float, expected: tuple[int, int, int]
-) -> None:
-    mixed = mix(agent(10, 30), general(50), eta=eta, revisions=revisions, seed=0)
-    assert kinds(mixed) == expected
-
-
-def test_general_rows_repeat_only_when_all_have_been_used() -> None:
-    mixed = mix(agent(10, 0), general(4), eta=0.5, revisions=1.0, seed=0)
-    used = [row["id"] for row in mixed if str(row["id"]).startswith("general")]
-    assert sorted(used.count(f"general-{i}") for i in range(4)) == [2, 2, 3, 3]
-
-
-def test_the_mixture_is_a_matter_of_its_seed() -> None:
-    drawn = [mix(agent(9, 9), general(50), eta=0.5, revisions=0.5, seed=s) for s in (1, 1, 2)]
-    assert drawn[0] == drawn[1]
-    assert drawn[0] != drawn[2]
-
-
-def test_the_share_of_revisions_counts_also_where_no_row_is_good() -> None:
-    assert kinds(mix(agent(0, 5), [], eta=0.2, revisions=0.5, seed=0)) == (0, 0, 0)
-    assert kinds(mix(agent(0, 5), [], eta=0.2, revisions=1.0, seed=0)) == (0, 5, 0)
-    assert kinds(mix(agent(1, 5), [], eta=0.2, revisions=0.5, seed=0)) == (1, 1, 0)
-    assert mix([], general(5), eta=0.2, revisions=0.5, seed=0) == []

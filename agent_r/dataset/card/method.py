@@ -220,7 +220,10 @@ def _limits_of_rows(facts: ManifestFacts) -> list[str]:
         "A task that the actor always solves, or never, gives no revision: tasks of middling "
         "difficulty are over-represented."
     )
-    found.append("Rows of one task are alike. For a validation set, split by `task`, never by row.")
+    found.append(
+        "Rows of one task are alike: the split `validation` is of whole tasks, and so must be one "
+        "of your own."
+    )
     if len(facts.worlds) == 1:
         found.append(f"One world, {code(facts.worlds[0])}, in English: transfer is not shown.")
     return found

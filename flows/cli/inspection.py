@@ -1,0 +1,107 @@
+"""Commands that look at what was made: its trees, its rows, its secrets."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import json
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent_r import closing
+from agent_r.config import load, overrides
+from agent_r.environment import World
+from agent_r.settings import env_specs
+from flows.cli.commands import on_hub, settings
+from flows.cli.runner import say
+
+
+def run_view(arguments: argparse.Namespace) -> int:
+    """Write the page, print where it is, open it."""
+    from agent_r.dataset.view.page import write_page
+    from agent_r.dataset.view.path import collection
+
+    shown = collection(arguments.path, task=arguments.task)
+    page = write_page(shown, arguments.out or shown.beside / f"{shown.name}.html")
+    some = "" if page.drawn == page.trees else f" ({page.drawn:,} of them with their picture)"
+    trees = "1 tree" if page.trees == 1 else f"{page.trees:,} trees"
+    print(f"{page.path}: {trees}{some}, {page.bytes / 1e6:.1f} MB")
+    if arguments.out is None and not arguments.no_open:
+        open_page(page.path)
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Execute a dataset again; 1 where a row differs."""
+    from agent_r.dataset.verification import verify_version
+
+    result = asyncio.run(verify_version(arguments.path, worlds_of_manifest(arguments)))
+    say(closing.notes(result.unclosed))
+    for line in result.problems[:20]:
+        print(line, file=sys.stderr)
+    unverified = f", {result.unverified} were published unverified" if result.unverified else ""
+    print(
+        f"{arguments.path}: {result.rows} rows executed, {len(result.problems)} differ{unverified}"
+    )
+    return 1 if result.problems else 0
+
+
+def run_audit(arguments: argparse.Namespace) -> int:
+    """Compare a dataset with what its worlds' experts know."""
+    from agent_r.dataset.audit.audit_lines import audit_lines
+    from agent_r.dataset.audit.version_audit import audit_version
+
+    audit = asyncio.run(audit_version(arguments.path, worlds_of_manifest(arguments)))
+    say([*closing.notes(audit.unclosed), *audit.faults[:20]])
+    found = [json.dumps(audit.value, indent=2)] if arguments.json else audit_lines(audit.value)
+    print("\n".join(found))
+    return 0
+
+
+def worlds_of_manifest(arguments: argparse.Namespace) -> Callable[[dict[str, Any]], World]:
+    """How to make a manifest's worlds: with what the command's settings know of them."""
+    from env_adapters import world_of_manifest
+
+    over = overrides(arguments.set)
+    own = env_specs(load(arguments.config, over=over).env) if arguments.config or over else ()
+    return functools.partial(world_of_manifest, own=own)
+
+
+def run_scan(arguments: argparse.Namespace) -> int:
+    """List what must not go out, or write a version without it; 1 where something is left."""
+    config = settings(arguments)
+    from agent_r.dataset.manifest import peek
+    from agent_r.hub.clean import clean
+    from agent_r.hub.secret_scan import scan
+    from flows.hub_client import detector_of
+
+    contact = str(peek(arguments.path).get("contact", ""))
+    detector = asyncio.run(detector_of(config)).reaching(contact)
+    if not arguments.way:
+        found = [f"{one.level}: {one}" for one in scan(arguments.path, detector)]
+        print("\n".join([*found, f"{arguments.path}: {len(found)} findings"]))
+        return 1 if found else 0
+    elsewhere = on_hub(config.hub.repo) if config.hub.repo else None
+    worlds = worlds_of_manifest(arguments)
+    cleaned, done = asyncio.run(
+        clean(arguments.path, arguments.way, detector, world_of=worlds, elsewhere=elsewhere)
+    )
+    print(
+        f"{cleaned.path}: {dict(done.rows)} rows, of them {done.unverified} not verified any more"
+    )
+    return 0
+
+
+def open_page(path: Path) -> None:
+    """Open a page in a browser with windows; one that would take over this terminal is left."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return
+    in_terminal = type(browser) is webbrowser.GenericBrowser or browser.name == "elinks"
+    if not in_terminal:
+        browser.open(path.resolve().as_uri())
