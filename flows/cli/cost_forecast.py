@@ -57,6 +57,8 @@ def lines(config: Config, known: list[Cost], trees: int, seconds_a_tree: float |
         )
     else:
         lines.append("  time               unknown: these trees were there already")
+    if config.budget.limits and config.budget.second_looks:
+        lines.append("what a limit leaves over then goes into second looks (budget.second_looks)")
     return lines
 
 

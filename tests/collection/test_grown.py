@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, ClassVar
 
+from agent_r.collection.cost_estimate import Cost
 from agent_r.endpoint.limiter import ConcurrencyLimiter
+from agent_r.settings import Config
 from agent_r.testing import ScriptedActor
+from flows.cli.cost_forecast import lines as forecast
 from flows.grow import GrowResult, slots_used
 
 WELL: dict[str, Any] = {
@@ -44,6 +47,14 @@ def test_trees_beyond_those_that_were_planned_are_said() -> None:
     assert notes(second_looks=3) == [
         "3 trees more are second looks at tasks without a revision (budget.second_looks)"
     ]
+
+
+def test_a_forecast_says_where_the_rest_of_a_limit_goes() -> None:
+    cost = [Cost(requests=10, prompt_tokens=100, completion_tokens=10, revisions=1)] * 2
+    limit: dict[str, int] = {"tokens": 10**6}
+    for budget, said in (({}, False), (limit, True), (limit | {"second_looks": 0}, False)):
+        lines = forecast(Config.model_validate({"budget": budget}), cost, 20, None)
+        assert ("second looks" in lines[-1]) == said
 
 
 def test_idle_slots_are_said_unless_the_run_was_short() -> None:

@@ -102,7 +102,14 @@ FULL: dict[str, Any] = {
     ],
     "iterations": [1, 2],
     "prompt_digest": "abc",
-    "counts": {"trees": 7, "calls": 70, "prompt tokens": 9000, "pairs": 9, "judge failed": 1},
+    "counts": {
+        "trees": 7,
+        "second looks": 3,
+        "calls": 70,
+        "prompt tokens": 9000,
+        "pairs": 9,
+        "judge failed": 1,
+    },
     "cost": 0.42,
     "drops": {"duplicate": 4, "no step judged bad": 2},
     "account": {

@@ -13,6 +13,7 @@ from agent_r.diagnostics.witnesses import WITNESSES, named
 
 _SPENT = (
     ("trees", "search trees"),
+    ("second looks", "of these, further ones of tasks without a revision"),
     ("calls", "requests to the model"),
     ("prompt tokens", "prompt tokens"),
     ("completion tokens", "completion tokens"),

@@ -82,6 +82,7 @@ def test_the_numbers_are_those_of_the_statistics() -> None:
     assert "| duplicate | 4 | 44 % |" in body
     assert "Of 3 revisions where it can say" in body and "67 % (95 %: 21 to 94 %)" in body
     assert "| prompt tokens | 9,000 | 3,000 |" in body
+    assert "| of these, further ones of tasks without a revision | 3 | 1.0 |" in body
     assert "| price of the tokens, as configured | 0.42 | 0.14 |" in body
 
 
