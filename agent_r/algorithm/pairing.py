@@ -85,7 +85,8 @@ def loops(steps: Sequence[Step]) -> bool:
 
 def _nearest(tree: SearchTree, bad: int, good: Sequence[int]) -> TrajectoryPair:
     forks = {leaf: _fork(tree.path(bad), tree.path(leaf)) for leaf in good}
-    best = max(good, key=lambda leaf: forks[leaf])  # of equals the first: the shortest
+    # Of equal forks the one that earns most; of those the first, which is the shortest.
+    best = max(good, key=lambda leaf: (forks[leaf], tree.nodes[leaf].reward))
     return TrajectoryPair(bad, best, forks[best])
 
 

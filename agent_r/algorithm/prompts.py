@@ -63,10 +63,10 @@ PROVED_SIGNALS = {
         "That step was of no use for the goal. I do what the goal asks for.",
         "It worked, but it does not help with the goal. I turn to what does.",
     ),
-    "lost resource": (
-        "That used up what I still need. I have to get it again.",
-        "With that I lost something that the goal needs, so I make up for it now.",
-        "That set me back. I do again what I need for the goal.",
+    "setback": (
+        "That set me back. I do what is needed to make up for it.",
+        "With that the goal is farther away, so I make up for it now.",
+        "That was a step back. I do again what the goal needs.",
     ),
     "dead end": (
         "From here the way that I had in mind is closed. I take another one.",

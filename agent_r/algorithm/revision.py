@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Literal
 
 from agent_r.actor import Actor, SamplingParams
-from agent_r.algorithm.critique import Critique, FirstError
+from agent_r.algorithm.critique import Critique, FirstError, Verdict
 from agent_r.algorithm.episode import Opening, act, begin, play
 from agent_r.algorithm.pairing import TrajectoryPair
 from agent_r.algorithm.prompts import REVISE, REVISE_REPLY
@@ -204,10 +204,14 @@ def lesson(revision: Revision) -> Hashable:
     return (error.action, error.observation, *trained)
 
 
-def why_no_error(critiques: list[Critique | None]) -> Drop:
-    """A judge that failed, one that disagrees with the tree, or one that found nothing wrong."""
-    if any(c is not None and c.verdict is None for c in critiques):
+def why_no_error(critiques: Sequence[Critique | None], *, by_replay: bool = False) -> Drop:
+    """Why a path has no error: the judge failed, something contradicts it, or it found nothing.
+
+    `by_replay` says that it was replay which could contradict, and not the tree's value.
+    """
+    verdicts = [critique.verdict for critique in critiques if critique is not None]
+    if None in verdicts:
         return Drop.JUDGE_FAILED
-    if any(c is not None and c.verdict == "Bad" for c in critiques):
-        return Drop.DISAGREEMENT
+    if Verdict.BAD in verdicts:
+        return Drop.NOT_AN_ERROR if by_replay else Drop.DISAGREEMENT
     return Drop.NO_BAD_STEP

@@ -87,7 +87,7 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "error_kind": (
             "string",
             "what sort of mistake it is, by replay: no effect, too early, wrong count, repeated, "
-            "silent waste, lost resource or dead end; null where nothing is proved",
+            "silent waste, setback or dead end; null where nothing is proved",
         ),
         "localiser": (
             "string",

@@ -18,8 +18,8 @@ from agent_r.algorithm.critique import (
     first_wrong,
     judge_paths,
 )
-from agent_r.algorithm.pairing import TrajectoryPair, pair_trajectories
-from agent_r.algorithm.proof.cleaning import clean, error_kind
+from agent_r.algorithm.pairing import TrajectoryPair, is_bad, pair_trajectories
+from agent_r.algorithm.proof.cleaning import clean, effect_of_error, error_kind
 from agent_r.algorithm.proof.effects import WRONG, Effect
 from agent_r.algorithm.proof.preference import at_the_error, at_the_fork
 from agent_r.algorithm.proof.pruning import prune
@@ -27,7 +27,6 @@ from agent_r.algorithm.proof.rehearsal import Rehearsal
 from agent_r.algorithm.proof.tree_proofs import TreeProofs
 from agent_r.algorithm.revision import (
     Drop,
-    Part,
     Revision,
     Splice,
     cut,
@@ -38,13 +37,14 @@ from agent_r.algorithm.revision import (
     verify,
     why_no_error,
 )
-from agent_r.algorithm.revision_signal import signal_of
-from agent_r.algorithm.trajectory import Step, Trajectory
+from agent_r.algorithm.revision_signal import Signal, signal_of
+from agent_r.algorithm.trajectory import Trajectory
 from agent_r.algorithm.tree import SearchTree
 from agent_r.environment import Environment
 from agent_r.reading.reply import Reading
 from agent_r.settings import Config, RevisionConfig
 
+_GOOD_TRIED = 2  # good trajectories that are pruned, for each that is kept
 REVISING = 2  # raised when the same tree and settings could give other revisions
 
 
@@ -174,85 +174,97 @@ class _TreeReviser:
 
     async def _good(self) -> list[Trajectory]:
         """The tree's good trajectories, shortest first; those that prune to the same are one."""
-        found: dict[tuple[str, ...], Trajectory] = {}
-        for leaf in self.proofs.good:
+        cap, found = self.revision.good_per_task, dict[tuple[str, ...], Trajectory]()
+        for leaf in self.proofs.good[: _GOOD_TRIED * cap]:  # the shortest come first
             await asyncio.sleep(0)
             way = self.tree.trajectory(leaf)
-            if self.revision.prune:
-                steps = await prune(self.proofs.rehearsal, way.steps, keep=0, target=way.reward)
-                way = replace(way, steps=tuple(steps))
+            if self.revision.verify and self.revision.prune:
+                way = await prune(self.proofs.rehearsal, way)
             found.setdefault(tuple(step.action for step in way.steps), way)
-        shortest = sorted(found.values(), key=lambda way: len(way.steps))
-        return shortest[: self.revision.good_per_task]
+        return sorted(found.values(), key=lambda way: len(way.steps))[:cap]
 
     async def _revise(self, pair: TrajectoryPair, rng: random.Random) -> Revision | Drop:
-        path = self.tree.path(pair.bad)
+        path, effects = self.tree.path(pair.bad), self.proofs.effects
         how = self.config.critique
         error = find_first_error(
-            self.tree, path, pair.fork, self.critiques, config=how, effects=self.proofs.effects
+            self.tree, path, pair.fork, self.critiques, config=how, effects=effects
         )
         if error is None:
-            return why_no_error([self.critiques.get(i) for i in path[pair.fork :]])
+            judged = [self.critiques.get(i) for i in path[pair.fork :]]
+            return why_no_error(judged, by_replay=how.localiser == "witnesses")
         index = path[error.position]
         if (index, pair.good) in self.spliced:
             return Drop.SAME_ERROR
         self.spliced.add((index, pair.good))
         splice = cut(self.tree, pair, error)
+        if not splice.tail:
+            return Drop.LOW_REWARD
         if not (self.revision.verify and self.revision.prune):
             return await self._as_it_is(pair, error, splice, rng)
-        if self.proofs.effects.get(index) is Effect.PROGRESS and error.source != "direct":
+        if effects.get(index) is Effect.PROGRESS and error.source != "direct":
             return Drop.NOT_AN_ERROR
         return await self._cleaned(pair, error, splice, rng)
 
+    def _signal(self, index: int, kind: str, rng: random.Random) -> Signal:
+        judged = self.critiques.get(index)
+        return signal_of(self.tree, index, judged, kind, config=self.revision, rng=rng)
+
     def _joined(
-        self, pair: TrajectoryPair, error: FirstError, splice: Splice, rng: random.Random
+        self, pair: TrajectoryPair, error: FirstError, splice: Splice, signal: Signal
     ) -> Revision:
-        index = self.tree.path(pair.bad)[error.position]
-        signal = signal_of(
-            self.tree,
-            index,
-            self.critiques.get(index),
-            error_kind(self.proofs.effects.get(index), splice),
-            config=self.revision,
-            rng=rng,
-        )
         return join(self.tree, pair, error, splice, signal, placement=self.revision.placement)
+
+    async def _verified(self, revision: Revision) -> Revision | Drop:
+        """The revision executed; dropped where it is no better than its bad trajectory."""
+        checked = await verify(self.env, self.tree, revision, alpha=self.revision.alpha)
+        if isinstance(checked, Revision):
+            bad = self.tree.nodes[revision.pair.bad].reward
+            if not is_bad(bad, checked.reward, self.revision):
+                return Drop.LOW_REWARD
+        return checked
 
     async def _as_it_is(
         self, pair: TrajectoryPair, error: FirstError, splice: Splice, rng: random.Random
     ) -> Revision | Drop:
         """The splice with all that its trajectories hold, as in the paper."""
-        revision = self._joined(pair, error, splice, rng)
+        index = self.tree.path(pair.bad)[error.position]
+        kind = error_kind(self.proofs.effects.get(index), splice)
+        signal = self._signal(index, kind, rng)
         preference = at_the_fork(self.tree, pair, margin=self.revision.preference_margin)
-        revision = replace(revision, preference=preference)
+        revision = replace(self._joined(pair, error, splice, signal), preference=preference)
         if not self.revision.verify:
             return revision
-        checked = await verify(self.env, self.tree, revision, alpha=self.revision.alpha)
+        checked = await self._verified(revision)
         if checked is not Drop.LOW_REWARD or not self.revision.recovery:
             return checked
-        tail = await self._recovered(revision)
-        if tail is None:
+        recovered = await self._recovered(revision, splice)
+        if recovered is None:
             return checked
-        revision = self._joined(pair, error, replace(splice, tail=tail), rng)
-        revision = replace(revision, preference=preference, signal="recovery")
-        return await verify(self.env, self.tree, revision, alpha=self.revision.alpha)
+        revision = self._joined(pair, error, recovered, signal)
+        return await self._verified(replace(revision, preference=preference, signal="recovery"))
 
     async def _cleaned(
         self, pair: TrajectoryPair, error: FirstError, splice: Splice, rng: random.Random
     ) -> Revision | Drop:
         """The splice without what it does not need, executed."""
-        prover, alpha, how = self.proofs.prover(pair), self.revision.alpha, ""
-        cleaned = await clean(prover, splice, alpha=alpha, whole=error.source == "direct")
+        prover, alpha = self.proofs.prover(pair), self.revision.alpha
+        whole, signal = error.source == "direct", None
+        index = self.tree.path(pair.bad)[error.position]
+        cleaned = await clean(prover, splice, alpha=alpha, whole=whole)
         if cleaned is Drop.LOW_REWARD and self.revision.recovery:
-            tail = await self._recovered(self._joined(pair, error, splice, rng))
-            if tail is not None:
-                how, splice = "recovery", replace(splice, tail=tail)
-                cleaned = await clean(prover, splice, alpha=alpha)
+            # The tail is still to come: a signal that is true whatever it will be.
+            kind = error_kind(self.proofs.effects.get(index), replace(splice, tail=()))
+            signal = self._signal(index, kind, rng)
+            recovered = await self._recovered(self._joined(pair, error, splice, signal), splice)
+            if recovered is not None:
+                cleaned = await clean(prover, recovered, alpha=alpha, whole=whole)
         if isinstance(cleaned, Drop):
             return cleaned
-        revision = self._joined(pair, error, cleaned, rng)
-        index = self.tree.path(pair.bad)[error.position]
-        effect = self.proofs.effects.get(index)
+        effect = await effect_of_error(prover, cleaned) or self.proofs.effects.get(index)
+        if effect is Effect.PROGRESS and not whole:
+            return Drop.NOT_AN_ERROR
+        kind = error_kind(effect, cleaned)
+        used = signal or self._signal(index, kind, rng)
         preference = await at_the_error(
             prover,
             self.tree,
@@ -262,14 +274,15 @@ class _TreeReviser:
             proved=effect in WRONG,
         )
         revision = replace(
-            revision,
-            signal=how or revision.signal,
-            error_kind=error_kind(effect, cleaned),
+            self._joined(pair, error, cleaned, used),
+            signal="recovery" if signal else used.source,
+            error_kind=kind,
             preference=preference,
         )
-        return await verify(self.env, self.tree, revision, alpha=self.revision.alpha)
+        return await self._verified(revision)
 
-    async def _recovered(self, revision: Revision) -> tuple[Step, ...] | None:
+    async def _recovered(self, revision: Revision, splice: Splice) -> Splice | None:
+        """The splice with a tail that the actor found by itself, from the revision's signal on."""
         how = self.config.search
         tail = await recover(
             self.env,
@@ -283,10 +296,11 @@ class _TreeReviser:
             ),
             heard=self._count,
         )
-        if tail is None or self.revision.placement == "turn":
-            return tail
-        first = next(turn.step for turn in revision.turns if turn.part is Part.SIGNAL)
-        return (first, *tail)
+        if not tail:
+            return None
+        # Inline, the signal was laid on the first step of the tail: the actor went on from there.
+        first = () if self.revision.placement == "turn" else splice.tail[:1]
+        return replace(splice, tail=(*first, *tail))
 
     def _count(self, replies: Sequence[Reading]) -> None:
         for reading in replies:

@@ -308,6 +308,7 @@ def test_why_there_is_no_error_is_told_apart() -> None:
     good, bad, failed = judged("Good"), judged("Bad"), judged(None)
     assert why_no_error([good, None]) is Drop.NO_BAD_STEP
     assert why_no_error([good, bad]) is Drop.DISAGREEMENT
+    assert why_no_error([good, bad], by_replay=True) is Drop.NOT_AN_ERROR
     assert why_no_error([good, failed]) is Drop.JUDGE_FAILED
 
 

@@ -19,6 +19,8 @@ from agent_r.algorithm.trajectory import Step
 
 UNPROVED = "not proved"  # what counts call an error of whose kind replay says nothing
 
+_COUNT = re.compile(r"(?<!\S)\d+(?=\s)")  # of something: what ends with a number is its name
+
 
 async def clean(
     prover: Prover, splice: Splice, *, alpha: float, whole: bool = False
@@ -28,21 +30,33 @@ async def clean(
     Its own tail comes first; where that no longer works, the shortest known way on. A bad part that
     is `whole` stays as it is: all of it is what the revision speaks of.
     """
-    rehearsal, before = prover.rehearsal, actions_of(splice.before)
-    if await rehearsal.ended(before):
+    if await prover.rehearsal.ended(actions_of(splice.before)):
         return Drop.ENDED_EARLY
+    while True:
+        tail, reward = await _tail(prover, splice, alpha)
+        if not tail:
+            return Drop.LOW_REWARD
+        cleaned = replace(splice, tail=tail)
+        if whole:
+            return cleaned
+        less = await _without_earlier_errors(prover, cleaned, reward)
+        if isinstance(less, Drop) or less == splice:
+            return less
+        splice = less  # from another state the tail may need less as well
+
+
+async def _tail(prover: Prover, splice: Splice, alpha: float) -> tuple[tuple[Step, ...], float]:
+    """What is needed of the tail, or the way on that earns more or is shorter; and its reward."""
+    rehearsal, before = prover.rehearsal, actions_of(splice.before)
     reward = (await rehearsal.play(before, actions_of(splice.tail))).reward
-    kept = await rehearsal.shorten(before, actions_of(splice.tail), max(alpha, reward))
-    own = None if kept is None else tuple(splice.tail[i] for i in kept)
+    own = max(alpha, reward)
+    kept = await rehearsal.shorten(before, actions_of(splice.tail), own, least=1)
     way = await prover.nearest(before)
-    if own is None and way is None:
-        return Drop.LOW_REWARD
-    tail = own
-    if way is not None and (tail is None or len(way) < len(tail)):
-        tail, reward = way.steps, prover.target
-    assert tail is not None
-    cleaned = replace(splice, tail=tail)
-    return cleaned if whole else await _without_earlier_errors(prover, cleaned, reward)
+    if kept is None:
+        return (way.steps, prover.target) if way else ((), 0.0)
+    if way and way.steps and (prover.target, -len(way)) > (own, -len(kept)):
+        return way.steps, prover.target
+    return tuple(splice.tail[i] for i in kept), own
 
 
 async def _without_earlier_errors(prover: Prover, splice: Splice, target: float) -> Splice | Drop:
@@ -88,9 +102,18 @@ async def _is_unneeded(prover: Prover, splice: Splice, without: Splice, target: 
 
 
 async def _answer(prover: Prover, splice: Splice) -> str:
-    """What the world answers to the error."""
+    """What the world answers to the error; nothing where its texts do not repeat."""
+    if prover.rehearsal.env.info.repeats != "text":
+        return ""
     *before, error = actions_of(splice.before)
     return normalised("\n".join((await prover.rehearsal.play(before, [error])).observations))
+
+
+async def effect_of_error(prover: Prover, splice: Splice) -> Effect | None:
+    """What the error does where earlier steps are left out; None where nothing can be proved."""
+    *before, error = actions_of(splice.before)
+    effects = await prover.prove(before, [error])
+    return effects[0] if effects else None
 
 
 def actions_of(steps: Sequence[Step]) -> list[str]:
@@ -110,13 +133,13 @@ def error_kind(effect: Effect | None, splice: Splice) -> str:
     action, tail = _words(splice.bad[-1].action), [_words(step.action) for step in splice.tail]
     earlier = [_words(step.action) for step in splice.before[:-1]]
     if effect in (Effect.COSTLY, Effect.DEAD_END):
-        return "lost resource" if effect is Effect.COSTLY else "dead end"
+        return "setback" if effect is Effect.COSTLY else "dead end"
     if action in earlier:
         return "repeated"
     if action in tail and effect is Effect.IDLE:
         return "too early"
-    if re.search(r"\d", action) and re.sub(r"\d+", "#", action) in {
-        re.sub(r"\d+", "#", other) for other in tail
+    if _COUNT.search(action) and _COUNT.sub("#", action) in {
+        _COUNT.sub("#", other) for other in tail
     }:
         return "wrong count"
     return "no effect" if effect is Effect.IDLE else "silent waste"

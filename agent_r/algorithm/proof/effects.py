@@ -7,6 +7,7 @@ for what the search has found: a way that nobody has gone is not known here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -56,17 +57,13 @@ class Prover:
     target: float
     found: dict[Hashable, tuple[int, ...] | None] = field(default_factory=dict)
 
-    async def prove(
-        self, before: Sequence[str], actions: Sequence[str], *, to_the_end: bool
-    ) -> list[Effect]:
-        """Each action's effect, up to a dead end, or to the first error.
-
-        Nothing where no way works from the start.
-        """
+    async def prove(self, before: Sequence[str], actions: Sequence[str]) -> list[Effect]:
+        """Each action's effect, up to the first error; nothing where no way works at the start."""
         effects: list[Effect] = []
         here, done = await self.nearest(before), list(before)
         for action in actions:
-            if here is None or (not to_the_end and effects and effects[-1] in ERRORS):
+            await asyncio.sleep(0)  # a long trajectory takes a while: others wait for their turn
+            if here is None or (effects and effects[-1] in ERRORS):
                 break
             effect, here = await self._effect(done, action, here)
             effects.append(effect)
@@ -97,6 +94,8 @@ class Prover:
         if same:
             return Effect.IDLE, here
         after = [*before, action]
+        if (further := await self._step_of(here, action, after)) is not None:
+            return Effect.PROGRESS, further
         there = await self.nearest(after)
         if there is None:
             played = await self.rehearsal.play(before, [action])
@@ -108,6 +107,16 @@ class Prover:
         if same is None and await self.rehearsal.answered_alike(before, action, rest):
             return Effect.IDLE, there  # as far as anybody can see
         return (Effect.UNNEEDED if len(there) == len(here) else Effect.COSTLY), there
+
+    async def _step_of(self, way: Way, action: str, after: Sequence[str]) -> Way | None:
+        """What is left of a way whose first step was taken, and worked; None: it was another."""
+        if not way.steps or way.steps[0].action != action:
+            return None
+        rest = Way(way.steps[1:], way.trajectory, way.positions[1:])
+        if not await self.rehearsal.reaches(after, [s.action for s in rest.steps], self.target):
+            return None
+        self.found[self._key(after, way.trajectory)] = rest.positions
+        return rest
 
     async def _serves_another(self, before: Sequence[str], after: Sequence[str]) -> bool:
         """Whether a way that is not the shortest became shorter."""
@@ -122,17 +131,22 @@ class Prover:
 
         What was left a step earlier is tried first: mostly that, or less, is left now.
         """
-        steps = self.ways[number]
-        actions = tuple(step.action for step in steps)
-        key = (tuple(before), actions)
+        steps, key = self.ways[number], self._key(before, number)
         if key not in self.found:
-            earlier = self.found.get((tuple(before[:-1]), actions)) if before else None
+            actions = [step.action for step in steps]
+            earlier = self.found.get(self._key(before[:-1], number)) if before else None
             left = await self._left(before, actions, earlier) if earlier else None
-            self.found[key] = left or await self._left(before, actions, range(len(actions)))
+            if left is None:
+                left = await self._left(before, actions, range(len(actions)))
+            self.found[key] = left
         positions = self.found[key]
         if positions is None:
             return None
         return Way(tuple(steps[i] for i in positions), number, positions)
+
+    def _key(self, before: Sequence[str], number: int) -> Hashable:
+        actions = tuple(step.action for step in self.ways[number])
+        return tuple(before), actions, self.target
 
     async def _left(
         self, before: Sequence[str], actions: Sequence[str], positions: Sequence[int]

@@ -38,7 +38,7 @@ async def at_the_error(
     """
     before = actions_of(splice.before[:-1])
     way = await prover.nearest(before)
-    if way is None:
+    if way is None or not way.steps:
         return None
     chosen, rejected = way.steps[0], splice.bad[-1]
     values = known_values(tree)

@@ -6,29 +6,26 @@ on it would teach them. No model is asked: the world says whether the goal is st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from agent_r.algorithm.proof.rehearsal import Rehearsal
 from agent_r.algorithm.replay import replay
-from agent_r.algorithm.trajectory import Step
+from agent_r.algorithm.trajectory import Trajectory
 
 
-async def prune(
-    rehearsal: Rehearsal, steps: Sequence[Step], *, keep: int, target: float
-) -> list[Step]:
-    """The steps without those, from position `keep` on, that a reward of `target` does not need.
+async def prune(rehearsal: Rehearsal, way: Trajectory) -> Trajectory:
+    """A trajectory without the steps that its reward does not need, as the world answers it then.
 
-    The result carries the observations of its own replay. Steps that miss the target stay as they
-    are.
+    One that does not earn its reward again stays as it is.
     """
-    actions = [step.action for step in steps]
-    needed = await rehearsal.shorten(actions[:keep], actions[keep:], target)
+    actions = [step.action for step in way.steps]
+    needed = await rehearsal.shorten([], actions, way.reward, least=1)
     if needed is None:
-        return list(steps)
-    kept = [*steps[:keep], *(steps[keep + i] for i in needed)]
-    replayed, _ = await replay(rehearsal.env, rehearsal.task, [step.response for step in kept])
-    return [
+        return way
+    kept = [way.steps[i] for i in needed]
+    replayed, reward = await replay(rehearsal.env, way.task, [step.response for step in kept])
+    steps = (
         replace(now, reasoning=before.reasoning)
         for now, before in zip(replayed, kept, strict=False)
-    ]
+    )
+    return replace(way, steps=tuple(steps), reward=reward)

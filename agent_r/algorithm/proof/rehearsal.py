@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent_r.algorithm.episode import begin, broken, silent, sound
+from agent_r.algorithm.prompts import REVISE
 from agent_r.algorithm.replay import normalised
 from agent_r.environment import Environment, Forkable, Snapshot
 from agent_r.errors import AgentRError
@@ -47,6 +48,8 @@ class Rehearsal:
     task: str
     env_steps: int = 0  # actions that the world answered
     _kept: OrderedDict[Actions, State] = field(default_factory=OrderedDict)
+    _comparable: bool | None = None  # snapshots; None: not tried yet
+    _readable: bool | None = None  # answers
 
     @property
     def forks(self) -> bool:
@@ -76,17 +79,20 @@ class Rehearsal:
 
     async def reaches(self, before: Sequence[str], actions: Sequence[str], target: float) -> bool:
         """Whether actions earn at least `target` from a state in which the episode goes on."""
+        if not actions:
+            state = await self._go_to(tuple(before))
+            return not state.ended and state.reward >= target - _ROUNDED
         played = await self.play(before, actions)
         return bool(played.observations) and played.reward >= target - _ROUNDED
 
     async def shorten(
-        self, before: Sequence[str], actions: Sequence[str], target: float
+        self, before: Sequence[str], actions: Sequence[str], target: float, *, least: int = 0
     ) -> list[int] | None:
         """Positions of the actions that `target` needs from a state; None where they miss it.
 
         One action is left out after another, and two in a row (there and back), until nothing more
-        can go. Later ones are tried first: what only they needed then goes too. Where the world
-        cannot fork, and each try is a replay, single actions are tried once.
+        can go, or `least` are left. Later ones are tried first: what only they needed then goes
+        too. Where the world cannot fork, and each try is a replay, only single ones are tried.
         """
         played = await self.play(before, actions)
         if not played.observations or played.reward < target - _ROUNDED:
@@ -95,9 +101,9 @@ class Rehearsal:
         while True:
             fewer = kept
             for span in self.spans:
-                fewer = await self._without_spans(before, actions, fewer, span, target)
-            if fewer == kept or not self.forks:
-                return fewer
+                fewer = await self._without_spans(before, actions, fewer, span, target, least)
+            if fewer == kept:
+                return kept
             kept = fewer
 
     async def _without_spans(
@@ -107,12 +113,14 @@ class Rehearsal:
         kept: list[int],
         span: int,
         target: float,
+        least: int,
     ) -> list[int]:
         """Positions without each run of `span` of them that can go, the last run first."""
         at = len(kept) - span
         while at >= 0:
             without = kept[:at] + kept[at + span :]
-            if without and await self.reaches(before, [actions[i] for i in without], target):
+            enough = len(without) >= least
+            if enough and await self.reaches(before, [actions[i] for i in without], target):
                 kept = without
             at = min(at - 1, len(kept) - span)
         return kept
@@ -121,7 +129,7 @@ class Rehearsal:
         """Whether an action leaves the state as it was; None where the world cannot tell."""
         if silent(action):
             return True
-        if not isinstance(self.env, Forkable):
+        if not await self._snapshots_tell():
             return None
         here = await self._go_to(tuple(before))
         there = await self._go_to((*before, action))
@@ -130,11 +138,41 @@ class Rehearsal:
     async def answered_alike(
         self, before: Sequence[str], action: str, after: Sequence[str]
     ) -> bool:
-        """Whether further actions are answered alike with and without an action before them."""
+        """Whether further actions are answered alike with and without an action before them.
+
+        True as well where texts tell nothing: they do not repeat, or count the steps.
+        """
+        if not await self._texts_tell(after):
+            return True
         with_it, without = await self.play((*before, action), after), await self.play(before, after)
-        return [normalised(o) for o in with_it.observations] == [
-            normalised(o) for o in without.observations
-        ]
+        return _texts(with_it) == _texts(without)
+
+    async def _snapshots_tell(self) -> bool:
+        """Whether equal states have equal snapshots: some compare by identity, or count steps."""
+        if self._comparable is None:
+            self._comparable = self.forks and await self._is_known_by_its_snapshot()
+        return self._comparable
+
+    async def _is_known_by_its_snapshot(self) -> bool:
+        assert isinstance(self.env, Forkable)
+        before = await self._go_to(())
+        try:
+            await self.env.step(REVISE)  # which no world knows: nothing has changed
+            return bool(before.snapshot == self.env.snapshot())
+        except Exception:  # noqa: BLE001 -- a snapshot is opaque: it need not compare at all
+            return False
+
+    async def _texts_tell(self, actions: Sequence[str]) -> bool:
+        """Whether answers depend on the state alone."""
+        if self.env.info.repeats != "text":
+            return False
+        if self._readable is None:
+            await begin(self.env, self.task)
+            await self._act(REVISE, 0.0, unheard=True)
+            answers = [(await self._act(action, 0.0))[0] for action in actions[:1]]
+            plain = await self.play((), actions[:1])
+            self._readable = [normalised(one) for one in answers] == _texts(plain)
+        return self._readable
 
     async def ended(self, actions: Sequence[str]) -> bool:
         """Whether the episode is over after these actions."""
@@ -158,8 +196,10 @@ class Rehearsal:
             _, reward, ended = await self._act(action, reward)
         return self._keep(actions, reward, ended)
 
-    async def _act(self, action: str, reward: float) -> tuple[str, float, bool]:
-        if silent(action):  # the world never sees it
+    async def _act(
+        self, action: str, reward: float, *, unheard: bool = False
+    ) -> tuple[str, float, bool]:
+        if silent(action) and not unheard:  # the world never sees it
             return "", reward, False
         try:
             result = sound(await self.env.step(action))
@@ -190,3 +230,7 @@ class Rehearsal:
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return state
+
+
+def _texts(answers: Answers) -> list[str]:
+    return [normalised(text) for text in answers.observations]

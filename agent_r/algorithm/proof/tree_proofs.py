@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from agent_r.algorithm.pairing import TrajectoryPair, good_leaves
 from agent_r.algorithm.proof.cleaning import actions_of
@@ -19,10 +18,10 @@ _OTHER_WAYS = 3  # good trajectories beside a pair's own by which its bad steps 
 
 @dataclass(slots=True)
 class TreeProofs:
-    """What replay proved so far.
+    """What replay proved so far: each bad trajectory up to its first error.
 
-    A world that cannot fork pays a replay for each thing that is tried: there a bad trajectory is
-    proved up to its first error, and by its own good one alone.
+    A world that cannot fork pays a replay for each thing that is tried: there one good trajectory
+    is the measure, and not some.
     """
 
     rehearsal: Rehearsal
@@ -36,28 +35,37 @@ class TreeProofs:
         self.good = good_leaves(self.tree, self.revision)
 
     async def prove(self, pair: TrajectoryPair) -> None:
-        """Find out what each step of a pair's bad trajectory did, from the fork on."""
+        """Find out what each step of a pair's bad trajectory did, from the fork to an error."""
         path = self.tree.path(pair.bad)[pair.fork :]
-        if all(index in self.effects for index in path):
+        if all(index in self.effects for index in self.up_to_an_error(path)):
             return
         actions = actions_of(self.tree.steps(pair.bad))
-        effects = await self.prover(pair).prove(
-            actions[: pair.fork], actions[pair.fork :], to_the_end=self.rehearsal.forks
-        )
+        effects = await self.prover(pair).prove(actions[: pair.fork], actions[pair.fork :])
         for index, effect in zip(path, effects, strict=False):
             self.effects.setdefault(index, effect)
 
     def prover(self, pair: TrajectoryPair) -> Prover:
-        """What is known of good ways on from a pair's bad trajectory."""
-        others = (leaf for leaf in self.good if leaf != pair.good)
-        leaves = [pair.good, *islice(others, _OTHER_WAYS if self.rehearsal.forks else 0)]
-        tail: Sequence[Step] = self.tree.steps(pair.good)[pair.fork :]
-        ways = [[step for step in way if step.action] for way in map(self.tree.steps, leaves)]
-        target = max(self.revision.alpha, self.tree.nodes[pair.good].reward)
-        own = [step for step in tail if step.action]
-        return Prover(self.rehearsal, [own, *ways], target, self._ways)
+        """What is known of the best ways on from a pair's bad trajectory.
+
+        All proofs of a tree are of one target, its best reward: a step that only a better end needs
+        is not unneeded. So a pair's own good way counts where it earns that.
+        """
+        best = max(self.tree.nodes[leaf].reward for leaf in self.good)
+        leaves = [leaf for leaf in self.good if self.tree.nodes[leaf].reward == best]
+        ways: list[Sequence[Step]] = []
+        if pair.good in leaves:
+            leaves.remove(pair.good)
+            leaves.insert(0, pair.good)
+            ways.append(_with_actions(self.tree.steps(pair.good)[pair.fork :]))
+        most = 1 + (_OTHER_WAYS if self.rehearsal.forks else 0)
+        ways += [_with_actions(self.tree.steps(leaf)) for leaf in leaves[:most]]
+        return Prover(self.rehearsal, ways, max(self.revision.alpha, best), self._ways)
 
     def up_to_an_error(self, path: Sequence[int]) -> Sequence[int]:
         """A part of a path that ends with its first proved error; all of it where there is none."""
         proved = [at for at, index in enumerate(path) if self.effects.get(index) in ERRORS]
         return path[: proved[0] + 1] if proved else path
+
+
+def _with_actions(steps: Sequence[Step]) -> list[Step]:
+    return [step for step in steps if step.action]

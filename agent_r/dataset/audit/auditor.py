@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +11,6 @@ from agent_r.algorithm.rows import Row
 from agent_r.closing import close
 from agent_r.dataset.audit.coverage import Coverage, Threshold
 from agent_r.dataset.audit.measures import (
-    Proofs,
-    judged_replies,
     measure_critique,
     measure_preference,
     measure_sft,
@@ -23,7 +21,7 @@ from agent_r.dataset.audit.steps import Walker
 from agent_r.environment import Environment, World
 from agent_r.loading import one_line
 
-AUDITED = ("sft", "preference", "critique", "trees")  # a tree's proofs may be in critique rows
+AUDITED = ("sft", "preference", "critique", "trees")
 WorldKey = tuple[str, str]  # name and version
 
 
@@ -44,7 +42,6 @@ class Auditor:
     _coverage: Coverage = field(default_factory=Coverage)
     _envs: dict[WorldKey, Environment] = field(default_factory=dict)
     _walkers: dict[tuple[WorldKey, float], Walker] = field(default_factory=dict)
-    _proofs: defaultdict[str, Proofs] = field(default_factory=lambda: defaultdict(dict))
 
     async def add(self, config: str, row: Row) -> None:
         """Measure a row, each id once; a fault is that row's, and ends nothing."""
@@ -66,10 +63,8 @@ class Auditor:
         elif config == "preference":
             await measure_preference(walker, row, self.shares)
         elif config == "trees":
-            await measure_tree(walker, row, self._proofs.pop(row["id"], {}), self.shares)
+            await measure_tree(walker, row, self.shares)
         else:
-            if proved := row.get("proved"):
-                self._proofs[row["tree"]][judged_replies(row)] = proved
             await measure_critique(walker, row, self.shares)
 
     def _walker(self, row: Row) -> Walker | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from agent_r.algorithm.critique import proved_verdict
 from agent_r.algorithm.episode import silent
 from agent_r.algorithm.prompts import PROVED_SIGNALS, SIGNALS
+from agent_r.algorithm.proof.effects import Effect
 from agent_r.algorithm.revision_signal import plain, sentences
 from agent_r.algorithm.rows import Row
 from agent_r.dataset.audit.shares import Shares
@@ -27,10 +29,9 @@ _TRUE_OF = {
     "wrong count": (*_NOTHING_CHANGED, StepKind.WASTEFUL),
     "repeated": (*_NOTHING_CHANGED, StepKind.WASTEFUL),
     "silent waste": (StepKind.WASTEFUL,),
-    "lost resource": (StepKind.HARMFUL,),
+    "setback": (StepKind.HARMFUL,),
     "dead end": (StepKind.HARMFUL,),
 }
-Proofs = dict[tuple[str, ...], str]  # Good or Bad, by the replies that lead there
 
 
 async def measure_sft(walker: Walker, row: Row, shares: Shares) -> None:
@@ -132,17 +133,23 @@ def judged_replies(row: Row) -> tuple[str, ...]:
     return tuple(replies[:-1])
 
 
-async def measure_tree(walker: Walker, row: Row, proofs: Proofs, shares: Shares) -> None:
+async def measure_tree(walker: Walker, row: Row, shares: Shares) -> None:
     """Every judgement and every proof of a tree, whether a row came of it or not."""
     nodes = row["nodes"]
     for at, node in enumerate(nodes):
         replies = tuple(_replies(nodes, at))
-        verdict, proved = node["verdict"], node.get("proved") or proofs.get(replies)
+        verdict, proved = node["verdict"], _proved(node)
         if not replies or not (verdict or proved):
             continue
         kind = (await _last(walker, row["task"], replies)).kind
         _measure_verdict(verdict, kind, shares)
         _measure_proof(verdict, proved, kind, shares)
+
+
+def _proved(node: Row) -> str | None:
+    effect = node.get("effect")  # of older files not known
+    proved = proved_verdict(Effect(effect)) if effect else None
+    return proved.value if proved else None
 
 
 def _replies(nodes: Sequence[Row], at: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ from agent_r.algorithm.revision import Drop, Splice
 from agent_r.algorithm.trajectory import Step
 from agent_r.environment import Environment
 from agent_r.settings import TextCraftEnv
-from agent_r.testing import Corridor
+from agent_r.testing import Corridor, ForkableCorridor
 from env_adapters.textcraft.environment import TextCraft
 
 HANDLE = [
@@ -74,16 +74,17 @@ async def test_where_no_way_on_works_the_splice_is_dropped() -> None:
     assert await cleaned(ended, world=Corridor(), task="corridor 1") is Drop.ENDED_EARLY
 
 
-async def test_a_lost_thing_is_had_again_by_a_whole_good_way() -> None:
-    lost = "craft 4 ash handle using 1 ash boards"
-    oar = "craft 1 ash oar using 2 ash boards, 1 ash handle"
-    rehearsal = Rehearsal(TextCraft(TextCraftEnv()), "ash oar")
-    initial, tail = steps(*HANDLE[:2], lost), steps(oar)
-    assert await rehearsal.reaches([*HANDLE[:2], lost], [oar], 1.0)
-    splice = Splice(initial, steps(lost, lost), tail)
-    way = await clean(Prover(rehearsal, [tail, initial + tail], 1.0), splice, alpha=1.0)
-    assert isinstance(way, Splice)
-    assert actions_of(way.tail)[:2] == HANDLE[:2] and actions_of(way.tail)[-1] == oar
+async def test_what_an_error_undid_is_done_again_by_a_whole_good_way() -> None:
+    splice = Splice(steps("take key", "east"), steps("west"), steps("push", "push"))
+    found = await cleaned(splice, world=ForkableCorridor(), task="corridor 1")
+    assert shape(found) == (["take key", "east"], ["west"], ["east", "push", "push"])
+
+
+async def test_the_tail_needs_no_step_that_only_an_earlier_error_made_needed() -> None:
+    initial, tail = steps("east", "push"), steps("west", "take key", "east", "push", "push")
+    splice = Splice(initial, steps("push"), tail)
+    found = await cleaned(splice, world=ForkableCorridor(), task="corridor 1")
+    assert shape(found)[2][0] == "take key"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,9 @@ async def test_a_lost_thing_is_had_again_by_a_whole_good_way() -> None:
         (Effect.UNNEEDED, "get 3 ash log", "get 1 ash log", "wrong count"),
         (Effect.UNNEEDED, "get 3 elm log", "get 1 ash log", "silent waste"),
         (Effect.IDLE, "look", "get 1 ash log", "repeated"),
-        (Effect.COSTLY, "get 3 elm log", "get 1 ash log", "lost resource"),
+        (Effect.UNNEEDED, "go to desk 2", "go to desk 1", "silent waste"),
+        (Effect.UNNEEDED, "click[b07c1]", "click[b11c9]", "silent waste"),
+        (Effect.COSTLY, "get 3 elm log", "get 1 ash log", "setback"),
         (Effect.DEAD_END, "get 3 elm log", "get 1 ash log", "dead end"),
         (Effect.PROGRESS, "get 3 elm log", "get 1 ash log", ""),
         (None, "get 3 elm log", "get 1 ash log", ""),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent_r.algorithm.proof.pruning import prune
 from agent_r.algorithm.proof.rehearsal import Rehearsal
 from agent_r.algorithm.replay import replay
+from agent_r.algorithm.trajectory import StopReason, Trajectory
 from agent_r.environment import Environment
 from agent_r.settings import TextCraftEnv
 from env_adapters.textcraft.environment import TextCraft
@@ -28,28 +31,30 @@ def tries() -> Rehearsal:
     return Rehearsal(world(), "ash handle")
 
 
+async def way(responses: list[str]) -> Trajectory:
+    steps, reward = await replay(world(), "ash handle", responses)
+    return Trajectory("ash handle", "the prompt", tuple(steps), reward, StopReason.TERMINATED)
+
+
 async def test_only_what_the_goal_needs_is_left() -> None:
-    steps, reward = await replay(world(), "ash handle", WAY)
-    assert reward == 1.0
-    kept = await prune(tries(), steps, keep=0, target=1.0)
-    assert [step.response for step in kept] == NEEDED
+    kept = await prune(tries(), await way(WAY))
+    assert ([step.response for step in kept.steps], kept.reward) == (NEEDED, 1.0)
 
 
 async def test_what_is_left_is_what_the_world_answers() -> None:
-    steps, _ = await replay(world(), "ash handle", WAY)
-    kept = await prune(tries(), steps, keep=0, target=1.0)
-    assert (kept, 1.0) == await replay(world(), "ash handle", [s.response for s in kept])
-
-
-async def test_the_beginning_is_kept_as_it_is() -> None:
-    steps, _ = await replay(world(), "ash handle", WAY)
-    kept = await prune(tries(), steps, keep=3, target=1.0)
-    assert [step.response for step in kept] == [*WAY[:3], WAY[5]]
+    kept = await prune(tries(), await way(WAY))
+    responses = [step.response for step in kept.steps]
+    assert (list(kept.steps), kept.reward) == await replay(world(), "ash handle", responses)
 
 
 async def test_a_way_that_needs_all_of_it_stays() -> None:
-    steps, _ = await replay(world(), "ash handle", NEEDED)
-    assert await prune(tries(), steps, keep=0, target=1.0) == steps
+    needed = await way(NEEDED)
+    assert await prune(tries(), needed) == needed
+
+
+async def test_a_way_that_does_not_earn_its_reward_again_stays() -> None:
+    claimed = replace(await way(NEEDED[:2]), reward=1.0)
+    assert await prune(tries(), claimed) == claimed
 
 
 async def test_a_replay_ends_where_the_episode_does() -> None:

@@ -97,11 +97,14 @@ class Audited:
         return found["count"], found["of"], found["unknown"]
 
 
+EFFECTS = {"Good": "progress", "Bad": "unneeded", None: None}
+
+
 def node(
     parent: int | None, response: str, verdict: str | None, proved: str | None
 ) -> dict[str, Any]:
     return {
-        "parent": parent, "response": response, "verdict": verdict, "proved": proved,
+        "parent": parent, "response": response, "verdict": verdict, "effect": EFFECTS[proved],
         "stop": None, "reward": 0.0,
     }  # fmt: skip
 
@@ -264,17 +267,11 @@ async def test_wrong_verdicts_and_proofs_are_found(audited: Audited) -> None:
     assert audited.share("proof_is_wrong") == (2, 4, 0)
 
 
-async def test_a_proof_in_a_critique_row_is_known_where_the_tree_has_none(audited: Audited) -> None:
+async def test_a_verdict_that_is_trained_and_wrong_is_found(audited: Audited) -> None:
     asked = turns([WASTE], set(), {})
     asked += [message("user", JUDGE), message("assistant", "Good")]
-    await audited.add("critique", messages=asked, verdict="Good", proved="Bad")
-    audited.columns["tree"] = ""
-    nodes = [node(None, "", None, None), node(0, reply(WASTE), "Good", None)]
-    for one in nodes:
-        del one["proved"]
-    await audited.add("trees", id="tree-1", nodes=nodes)
+    await audited.add("critique", messages=asked, verdict="Good")
     assert audited.share("trained_verdict_is_wrong") == (1, 1, 0)
-    assert audited.share("waste_proved_bad") == (1, 1, 0)
 
 
 async def test_a_broken_row_is_a_fault_and_ends_nothing(audited: Audited) -> None:
@@ -287,7 +284,7 @@ async def test_a_broken_row_is_a_fault_and_ends_nothing(audited: Audited) -> Non
 
 def test_each_thought_about_a_proved_error_has_what_makes_it_true() -> None:
     assert set(_TRUE_OF) == set(PROVED_SIGNALS)
-    [[lost, *_], [waste, *_]] = PROVED_SIGNALS["lost resource"], PROVED_SIGNALS["silent waste"]
+    [[lost, *_], [waste, *_]] = PROVED_SIGNALS["setback"], PROVED_SIGNALS["silent waste"]
     assert _fixed_thought(f"Thought: {lost} I get sand.", StepKind.HARMFUL) == [True]
     assert _fixed_thought(f"Thought: {waste}", StepKind.HARMFUL) == [False]
     assert _fixed_thought(f"Thought: {SIGNALS[0]}", StepKind.NEEDED) == [False]
