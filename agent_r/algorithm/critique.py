@@ -114,8 +114,8 @@ async def judge_step(
     critiques, kinds = [read_judgement(reply, grammar) for reply in replies], Counter[str]()
     for critique in critiques:
         kinds.update(critique.replies)
-    given = Counter(c.verdict for c in critiques if c.verdict is not None)
-    winner = given.most_common(1)[0][0] if given else None
+    verdicts = Counter(c.verdict for c in critiques if c.verdict is not None)
+    winner = verdicts.most_common(1)[0][0] if verdicts else None
     return replace(next(c for c in critiques if c.verdict is winner), replies=dict(kinds))
 
 

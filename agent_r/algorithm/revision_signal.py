@@ -141,14 +141,14 @@ def spoken(text: str, *, most: int = MAX_CHARS) -> str:
     """
     kept: list[str] = []
     for sentence in sentences(plain(_of_json(text))):
-        said = in_first_person(sentence)
-        if said is None or _VERDICT.search(sentence) or _QUESTION.search(sentence):
+        first_person = in_first_person(sentence)
+        if first_person is None or _VERDICT.search(sentence) or _QUESTION.search(sentence):
             if kept:
                 break  # what follows leans on what was left out
             continue
-        if len(" ".join([*kept, said])) > most:
+        if len(" ".join([*kept, first_person])) > most:
             break
-        kept.append(said)
+        kept.append(first_person)
     whole = " ".join(kept)
     return whole if sum(map(str.isalpha, whole)) >= _LEAST_LETTERS else ""
 
@@ -216,7 +216,7 @@ def in_first_person(sentence: str) -> str | None:
     """
     if _SECOND.search(sentence):
         return None
-    said, after = "", 0
+    changed, after = "", 0
     for found in _THIRD.finditer(sentence):
         rest = sentence[found.end() :]
         if rest[:2] in ("'s", "’s"):
@@ -228,9 +228,9 @@ def in_first_person(sentence: str) -> str | None:
                 mine, taken = f"I {_PRESENT[word.lower()]}", 1 + len(word)
             elif not (rest.startswith(" ") and _PAST.match(rest[1:])):
                 return None
-        said += sentence[after : found.start()] + mine
+        changed += sentence[after : found.start()] + mine
         after = found.end() + taken
-    whole = said + sentence[after:]
+    whole = changed + sentence[after:]
     if after and re.search(r"\b(?:it|its|he|his|she|her|they|their|them)self\b", whole):
         return None
     return whole

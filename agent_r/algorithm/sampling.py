@@ -32,7 +32,7 @@ class Sampled:
     """The replies to one conversation; `stop` says why the episode ends, where none is usable."""
 
     all: list[Reading] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)  # their texts, verbatim: what a person looks at
+    texts: list[str] = field(default_factory=list)  # theirs, verbatim: what a person looks at
     stop: StopReason | None = None
     calls: int = 0  # requests made
     refusal: ConversationRefused | None = None  # what the server said, where that is the stop
@@ -68,7 +68,7 @@ async def sample(
             sampled.stop, sampled.refusal = StopReason.REFUSED, refusal
             return sampled
         sampled.all += [read(reply, grammar) for reply in replies]
-        sampled.said += [reply.text for reply in replies]
+        sampled.texts += [reply.text for reply in replies]
         was_cut = any(reading.outcome is Outcome.CUT for reading in sampled.all)
         if sampled.usable or not was_cut or tried.temperature == 0:
             break  # a filter would take it again, and the client has tried an empty one already
@@ -79,13 +79,13 @@ async def sample(
 
 def count(tree: SearchTree, sampled: Sampled) -> None:
     """Add replies to a tree's account; of each kind without an action, one is kept as a sample."""
-    for reading, said in zip(sampled.all, sampled.said, strict=True):
+    for reading, verbatim in zip(sampled.all, sampled.texts, strict=True):
         kind = reading.outcome.value
         tree.replies[kind] = tree.replies.get(kind, 0) + 1
         if reading.outcome in (Outcome.CUT, Outcome.EMPTY):
             tree.reasoned_away += bool(reading.reasoning) and not reading.text
         if reading.outcome is not Outcome.ACTION and kind not in tree.samples:
-            tree.samples[kind] = (said or reading.reasoning)[:MAX_SAMPLE_CHARS]
+            tree.samples[kind] = (verbatim or reading.reasoning)[:MAX_SAMPLE_CHARS]
 
 
 def reseeded(params: SamplingParams, index: int, offset: int = 0) -> SamplingParams:

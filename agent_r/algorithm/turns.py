@@ -36,8 +36,8 @@ def with_thought(thought: str, response: str) -> str:
         joint = "\n" if own.lstrip(" \t*_>#`").lower().startswith("action") else " "
         return f"{response[: label.end()].lstrip()}{thought}{joint}{own}"
     if _object(response) is not None and (key := _IN_JSON.search(response)) is not None:
-        said = json.dumps(thought, ensure_ascii=False)[1:-1]
-        return f"{response[: key.end()]}{said} {response[key.end() :]}"
+        escaped = json.dumps(thought, ensure_ascii=False)[1:-1]
+        return f"{response[: key.end()]}{escaped} {response[key.end() :]}"
     own = response.lstrip()
     if own[:1].isalpha() and not own.lower().startswith("action"):
         return f"{thought} {own}"

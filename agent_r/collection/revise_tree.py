@@ -121,14 +121,14 @@ class _TreeReviser:
             await self._judge(some)
             for pair in some:
                 await asyncio.sleep(0)  # replays take a while: other trees' replies may be here
-                made = await self._revise(pair, rng)
-                if isinstance(made, Drop):
-                    dropped.append(Dropped(pair, made))
-                    again += made is Drop.SAME_ERROR  # which costs nothing
-                elif (key := lesson(made)) in found:
+                result = await self._revise(pair, rng)
+                if isinstance(result, Drop):
+                    dropped.append(Dropped(pair, result))
+                    again += result is Drop.SAME_ERROR  # which costs nothing
+                elif (key := lesson(result)) in found:
                     dropped.append(Dropped(pair, Drop.DUPLICATE))
                 else:
-                    found[key] = made
+                    found[key] = result
         kept = list(diverse(list(found.values()), cap))
         drops = dict(sorted(Counter(one.reason.value for one in dropped).items()))
         return TreeRevisions(

@@ -115,10 +115,10 @@ def build(
                 yield config, row | split
 
     def provenance() -> dict[str, Any]:
-        made = describe(trees, actor=actor, iteration=iteration)
+        description = describe(trees, actor=actor, iteration=iteration)
         price = cost(trees.config.endpoint, tally.counts)
         return (
-            made
+            description
             | {"counts": dict(tally.counts), "drops": dict(sorted(tally.drops.items()))}
             | {"tokenizers": [counter.name] if counter else []}
             | {"account": accounting.account.model_dump()}

@@ -169,7 +169,7 @@ def provenance(
 ) -> Callable[[], dict[str, Any]]:
     """What the merged manifest says of its sources, once the rows have been counted."""
 
-    def said() -> dict[str, Any]:
+    def of_sources() -> dict[str, Any]:
         sources = []
         for place, (manifest, count) in enumerate(zip(manifests, taken, strict=True)):
             names = ("dataset", "version", "content_digest", "config", "sources", "merge_seed")
@@ -184,4 +184,4 @@ def provenance(
         people = makers_of_merge(manifests)
         return {**origin, **people, "merge_seed": seed, "sources": sources}
 
-    return said
+    return of_sources

@@ -60,29 +60,29 @@ def export(
         DatasetError: an earlier version is damaged, or a row is of a held-out task.
     """
     with beside(folder / "version") as staged:
-        made = stage(rows, staged, earlier=earlier, shard_bytes=shard_bytes)
-        if empty := [name for name in needed if not made.offered[name]]:
+        contents = stage(rows, staged, earlier=earlier, shard_bytes=shard_bytes)
+        if empty := [name for name in needed if not contents.offered[name]]:
             raise NothingMade(f"there is no {empty[0]} row to train on: no version is written")
-        if (existing := same_rows(folder, made.digest, elsewhere)) is not None:
+        if (existing := same_rows(folder, contents.digest, elsewhere)) is not None:
             return existing
         before = newest(folder, elsewhere)
-        version = next_version(folder, elsewhere, made.digest)
+        version = next_version(folder, elsewhere, contents.digest)
         manifest = {
             "dataset": folder.name,
             "version": version,
             "schema_version": SCHEMA_VERSION,
-            "content_digest": made.digest,
-            "row_sums": made.row_sums,
-            "rows": made.rows,
-            "splits": made.splits,
-            "files": made.files,
-            "shards": made.shards,
+            "content_digest": contents.digest,
+            "row_sums": contents.row_sums,
+            "rows": contents.rows,
+            "splits": contents.splits,
+            "files": contents.files,
+            "shards": contents.shards,
             **grown(peek(earlier) if earlier else None, provenance()),
-            "duplicates": made.duplicates,
-            "statistics": made.statistics,
+            "duplicates": contents.duplicates,
+            "statistics": contents.statistics,
         }
         if before is not None and (there := _lies_at(before, folder, earlier)) is not None:
-            counted = turnover(there, staged, before["files"], made.files)
+            counted = turnover(there, staged, before["files"], contents.files)
             manifest["changes"] = {"since": before["version"], "rows": counted}
         manifest["history"] = [*history(before, version), entry(manifest)]
         drawn = [*draw(manifest, staged), draw_tree(manifest, staged)]
@@ -91,7 +91,7 @@ def export(
         write_bytes(staged / "README.md", render_card(manifest).encode())
         write_json(staged / "manifest.json", manifest)
         keep(staged, folder / version)
-    return DatasetRef(str(folder / version), version, made.digest, made.rows)
+    return DatasetRef(str(folder / version), version, contents.digest, contents.rows)
 
 
 def _lies_at(manifest: Manifest, folder: Path, earlier: Path | None) -> Path | None:

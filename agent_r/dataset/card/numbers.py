@@ -147,10 +147,10 @@ def _drops(facts: ManifestFacts) -> str:
     tried = facts.numbers("counts").get("pairs", 0)
     rows = [(inline(reason), number(n), _share(n, tried)) for reason, n in _most(drops)]
     intro = f"Of {number(tried)} pairs that were tried" if tried else "Of the pairs that were tried"
-    told = f"{intro}, {number(sum(drops.values()))} gave no row of their own."
+    sentence = f"{intro}, {number(sum(drops.values()))} gave no row of their own."
     found = table(("reason", "pairs:", "share:"), rows)
     drawn = any("drops.png" in picture for picture in pictures(facts))
-    return f"{told}\n\n{details('The reasons as a table', found) if drawn else found}"
+    return f"{sentence}\n\n{details('The reasons as a table', found) if drawn else found}"
 
 
 def _account(facts: ManifestFacts) -> str:
@@ -193,7 +193,7 @@ def critic(facts: ManifestFacts) -> str:
             "falls most, every other verdict anywhere else. A failed path has one such step, and "
             "often several that deserve a `Bad`.",
         ]
-    parts += [told] if (told := _witnesses(facts)) else []
+    parts += [witnessed] if (witnessed := _witnesses(facts)) else []
     failed = facts.numbers("counts").get("judge failed", 0)
     if failed:
         parts.append(f"{number(failed)} judgements could not be read and count as neither.")

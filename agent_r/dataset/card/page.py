@@ -95,8 +95,8 @@ def introduction(facts: ManifestFacts) -> str:
         "They come from the agent's own attempts at text tasks, cut and corrected by "
         f"[Agent-R]({PAPER})."
     )
-    told = " ".join(part for part in (what, how, _executed(facts)) if part)
-    return "\n\n".join((title, told, _glance(facts)))
+    summary = " ".join(part for part in (what, how, _executed(facts)) if part)
+    return "\n\n".join((title, summary, _glance(facts)))
 
 
 def _glance(facts: ManifestFacts) -> str:
@@ -171,11 +171,11 @@ def example(facts: ManifestFacts) -> str:
 def _turns(messages: list[dict[str, Any]], parts: Any, final: str) -> Any:
     replies = [i for i, m in enumerate(messages) if m.get("role") == "assistant"]
     for position, part in zip(replies, parts, strict=False):
-        said = messages[position]
+        reply = messages[position]
         after = messages[position + 1] if position + 1 < len(messages) else {}
         answer = after.get("content") or final
-        trained = "**yes**" if said.get("train") else "no"
-        yield inline(part), trained, lines(said.get("content")), lines(answer, 200)
+        trained = "**yes**" if reply.get("train") else "no"
+        yield inline(part), trained, lines(reply.get("content")), lines(answer, 200)
 
 
 def _ends(text: str, most: int = 360) -> str:

@@ -120,26 +120,26 @@ def _paths(
 
 def _state(axes: Axes, row: Row, state: _State, *, wrong: bool) -> None:
     """A circle, or a square where an episode ended; beside it the action and what came of it."""
-    told, (x, y) = row["nodes"][state.node], state.place
-    ended = told["stop"] is not None
+    node_row, (x, y) = row["nodes"][state.node], state.place
+    ended = node_row["stop"] is not None
     axes.plot(x, y, marker="s" if ended else "o", ms=11, mfc="white", mec=state.colour, mew=2)
-    axes.text(x, y, _GLYPHS.get(told["verdict"], ""), fontsize=7.5, ha="center", va="center",
+    axes.text(x, y, _GLYPHS.get(node_row["verdict"], ""), fontsize=7.5, ha="center", va="center",
               color=state.colour, weight="bold")  # fmt: skip
-    said = {"fontsize": 8, "va": "center", "parse_math": False}
-    action = "start" if state.node == ROOT else label(told["action"] or "no action")
-    axes.text(x + 0.17, y - 0.17, action, color=state.colour, **said)
-    notes = [f"reward {told['reward']:.2f}" if ended else f"value {_value(told):.2f}"]
+    style = {"fontsize": 8, "va": "center", "parse_math": False}
+    action = "start" if state.node == ROOT else label(node_row["action"] or "no action")
+    axes.text(x + 0.17, y - 0.17, action, color=state.colour, **style)
+    notes = [f"reward {node_row['reward']:.2f}" if ended else f"value {_value(node_row):.2f}"]
     notes += ["first error"] if wrong else []
-    notes += [told["observation"]] if state.node != ROOT else []
+    notes += [node_row["observation"]] if state.node != ROOT else []
     axes.text(
-        x + 0.17, y + 0.2, label(" · ".join(notes), 54), color=_QUIET, **(said | {"fontsize": 7})
+        x + 0.17, y + 0.2, label(" · ".join(notes), 54), color=_QUIET, **(style | {"fontsize": 7})
     )
 
 
-def _value(told: Row) -> float:
+def _value(node_row: Row) -> float:
     """The mean return of the simulations through a node; before the first its reward."""
-    visits = told["visits"]
-    return float(told["total_return"] / visits if visits else told["reward"])
+    visits = node_row["visits"]
+    return float(node_row["total_return"] / visits if visits else node_row["reward"])
 
 
 def _splice(axes: Axes, wrong: _State, good: _State) -> None:

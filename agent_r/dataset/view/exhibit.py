@@ -45,14 +45,14 @@ def tree_of(row: Row) -> SearchTree:
     """The search tree that a `trees` row describes."""
     nodes = [
         Node(
-            parent=told["parent"],
-            step=_step(told) if at else None,
-            reward=told["reward"],
-            stop=_stop(told["stop"]),
-            visits=told["visits"],
-            total_return=told["total_return"],
+            parent=node_row["parent"],
+            step=_step(node_row) if at else None,
+            reward=node_row["reward"],
+            stop=_stop(node_row["stop"]),
+            visits=node_row["visits"],
+            total_return=node_row["total_return"],
         )
-        for at, told in enumerate(row["nodes"])
+        for at, node_row in enumerate(row["nodes"])
     ]
     for at, node in enumerate(nodes):
         if node.parent is not None:
@@ -60,9 +60,9 @@ def tree_of(row: Row) -> SearchTree:
     return SearchTree(row["task"], row["nodes"][ROOT]["observation"], row["seed"], nodes)
 
 
-def _step(told: Row) -> Step:
-    reasoning = told.get("reasoning") or ""  # older files have none
-    return Step(told["response"], told["action"], told["observation"], reasoning)
+def _step(node_row: Row) -> Step:
+    reasoning = node_row.get("reasoning") or ""  # older files have none
+    return Step(node_row["response"], node_row["action"], node_row["observation"], reasoning)
 
 
 def _stop(reason: str | None) -> StopReason | None:
@@ -149,8 +149,8 @@ def critiques_in(tree: SearchTree, critiques: Sequence[Row]) -> dict[int, Critiq
 
 def replies(row: Row) -> list[str]:
     """What the actor says in a row, turn by turn, without what it thought before."""
-    said = (m for m in row["messages"] if m["role"] == "assistant")
-    return [split_reasoning(m["content"])[1] if m["train"] else m["content"] for m in said]
+    assistant = (m for m in row["messages"] if m["role"] == "assistant")
+    return [split_reasoning(m["content"])[1] if m["train"] else m["content"] for m in assistant]
 
 
 def follow(tree: SearchTree, responses: Sequence[str]) -> int | None:

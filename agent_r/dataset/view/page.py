@@ -49,10 +49,10 @@ def write_page(shown: Collection, out: Path, *, most_bytes: int = MOST_BYTES) ->
         chunks.add(len(lines) - 1, exhibit)
     chunks.close()
     places = chunks.places()
-    for at, (told, why) in enumerate(zip(lines, doubts.all(), strict=True)):
-        told["doubts"] = why
+    for at, (entry, why) in enumerate(zip(lines, doubts.all(), strict=True)):
+        entry["doubts"] = why
         if at in places:
-            told["at"] = places[at]
+            entry["at"] = places[at]
     about = {
         "title": shown.title,
         "kind": shown.kind,
@@ -82,9 +82,9 @@ class _Chunks:
 
     def add(self, place: int, shown: Exhibit) -> None:
         if self._number % self._every == 0:
-            told = _dump(record(shown))
-            self._open.append((place, told))
-            self._open_bytes += len(told)
+            dumped = _dump(record(shown))
+            self._open.append((place, dumped))
+            self._open_bytes += len(dumped)
         else:  # a chunk that would not be kept; about as many trees as in one that is
             self._open.append((place, ""))
         typical = len(self._kept[0][0]) if self._kept else 1
@@ -93,7 +93,7 @@ class _Chunks:
 
     def close(self) -> None:
         if self._open_bytes:
-            text = "[" + ",".join(told for _, told in self._open) + "]"
+            text = "[" + ",".join(dumped for _, dumped in self._open) + "]"
             packed = base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
             self._kept.append(([place for place, _ in self._open], packed))
             self._bytes += len(packed)

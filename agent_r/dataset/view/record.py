@@ -87,16 +87,16 @@ def record(shown: Exhibit) -> dict[str, Any]:
 
 
 def _node(shown: Exhibit, at: int, texts: _Texts) -> dict[str, Any]:
-    told = shown.row["nodes"][at]
+    node_row = shown.row["nodes"][at]
     node = {
-        "parent": told["parent"],
-        "said": texts.place(told["response"]),
-        "action": texts.place(told["action"]),
-        "saw": texts.place(told["observation"]),
-        "reward": told["reward"],
-        "stop": told["stop"],
-        "visits": told["visits"],
-        "total": told["total_return"],
+        "parent": node_row["parent"],
+        "said": texts.place(node_row["response"]),
+        "action": texts.place(node_row["action"]),
+        "saw": texts.place(node_row["observation"]),
+        "reward": node_row["reward"],
+        "stop": node_row["stop"],
+        "visits": node_row["visits"],
+        "total": node_row["total_return"],
     }
     step = shown.tree.nodes[at].step
     if step is not None and step.reasoning:
@@ -104,8 +104,8 @@ def _node(shown: Exhibit, at: int, texts: _Texts) -> dict[str, Any]:
     if (critique := shown.critiques.get(at)) is not None:
         node["verdict"] = critique.verdict.value if critique.verdict else "failed"
         node["judge"] = texts.place(critique.text)
-    elif told["verdict"]:
-        node["verdict"] = told["verdict"]
+    elif node_row["verdict"]:
+        node["verdict"] = node_row["verdict"]
     return node
 
 
@@ -127,15 +127,15 @@ def _tried(tree: SearchTree, shown: Exhibit, one: Tried) -> dict[str, Any]:
 
 
 def _row(row: Row, texts: _Texts) -> dict[str, Any]:
-    told = {key: row[key] for key in _OF_A_ROW if row.get(key) is not None}
+    found = {key: row[key] for key in _OF_A_ROW if row.get(key) is not None}
     for part in ("messages", "prompt", "chosen", "rejected"):
         if part in row:
-            told[part] = _messages(row[part], texts)
+            found[part] = _messages(row[part], texts)
     if any(row.get("reasoning") or ()):
-        told["reasoning"] = [texts.place(thought) for thought in row["reasoning"]]
+        found["reasoning"] = [texts.place(thought) for thought in row["reasoning"]]
     if row.get("final_observation"):
-        told["final"] = texts.place(row["final_observation"])
-    return told
+        found["final"] = texts.place(row["final_observation"])
+    return found
 
 
 def _messages(messages: Sequence[Mapping[str, Any]], texts: _Texts) -> list[list[Any]]:

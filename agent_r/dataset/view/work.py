@@ -29,20 +29,20 @@ class Work:
     """A run's folder: trees, their revisions, and the settings that made them."""
 
     folder: Path
-    made: dict[str, dict[str, Any]]  # by the key of a tree store
+    settings: dict[str, dict[str, Any]]  # by the key of a tree store
     trees: dict[str, list[Path]]  # finished ones, by the task's slug
 
     @classmethod
     def of(cls, folder: Path) -> Work:
         """What lies there; nothing where there is no such folder."""
-        made = {}
+        settings = {}
         for path in sorted(folder.glob("forest-*.json")):
-            told = files.read_json(path)
-            made[path.stem.removeprefix("forest-")] = told if isinstance(told, dict) else {}
+            stored = files.read_json(path)
+            settings[path.stem.removeprefix("forest-")] = stored if isinstance(stored, dict) else {}
         trees: dict[str, list[Path]] = {}
         for path in sorted(folder.glob("trees-*/*.json")):
             trees.setdefault(_AGAIN.sub("", path.stem), []).append(path)
-        return cls(folder, made, trees)
+        return cls(folder, settings, trees)
 
     @property
     def growing(self) -> int:
@@ -84,18 +84,18 @@ class Work:
             tree_revisions = files.load(at, TREE_REVISIONS)
             if tree_revisions is not None and tree_revisions.tree == content:
                 return at.parent.name.removeprefix("harvest-"), tree_revisions
-        return next(iter(self.made), ""), None
+        return next(iter(self.settings), ""), None
 
     def _origin(self, tree: SearchTree, key: str) -> Origin:
-        made = _UNKNOWN | self.made.get(key, {})
-        name, _, version = str(made["world"]).partition(" ")
-        instruction = made.get("instruction") or instruction_beside(self.folder, name)
+        settings = _UNKNOWN | self.settings.get(key, {})
+        name, _, version = str(settings["world"]).partition(" ")
+        instruction = settings.get("instruction") or instruction_beside(self.folder, name)
         return Origin.of(
             EnvInfo(name, version, str(instruction), "", ""),
             TaskSpec(tree.task, "train"),
             tree,
-            actor=str(made["actor"]),
-            iteration=int(made["iteration"]),
+            actor=str(settings["actor"]),
+            iteration=int(settings["iteration"]),
         )
 
 
