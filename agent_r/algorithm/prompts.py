@@ -95,6 +95,11 @@ def judge_request(instruction: str, prompt: str, steps: Sequence[Step]) -> list[
     return messages
 
 
+def exploring_digest() -> str:
+    """Names the strings that a search can show its actor: others change no tree."""
+    return sha256_of("\x1f".join((NO_ACTION, REVISE, REVISE_REPLY)), 16)
+
+
 def prompt_digest() -> str:
     """Names this set of strings: a dataset says with which prompts it was made."""
     proved = (text for texts in PROVED_SIGNALS.values() for text in texts)

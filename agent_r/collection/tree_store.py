@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from agent_r import files
 from agent_r.actor import Actor, Metered
 from agent_r.algorithm.pairing import pair_trajectories
-from agent_r.algorithm.prompts import prompt_digest
+from agent_r.algorithm.prompts import exploring_digest, prompt_digest
 from agent_r.algorithm.schema import SCHEMA_VERSION
 from agent_r.algorithm.search import search
 from agent_r.algorithm.tree import ROOT, SearchTree
@@ -82,7 +82,7 @@ class TreeStore:
         revision, object_store = config.revision_at(iteration), object_store or ObjectStore.at(work)
         world = make_env().info
         grown = tree_key(world, config, actor=actor, iteration=iteration)
-        revisions_key = digest(grown, config.critique, revision, REVISING)
+        revisions_key = digest(grown, prompt_digest(), config.critique, revision, REVISING)
         trees, all_revisions = (
             object_store.below(f"trees-{grown}"),
             object_store.below(f"harvest-{revisions_key}"),
@@ -240,7 +240,7 @@ def tree_key(info: EnvInfo, config: Config, *, actor: str, iteration: int) -> st
     return digest(
         SCHEMA_VERSION,
         *of_world(info),
-        prompt_digest(),
+        exploring_digest(),
         actor,
         how,
         early,
