@@ -132,7 +132,7 @@ def dotted(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def digest(*parts: BaseModel | str | int) -> str:
+def digest(*parts: BaseModel | dict[str, Any] | str | int) -> str:
     """A short name for settings: equal settings, equal name, in any process."""
     plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))

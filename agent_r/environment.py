@@ -132,6 +132,15 @@ class Refusing(Protocol):
 
 
 @runtime_checkable
+class Speaking(Protocol):
+    """An expert that words an action as an actor of its world would, with a thought before it."""
+
+    def say(self, prompt: str, action: str) -> str:
+        """A reply that takes this action, in an episode that began with `prompt`."""
+        ...
+
+
+@runtime_checkable
 class FactChecking(Protocol):
     """An expert that can check what an actor says of its step."""
 

@@ -62,8 +62,8 @@ class Worlds:
     def infos(self) -> list[EnvInfo]:
         return [member.info for member in self.members.values()]
 
-    def environment(self, name: str = "") -> Environment:
-        """A fresh environment of the world of that name; "" where there is but one.
+    def world(self, name: str = "") -> World:
+        """The world of that name; "" where there is but one.
 
         Raises:
             ConfigError: no world of this run is called so.
@@ -72,7 +72,15 @@ class Worlds:
             name = next(iter(self.members))
         if name not in self.members:
             raise ConfigError(f"no world of this run is called '{name}'")
-        return self.members[name].world.environment()
+        return self.members[name].world
+
+    def environment(self, name: str = "") -> Environment:
+        """A fresh environment of the world of that name; "" where there is but one.
+
+        Raises:
+            ConfigError: no world of this run is called so.
+        """
+        return self.world(name).environment()
 
     def tasks(
         self, split: Split, count: int, *, turn: int = 0, repeats: bool = True
@@ -103,6 +111,10 @@ class Worlds:
             had[name] += 1
             order.append(name)
         return order
+
+    def called(self, task: str, world: str) -> str:
+        """A task's name, unique also among several worlds."""
+        return task if len(self.members) == 1 else f"{world}/{task}"
 
     async def check(self) -> None:
         """Ask each world whether it can be had.

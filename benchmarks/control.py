@@ -69,9 +69,13 @@ async def control(report: RunReport, folder: Path) -> Measurement:
     await make_trainer(config.train).fine_tune(job)
     trained = config.model_copy(update={"endpoint": EmbeddedEndpoint(checkpoint=str(job.out))})
     async with acting(RunContext.of(trained)) as actor:
-        openings = report.start.openings
         return await measure_actor(
-            actor, worlds_of(config), trained, openings=openings, parallel=48
+            actor,
+            worlds_of(config),
+            trained,
+            openings=report.start.openings,
+            led=report.start.robustness.led,
+            parallel=48,
         )
 
 

@@ -90,7 +90,9 @@ async def show_report(report: RunReport, picture: Path) -> None:
     ]
     if picture.is_file():
         data = base64.b64encode(picture.read_bytes()).decode()
-        parts.append(f"![success and recovery by iteration](data:image/png;base64,{data})")
+        parts.append(
+            f"![success, recovery and share kept by iteration](data:image/png;base64,{data})"
+        )
     parts += [f"Model: `{report.iterations[-1].model}`"]
     paths = [it.built.dataset.path for it in report.iterations]
     parts += [f"Dataset: `{path}`; `{command(path)}` shows its trees" for path in paths]

@@ -1,4 +1,4 @@
-"""Measure an actor on held-out tasks, and how well it recovers from an error."""
+"""Measure an actor on held-out tasks, how it recovers from errors, and how it stands mistakes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from agent_r.algorithm.prompts import prompt_digest
 from agent_r.collection.identity import of_world, unnamed
 from agent_r.config import digest
 from agent_r.evaluation.evaluate import EpisodePrefix, Measurement
+from agent_r.evaluation.injection import LedTask
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 from flows.actor_factory import acting
@@ -34,24 +35,26 @@ async def measure(
     model: str = "",
     trained: int = 0,
     openings: list[EpisodePrefix] | None = None,
+    led: list[LedTask] | None = None,
 ) -> Measurement:
-    """Success with its 95 % interval on tasks never explored; recovery on failures continued.
+    """Success with its 95 % interval on tasks never explored; recovery; share kept after mistakes.
 
     Args:
         config: All settings; `measure` is what matters here.
         model: Folder of the embedded model to measure; empty means the endpoint's own.
         trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
         openings: Failures to continue, from an earlier measurement; empty: this actor's own.
+        led: Tasks led to a step, with mistakes to inject, from an earlier one; empty: found anew.
     """
     context = RunContext.of(config, trained + 1, model)
     await preflight(context, Needs(acts=True))
     key = measurement_key(context, context.worlds, openings)
-    path = context.work_folder / f"measure-{trained}-{key}.json"
+    path = context.work_folder / f"measure-{trained}-{_whole_key(key, config, led)}.json"
     if (found := files.load(path, MEASUREMENT)) is not None and not found.can_go_on:
         return found
     episodes = context.work_folder / f"episodes-{trained}-{key}"
     async with context.worlds as worlds, acting(context) as actor:
-        measured = await score(actor, worlds, config, openings, episodes)
+        measured = await score(actor, worlds, config, openings, led, episodes)
     files.save(path, MEASUREMENT, measured)
     return measured
 
@@ -59,7 +62,7 @@ async def measure(
 def measurement_key(
     context: RunContext, worlds: Worlds, openings: Sequence[EpisodePrefix] | None
 ) -> str:
-    """Names all that a measurement depends on."""
+    """Names all that a measurement's episodes depend on, beside their own openings."""
     config = context.as_trained
     prefixes = [o.model_dump_json() for o in openings] if openings is not None else ["own"]
     known = [part for info in worlds.infos for part in of_world(info)]
@@ -68,8 +71,15 @@ def measurement_key(
         *unnamed(config).values(),
         *known,
         prompt_digest(),
-        config.measure,
+        config.measure.model_dump(mode="json", exclude={"robustness_tasks"}),
         config.search,
         config.seed,
         *prefixes,
     )
+
+
+def _whole_key(key: str, config: Config, led: Sequence[LedTask] | None) -> str:
+    """Names a measurement; one without robustness is called as before there was any."""
+    count = config.measure.robustness_tasks
+    found = [task.model_dump_json() for task in led] if led is not None else ["own"]
+    return digest(key, count, *found) if count or led else key

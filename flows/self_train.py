@@ -15,6 +15,7 @@ from agent_r.dataset.card.outcomes import outcome
 from agent_r.endpoint.budget import prices
 from agent_r.errors import BudgetSpent, NothingMade
 from agent_r.evaluation.evaluate import EpisodePrefix, Measurement
+from agent_r.evaluation.injection import LedTask
 from agent_r.evaluation.report import IterationReport, RunReport, draw_curve, newest_model
 from agent_r.files import write_json
 from agent_r.settings import Config
@@ -43,9 +44,9 @@ async def self_train(config: Config = Config()) -> RunReport:
     ground = Ground.of(config, "self-train", run_id())
     loop = Loop(config.model_copy(update={"continual": False}), ground)
     start = await measure(loop.config)  # of the very first actor, whose failures all continue
-    loop.openings = start.openings
+    loop.openings, loop.led = start.openings, start.robustness.led
     if ground.model:
-        start = await measure(loop.config, ground.model, ground.first - 1, loop.openings)
+        start = await measure(loop.config, ground.model, ground.first - 1, loop.openings, loop.led)
     loop.outcomes.append(_outcome(start, ground.versions[-1:] if ground.model else []))
     await loop.run(ground)
     report = RunReport.of(loop.config, start, loop.reports, time.monotonic() - began)
@@ -64,7 +65,8 @@ class Loop:
         self.config, self.left = config, config  # the settings, and those with what is unspent
         self.model, self.versions = ground.model, list(ground.versions)
         self.newest = "".join(self.versions[-1:])  # its rows are in the next version as well
-        self.openings: list[EpisodePrefix] = []
+        self.openings: list[EpisodePrefix] = []  # of the first actor, as the tasks led
+        self.led: list[LedTask] = []
         self.reports: list[IterationReport] = []
         self.new = False  # a version or a model that was not there before
         self.outcomes: list[dict[str, Any]] = []
@@ -115,7 +117,7 @@ class Loop:
         base = "" if config.train.restart else self.model
         trained = await train([version], config, iteration, base)
         self.model, self.new = trained.model, self.new or collected.new or trained.new
-        measured = await measure(config, trained.model, iteration, self.openings)
+        measured = await measure(config, trained.model, iteration, self.openings, self.led)
         self.outcomes.append(_outcome(measured, [version]))
         self.reports.append(
             IterationReport(

@@ -100,7 +100,7 @@ class Player:
                 raise
             except (EndpointError, EnvironmentFault, UnknownTask) as failure:
                 if not left or isinstance(failure, EndpointRejected | UnknownTask):
-                    self._give_up(planned, failure)
+                    self.give_up(planned.opening.task, failure)
                     break
                 _log.info("an episode is played again: %s", failure)
         return None
@@ -112,10 +112,10 @@ class Player:
                 env, self.actor, planned.opening, max_steps=planned.max_steps, params=self.params
             )
 
-    def _give_up(self, planned: PlannedEpisode, failure: AgentRError) -> None:
+    def give_up(self, task: str, failure: AgentRError) -> None:
         """Count a failed episode; raise only if the others would fail as well."""
         self.unplayed[type(failure).__name__] += 1
-        _log.warning("the episode of '%s' cannot be played: %s", planned.opening.task[:80], failure)
+        _log.warning("the episode of '%s' cannot be played: %s", task[:80], failure)
         hopeless = self.played == 0 and self.unplayed.total() >= HOPELESS
         if hopeless or is_for_all(failure):
             raise failure

@@ -1,4 +1,4 @@
-"""Measure an actor on held-out tasks: success, and recovery from an error."""
+"""Measure an actor on held-out tasks: success, recovery from an error, robustness to mistakes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Trajectory
 from agent_r.environment import TaskSpec
 from agent_r.errors import EndpointUnavailable
 from agent_r.evaluation.episodes import REFUSED, PlannedEpisode, Player
+from agent_r.evaluation.injection import LedTask
+from agent_r.evaluation.leading import Leading, continued
+from agent_r.evaluation.robustness import Robustness
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 
@@ -43,7 +46,8 @@ class Measurement(BaseModel):
     openings: list[
         EpisodePrefix
     ]  # failures of this actor, cut: the recovery test of the actors to come
-    unplayed: dict[str, int] = {}  # episodes of both kinds that are in no rate, by what ended them
+    robustness: Robustness = Robustness()
+    unplayed: dict[str, int] = {}  # episodes of all kinds that are in no rate, by what ended them
     ends: dict[str, int] = {}  # of the others, by StopReason
 
     @property
@@ -64,7 +68,7 @@ class Measurement(BaseModel):
             what = ", ".join(f"{n} {end.replace('_', ' ')}" for end, n in ends.items())
             notes.append(f"{sum(ends.values())} episodes of {self.actor} were ended by the server "
                         f"or the world ({what}), and count as they stood")  # fmt: skip
-        return notes
+        return notes + self.robustness.notes()
 
 
 async def measure_actor(
@@ -73,12 +77,14 @@ async def measure_actor(
     config: Config,
     *,
     openings: Sequence[EpisodePrefix] | None,
+    led: Sequence[LedTask] | None = None,
     parallel: int,
     folder: Path | None = None,
 ) -> Measurement:
-    """Play the held-out tasks, then continue failures (paper section 4.4).
+    """Play the held-out tasks, continue failures (paper section 4.4), go on after mistakes.
 
-    `openings` are the first actor's cut failures; None: cut this actor's own. Episodes are kept in
+    `openings` are the first actor's cut failures; None: cut this actor's own. `led` are the tasks
+    that it was led through, with their mistakes; None: they are found. Episodes are kept in
     `folder` as they are finished: a measurement that was killed goes on from there.
 
     Raises:
@@ -101,13 +107,17 @@ async def measure_actor(
         [task for task, _ in played], episodes, seed=config.seed, count=settings.recovery_tasks
     )
     prefixes = own if openings is None else list(openings)
-    continued = [
+    cut = [
         PlannedEpisode(
             Opening(o.task, tuple(o.responses)), o.world, settings.max_steps + len(o.responses)
         )
         for o in prefixes
     ]
-    recovered = [end for end in await player.all(continued, "recover") if end is not None]
+    recovered = [end for end in await player.all(cut, "recover") if end is not None]
+    leading = Leading(player, config.seed)
+    if led is None:
+        led = await leading.some(tasks, ends, settings.robustness_tasks)
+    robustness, after_mistakes = await continued(player, led, leading.unled, settings.max_steps)
     return Measurement(
         actor=actor.name,
         success=metrics.success(episodes),
@@ -116,16 +126,16 @@ async def measure_actor(
         mean_steps=sum(len(e.steps) for e in episodes) / max(len(episodes), 1),
         recovery=metrics.success(recovered),
         recovery_loops=metrics.loop_rate(recovered),
-        rewards={_named(task, worlds): end.reward for task, end in played},
+        rewards={worlds.called(task.id, task.world): end.reward for task, end in played},
         openings=own,
+        robustness=robustness,
         unplayed=dict(sorted(player.unplayed.items())),
-        ends=dict(sorted(Counter(str(end.stop) for end in episodes + recovered).items())),
+        ends=_ends([*episodes, *recovered, *after_mistakes]),
     )
 
 
-def _named(task: TaskSpec, worlds: Worlds) -> str:
-    """A task's name, unique also among several worlds."""
-    return task.id if len(worlds.members) == 1 else f"{task.world}/{task.id}"
+def _ends(episodes: Sequence[Trajectory]) -> dict[str, int]:
+    return dict(sorted(Counter(str(end.stop) for end in episodes).items()))
 
 
 def cut_failures(

@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field, ValidationError
 from agent_r.algorithm import metrics
 from agent_r.dataset.build import BuildResult
 from agent_r.evaluation.evaluate import Measurement
+from agent_r.evaluation.injection import MISTAKES
+from agent_r.evaluation.robustness import KeptGain, kept_gains, percent
 from agent_r.hub.publish import Published
 from agent_r.settings import Config
 
@@ -40,6 +42,7 @@ class RunReport(BaseModel):
     iterations: list[IterationReport]
     gain: float  # of success on the same held-out tasks, last actor against first
     gain_half_width: float  # of its 95 % interval (paired)
+    kept_gains: dict[int, KeptGain] = {}  # of the share kept after so many injected mistakes
     seconds: float
     config: dict[str, Any]
     new: bool = Field(True, exclude=True)  # something was made that was not there before
@@ -61,6 +64,7 @@ class RunReport(BaseModel):
             iterations=iterations,
             gain=gain,
             gain_half_width=half,
+            kept_gains=kept_gains(start.robustness, last.robustness),
             seconds=seconds,
             config=config.model_dump(mode="json"),
         )
@@ -79,6 +83,8 @@ HEADINGS = (
     "actor",
     "success [95 %]",
     "recovery [95 %]",
+    "kept after 1 mistake",
+    "after 3",
     "loops",
     "length",
     "trees",
@@ -117,6 +123,11 @@ def notes(report: RunReport) -> list[str]:
         f"recovery of {report.start.recovery.n} failures of the first actor, continued"
     ]
     lines += report.start.notes()
+    lines += [
+        f"share kept after {count} injected: {100 * gain.gain:+.0f} points, last actor against "
+        f"first [{100 * gain.low:+.0f}, {100 * gain.high:+.0f}] (95 %, the same {gain.n} tasks)"
+        for count, gain in report.kept_gains.items()
+    ]
     for it in report.iterations:
         lines += it.measured.notes()
         why = ", ".join(f"{n} {reason}" for reason, n in it.built.drops.items()) or "nothing"
@@ -125,16 +136,14 @@ def notes(report: RunReport) -> list[str]:
 
 
 def _measured(m: Measurement) -> list[str]:
-    recovery = _percent(m.recovery) if m.recovery.n else "no failure"
-    return [_percent(m.success), recovery, f"{100 * m.loops:.0f} %"]
-
-
-def _percent(rate: metrics.Rate) -> str:
-    return f"{100 * rate.rate:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+    recovery = percent(m.recovery) if m.recovery.n else "no failure"
+    shares = (m.robustness.kept.get(count) for count in MISTAKES if count)
+    kept = [percent(share) if share and share.n else "" for share in shares]
+    return [percent(m.success), recovery, *kept, f"{100 * m.loops:.0f} %"]
 
 
 def draw_curve(report: RunReport, path: Path) -> bool:
-    """Success and recovery by iteration, with intervals; False where matplotlib is missing."""
+    """Success, recovery and share kept by iteration; False where matplotlib is missing."""
     if importlib.util.find_spec("matplotlib") is None:
         return False
     from matplotlib.figure import Figure
@@ -142,11 +151,16 @@ def draw_curve(report: RunReport, path: Path) -> bool:
     measured = [report.start, *(it.measured for it in report.iterations)]
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
+    unknown = metrics.wilson(0, 0)
+    kept = [m.robustness.kept.get(1, unknown) for m in measured]
     for name, rates, colour in (
         ("success on held-out tasks", [m.success for m in measured], "#1b6ca8"),
         ("recovery from the first actor's failures", [m.recovery for m in measured], "#c8553d"),
+        ("share of success kept after one mistake", kept, "#4a7c3a"),
     ):
         points = [(i, r) for i, r in enumerate(rates) if r.n]
+        if not points:
+            continue
         axes.errorbar(
             [i for i, _ in points],
             [100 * r.rate for _, r in points],
@@ -161,11 +175,11 @@ def draw_curve(report: RunReport, path: Path) -> bool:
         )
     axes.set_xticks(range(len(measured)), ["start", *map(str, range(1, len(measured)))])
     axes.set_xlabel("iteration of Agent-R")
-    axes.set_ylabel("% of tasks, 95 % interval")
-    axes.set_ylim(0, 100)
+    axes.set_ylabel("%, 95 % interval")
+    axes.set_ylim(0, max(100.0, *(100 * rate.high for rate in kept)))
     axes.grid(axis="y", alpha=0.3)
     axes.set_title(f"{report.dataset}, seed {report.seed}", loc="left")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small", frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, metadata={"Software": ""})
     return True

@@ -153,11 +153,17 @@ class TrainConfig(Settings):
 
 
 class MeasureConfig(Settings):
-    """The held-out measurement: success, and recovery from an error (paper section 4.4)."""
+    """The held-out measurement: success, recovery from an error (paper section 4.4), robustness."""
 
     tasks: Positive = Field(100, description="held-out tasks, the first of the test split")
     recovery_tasks: int = Field(
         50, ge=0, description="failures of the first actor, cut at a random step and continued"
+    )
+    robustness_tasks: int = Field(
+        30,
+        ge=0,
+        description="held-out tasks led to a step by the world's expert (by the first actor's own "
+        "success, where it has none) and continued after 0, 1 and 3 mistakes; 0: none",
     )
     max_steps: Positive = Field(20, description="steps of an episode")
     temperature: float = Field(0.0, ge=0, description="of the actor that is measured")

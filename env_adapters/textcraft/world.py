@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from agent_r.environment import Embedded, World
 from agent_r.settings import TextCraftEnv
 from env_adapters.textcraft.claims import Deed, holds, item_of, thing_of
-from env_adapters.textcraft.demonstrations import mistake
+from env_adapters.textcraft.demonstrations import mistake, say
 from env_adapters.textcraft.distance import distance
 from env_adapters.textcraft.environment import REFUSALS, TextCraft
 from env_adapters.textcraft.expert import plan
@@ -17,7 +17,7 @@ MISTAKES = 4
 
 
 class Planner:
-    """Implements Expert, Measuring, Refusing and FactChecking.
+    """Implements Expert, Measuring, Refusing, Speaking and FactChecking.
 
     It works on a private copy of the world, brought to where the actions lead.
     """
@@ -45,6 +45,9 @@ class Planner:
     def refuses(self, observation: str) -> bool:
         return observation.startswith(REFUSALS)
 
+    def say(self, prompt: str, action: str) -> str:
+        return say(action, _goal(prompt))
+
     async def holds(self, prompt: str, actions: Sequence[str], sentence: str) -> bool | None:
         env, _ = await self._at(prompt, actions[:-1])
         before = dict(env.inventory)
@@ -58,11 +61,15 @@ class Planner:
     async def _at(self, prompt: str, actions: Sequence[str]) -> tuple[TextCraft, bool]:
         """The world after these actions, and whether the episode is over."""
         env = TextCraft(self._spec)
-        await env.reset(prompt.rsplit("Goal: craft ", 1)[1].removesuffix("."))
+        await env.reset(_goal(prompt))
         for action in actions:
             if (await env.step(action)).terminated:
                 return env, True
         return env, False
+
+
+def _goal(prompt: str) -> str:
+    return prompt.rsplit("Goal: craft ", 1)[1].removesuffix(".")
 
 
 def textcraft(spec: TextCraftEnv) -> World:

@@ -96,7 +96,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def run_measure(arguments: argparse.Namespace) -> int:
-    """Print success and recovery."""
+    """Print success, recovery, and the share kept after mistakes."""
     config = settings(arguments)
     flow_ready(config, arguments.trained + 1, arguments.model, acts=True)
     from flows.measure import measure
@@ -105,6 +105,8 @@ def run_measure(arguments: argparse.Namespace) -> int:
     say(measured.notes())
     print(f"{measured.actor}: success {measured.success} of {measured.success.n}, "
           f"recovery {measured.recovery} of {measured.recovery.n}")  # fmt: skip
+    for count, share in measured.robustness.kept.items():
+        print(f"kept after {count} injected: {share} of {share.n}")
     return 0
 
 

@@ -28,7 +28,9 @@ from agent_r.testing import Corridor, ScriptedActor
 from tests.support.faulty_endpoint import KEY, Fault, FaultyEndpoint, Received, refusal
 from tests.support.planting import only
 
-CONFIG = Config.model_validate({"measure": {"tasks": 20, "recovery_tasks": 5, "max_steps": 3}})
+CONFIG = Config.model_validate(
+    {"measure": {"tasks": 20, "recovery_tasks": 5, "robustness_tasks": 0, "max_steps": 3}}
+)
 
 
 class Corridors(Corridor):

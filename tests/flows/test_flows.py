@@ -233,8 +233,14 @@ async def test_a_measurement_is_made_once_and_continues_the_failures_given(tmp_p
     assert path.stat().st_mtime_ns == written
     assert measured.success.n == len(measured.rewards) == 6
     assert measured.recovery.n == len(measured.openings) > 0
+    assert measured.robustness.success[0].n == 6
     given = await measure(config(tmp_path), "", 0, measured.openings[:1])
     assert given.recovery.n == 1
+    plain = {"tasks": 6, "recovery_tasks": 3, "robustness_tasks": 0, "max_steps": 4}
+    without = await measure(config(tmp_path, measure=plain))
+    assert (without.rewards, without.robustness.led) == (measured.rewards, [])
+    folders = (tmp_path / "demo" / "work").glob("episodes-0-*")
+    assert len(list(folders)) == 2  # of one's own failures, and those given: none is played anew
 
 
 FINE_TUNED = (
