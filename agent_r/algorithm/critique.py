@@ -207,6 +207,7 @@ def find_first_error(
     source: str = config.localiser
     if source == "direct":
         return FirstError(len(path) - 1, source, None)
+    found: int | None
     match config.localiser:
         case "value":
             found = by_value
