@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ for each in ("matplotlib.figure", "matplotlib.backends.backend_agg", "pandas",
              "prefect.server.api.server"):  # fmt: skip
     importlib.import_module(each)
 
+CRASHED = 70  # no exit code of the command's own
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "subprocess.Popen"}
 
 
@@ -62,11 +64,13 @@ def run(point: int, arguments: list[str]) -> dict[str, Any]:
         os.close(reader)
         if point:
             watch(point, writer)
-        code = 1
+        code = CRASHED
         try:
             code = main(arguments)
+        except BaseException:  # noqa: BLE001 -- the process is a fork: nothing else would say it
+            traceback.print_exc()
         finally:
-            sys.stdout.flush()
+            sys.stdout.flush(), sys.stderr.flush()
             os._exit(code)
     os.close(writer)
     _, status = os.waitpid(child, 0)

@@ -46,7 +46,6 @@ class Rehearsal:
 
     env: Environment
     task: str
-    env_steps: int = 0  # actions that the world answered
     _kept: OrderedDict[Actions, State] = field(default_factory=OrderedDict)
     _comparable: bool | None = None  # snapshots; None: not tried yet
     _readable: bool | None = None  # answers
@@ -207,7 +206,6 @@ class Rehearsal:
             raise
         except Exception as error:
             raise broken(self.env.info, error) from error
-        self.env_steps += 1
         return result.observation, result.reward, result.terminated or result.truncated
 
     def _restore(self, state: State) -> None:

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from agent_r.algorithm.critique import Critique, Verdict, largest_fall
-from agent_r.algorithm.tree import ROOT, SearchTree
+from agent_r.algorithm.tree import ROOT, SearchTree, known_values
 from agent_r.dataset.view.exhibit import Exhibit
 
 NO_FALL = "Judged Bad, but the tree's value does not fall here"
@@ -65,6 +65,7 @@ class Doubts:
 def against(shown: Exhibit) -> dict[int, str]:
     """What the tree itself says against its judgements, by node."""
     tree = shown.tree
+    values = known_values(tree)
     falls = {
         path[at]
         for one in shown.tried
@@ -72,25 +73,21 @@ def against(shown: Exhibit) -> dict[int, str]:
         and (at := largest_fall(tree, path, one.pair.fork)) is not None
     }
     found = {
-        node: _why(tree, node, critique, fell=node in falls)
+        node: _why(tree, values, node, critique, fell=node in falls)
         for node, critique in shown.critiques.items()
     }
     return {node: why for node, why in found.items() if why}
 
 
-def _why(tree: SearchTree, node: int, critique: Critique, *, fell: bool) -> str:
+def _why(
+    tree: SearchTree, values: list[float], node: int, critique: Critique, *, fell: bool
+) -> str:
     if critique.verdict is Verdict.BAD:
-        before = value(tree, tree.nodes[node].parent or ROOT)
-        return NO_FALL if 0 < before <= value(tree, node) else ""  # from 0 nothing can fall
+        before = values[tree.nodes[node].parent or ROOT]
+        return NO_FALL if 0 < before <= values[node] else ""  # from 0 nothing can fall
     if critique.verdict is not None and fell:
         return FELL.format(verdict=critique.verdict.value)
     return REPEATED if critique.verdict is Verdict.GOOD and _repeats(tree, node) else ""
-
-
-def value(tree: SearchTree, node: int) -> float:
-    """The mean return; of a node that no simulation went through, its own reward."""
-    found = tree.nodes[node]
-    return found.value if found.visits else found.reward
 
 
 def opening_of(answer: str) -> str:
