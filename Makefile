@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # A real OpenEnv server for the tests, beside the environment and not in it: its packages clash.
 OPENENV := $(VENV)/openenv/.ready
 
-.PHONY: help demo test check lint types format smoke bench clean
+.PHONY: help demo test check lint types format smoke bench paper clean
 
 help:
 	@echo "make demo    set up, then run the whole loop with the embedded model"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   formatting, lint, types and tests: what CI runs"
 	@echo "make smoke   publish to the real Hub: AGENT_R_SMOKE_REPO=owner/name HF_TOKEN=…"
 	@echo "make bench   the benchmarks, one table each"
+	@echo "make paper   the experiment: arms, seeds and iterations, three hours on two cores (ARGS=…)"
 	@echo "make clean   remove the environment and the caches (datasets stay)"
 
 $(READY): pyproject.toml constraints.txt
@@ -55,6 +56,10 @@ smoke: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/hub.py
+
+# Goes on where it was stopped. ARGS="--seeds 0 1 2 3 4 5 6 7 8 9" makes it larger.
+paper: $(READY)
+	$(BIN)/python -m benchmarks.paper $(ARGS)
 
 clean:
 	rm -rf $(VENV) .prefect .pytest_cache .mypy_cache .ruff_cache

@@ -46,6 +46,7 @@ class Measurement(BaseModel):
     openings: list[
         EpisodePrefix
     ]  # failures of this actor, cut: the recovery test of the actors to come
+    recovery_rewards: dict[str, float] = {}  # of the cut failures, by task
     robustness: Robustness = Robustness()
     unplayed: dict[str, int] = {}  # episodes of all kinds that are in no rate, by what ended them
     ends: dict[str, int] = {}  # of the others, by StopReason
@@ -113,7 +114,8 @@ async def measure_actor(
         )
         for o in prefixes
     ]
-    recovered = [end for end in await player.all(cut, "recover") if end is not None]
+    continued_ends = await player.all(cut, "recover")
+    recovered = [end for end in continued_ends if end is not None]
     leading = Leading(player, config.seed)
     if led is None:
         led = await leading.some(tasks, ends, settings.robustness_tasks)
@@ -128,6 +130,11 @@ async def measure_actor(
         recovery_loops=metrics.loop_rate(recovered),
         rewards={worlds.called(task.id, task.world): end.reward for task, end in played},
         openings=own,
+        recovery_rewards={
+            worlds.called(opening.task, opening.world): end.reward
+            for opening, end in zip(prefixes, continued_ends, strict=True)
+            if end is not None
+        },
         robustness=robustness,
         unplayed=dict(sorted(player.unplayed.items())),
         ends=_ends([*episodes, *recovered, *after_mistakes]),

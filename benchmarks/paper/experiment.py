@@ -1,0 +1,59 @@
+"""What one experiment is: settings, budget of trained tokens, and where its files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agent_r.config import digest, merge, overrides, parse
+from agent_r.settings import Config, Positive, Settings
+from benchmarks.paper.arms import Arm
+
+_SEEDS_APART = 1000  # training seeds of a seed's iterations: no two of an experiment are the same
+
+_NO_MATTER: dict[str, Any] = {  # for a result; seed and iteration are in its name
+    "seed": True,
+    "iterations": True,
+    "dataset": {"name", "out", "store"},
+    "endpoint": {"threads", "concurrency"},
+    "train": {"threads"},
+}
+
+
+class Experiment(Settings):
+    """The same for all arms and seeds; its processes read it from a file."""
+
+    config: Config
+    tokens: Positive  # trained ones of an epoch: so many of own rows, as many of demonstrations
+    out: Path  # results, which are to be kept
+    work: Path  # trees, versions, models, episodes: what a killed run goes on from
+
+    def settings(self, seed: int, arm: Arm) -> Config:
+        """The arm's, under this seed; trees that are alike lie together, and so are made once."""
+        folder = self.work / f"seed-{seed}"
+        places = {"name": arm.name, "out": str(folder), "store": str(folder / "trees")}
+        base = self.config.model_dump(mode="json") | {"seed": seed}
+        return parse(
+            merge(merge(base, {"dataset": places}), overrides(arm.settings)),
+            source=f"arm {arm.name}",
+        )
+
+    def key(self, arm: Arm) -> str:
+        """Names what an arm's results depend on, beside seed and iteration."""
+        config = self.config.model_dump(mode="json", exclude=_NO_MATTER)
+        if not arm.trains:
+            return digest({name: config[name] for name in ("env", "endpoint", "search", "measure")})
+        return digest(config, self.tokens, arm.own, *arm.kinds, *arm.settings)
+
+    def result(self, seed: int, arm: str, iteration: int) -> Path:
+        """Where a result lies."""
+        return self.out / f"seed-{seed}" / f"{arm}-{iteration}.json"
+
+
+def training_seed(seed: int, iteration: int) -> int:
+    """Of the mixture and of the fine-tuning.
+
+    >>> training_seed(2, 1)
+    2001
+    """
+    return _SEEDS_APART * seed + iteration

@@ -1,0 +1,171 @@
+"""One arm under one seed, in a process of its own: explore, train, measure, and again.
+
+`python -m benchmarks.paper.one_arm EXPERIMENT.json SEED PARENT_PID ARM [--trees-only]`; says a
+line for each finished result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, TypeAdapter
+
+from agent_r import files
+from agent_r.algorithm.rows import Row
+from agent_r.collection.plan import tasks_of_iteration, work_folder
+from agent_r.config import digest
+from agent_r.dataset.build import BuildResult
+from agent_r.dataset.shards import read_rows
+from agent_r.errors import AgentRError
+from agent_r.local_model.parent_watch import end_with
+from agent_r.settings import Config, TextCraftEnv
+from agent_r.training.backends import Source, TrainJob, make_trainer
+from benchmarks.paper.arms import ARMS, Arm
+from benchmarks.paper.corrected import corrected_episodes
+from benchmarks.paper.experiment import Experiment, training_seed
+from benchmarks.paper.exploring import explored
+from benchmarks.paper.measuring import first_actor, measured
+from benchmarks.paper.mixtures import counter, mixture
+from benchmarks.paper.results import Result, Training, finished, save
+from flows.general_rows import general_rows
+from flows.run_context import RunContext, worlds_of
+
+
+class Made(BaseModel):
+    """What an iteration leaves for the next, and for its measurement."""
+
+    model: str = ""
+    version: str = ""  # folder of the rows so far; empty: the arm explores nothing
+    training: Training = Training()
+
+
+_MADE = TypeAdapter(Made)
+
+
+async def run_arm(experiment: Experiment, seed: int, arm: Arm) -> None:
+    """All iterations; what is there is not made again."""
+    first, seconds = await first_actor(experiment, seed)
+    if not arm.trains:
+        if finished(experiment, seed, arm.name, 0) is None:
+            _leave(experiment, Result.of(experiment, seed, arm.name, 0, first, seconds=seconds))
+        return
+    made = Made()
+    for iteration in range(1, experiment.config.iterations + 1):
+        made = await _iterate(experiment, seed, arm, iteration, made)
+        if finished(experiment, seed, arm.name, iteration) is not None:
+            continue
+        began, config = time.monotonic(), experiment.settings(seed, arm)
+        key = f"{iteration}-{experiment.key(arm)}"
+        last = await measured(config, made.model, key, first)
+        _leave(
+            experiment,
+            Result.of(
+                experiment,
+                seed,
+                arm.name,
+                iteration,
+                last,
+                seconds=time.monotonic() - began,
+                training=made.training,
+            ),
+        )
+
+
+async def _iterate(
+    experiment: Experiment, seed: int, arm: Arm, iteration: int, before: Made
+) -> Made:
+    """Explore with the actor so far, and train the first one anew on all rows."""
+    config = experiment.settings(seed, arm)
+    path = work_folder(config) / f"made-{iteration}-{experiment.key(arm)}.json"
+    if (found := files.load(path, _MADE)) is not None:
+        return found
+    began, built = time.monotonic(), None
+    if arm.explores:
+        earlier = Path(before.version) if before.version else None
+        built = await explored(config, iteration, before.model, earlier)
+    explored_s = time.monotonic() - began
+    own = await _own_rows(config, arm, iteration, built)
+    made = await _trained(experiment, seed, arm, iteration, own)
+    if built is not None:
+        made.version = built.dataset.path
+        made.training.counts = built.counts
+        made.training.revision_length = built.revision_length
+        made.training.seconds["explore"] = round(explored_s, 1)
+    files.save(path, _MADE, made)
+    return made
+
+
+async def _own_rows(
+    config: Config, arm: Arm, iteration: int, built: BuildResult | None
+) -> list[Row]:
+    if built is not None:
+        rows = read_rows(Path(built.dataset.path), "sft", "train")
+        return [row for row in rows if not arm.kinds or row["kind"] in arm.kinds]
+    if arm.own != "corrected":
+        return []
+    assert isinstance(config.env, TextCraftEnv), "the experiment is of TextCraft"
+    worlds = worlds_of(config)  # the tasks that other arms have explored by now
+    tasks = [t.id for i in range(1, iteration + 1) for t in tasks_of_iteration(worlds, config, i)]
+    return await corrected_episodes(config.env, tasks, seed=training_seed(config.seed, iteration))
+
+
+async def _trained(
+    experiment: Experiment, seed: int, arm: Arm, iteration: int, own: list[Row]
+) -> Made:
+    config, number = experiment.settings(seed, arm), training_seed(seed, iteration)
+    context = RunContext.of(config)
+    start = context.model_to_train
+    count = counter(start, config.train.max_length)
+    general = await general_rows(config, seed=number)
+    mixed = mixture(own, general, experiment.tokens, count, seed=number)
+    name = f"{iteration}-{digest(experiment.key(arm), *(str(row) for row in mixed.rows))}"
+    rows = context.work_folder / f"mixture-{name}.jsonl"
+    files.write_jsonl(rows, mixed.rows)
+    job = TrainJob(
+        model=start,
+        sources=(Source(path=rows),),
+        out=context.work_folder / f"model-{name}",
+        config=config.train,
+        seed=number,
+    )
+    report = await make_trainer(config.train).fine_tune(job)
+    training = Training(
+        rows=mixed.drawn,
+        distinct=mixed.distinct,
+        tokens=mixed.tokens,
+        loss_first=report.first_loss,
+        loss_last=report.last_loss,
+        seconds={"train": report.seconds},
+    )
+    return Made(model=str(job.out), training=training)
+
+
+def _leave(experiment: Experiment, result: Result) -> None:
+    save(experiment, result)
+    print(result, flush=True)
+
+
+def main() -> None:
+    path, seed, parent, name, *rest = sys.argv[1:]
+    end_with(int(parent))
+    logging.getLogger("agent_r").setLevel(logging.INFO)
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr, force=True)
+    experiment = Experiment.model_validate_json(Path(path).read_bytes())
+    arm = ARMS[name]
+    work = (
+        explored(experiment.settings(int(seed), arm), 1, "", None)
+        if rest == ["--trees-only"]
+        else run_arm(experiment, int(seed), arm)
+    )
+    try:
+        asyncio.run(work)
+    except AgentRError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
