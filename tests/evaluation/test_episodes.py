@@ -189,6 +189,7 @@ async def test_what_the_server_ended_is_said_beside_the_rates() -> None:
             found = await measured(actor)
     assert found.ends["cut"] == 1
     assert sum(found.ends.values()) == 20 + len(found.openings)
+    assert found.recovery_rewards.keys() == {opening.task for opening in found.openings}
     assert "1 episodes of tiny were ended by the server or the world (1 cut)" in " ".join(
         found.notes()
     )
