@@ -19,8 +19,11 @@ from agent_r.errors import AgentRError
 from agent_r.files import require_writable, write_bytes
 from benchmarks.paper.arms import ARMS, DEFAULT, START
 from benchmarks.paper.experiment import Experiment
-from benchmarks.paper.results import finished, planned
+from benchmarks.paper.panel import Panel
+from benchmarks.paper.plot import draw
+from benchmarks.paper.results import all_of, finished, planned
 from benchmarks.paper.schedule import Job, run_all
+from benchmarks.paper.tables import tables
 
 _CONFIG = Path("configs/paper-experiment.toml")
 _WORKER = "benchmarks.paper.one_arm"
@@ -50,9 +53,10 @@ def parser() -> argparse.ArgumentParser:
     add("--iterations", type=int, default=3)
     add("--trees", type=int, help="explored by an arm in an iteration")
     add("--tasks", type=int, help="held-out tasks; as many are led")
-    add("--tokens", type=int, default=30_000, help="trained, of own rows in an epoch")
+    add("--tokens", type=int, default=20_000, help="trained, of own rows in an epoch")
     add("--jobs", type=int, default=2, help="processes at once")
     add("--out", type=Path, default=Path("datasets_out/paper/results"), help="the raw results")
+    add("--only-tables", action="store_true", help="of the results that are there")
     add("--work", type=Path, help="trees, models, episodes; by default beside the results")
     return arguments
 
@@ -73,23 +77,34 @@ def experiment_of(given: argparse.Namespace) -> Experiment:
 
 
 def run(given: argparse.Namespace) -> int:
-    """All jobs, and then what failed.
+    """All that is not there yet, then tables and picture of what is.
 
     Raises:
         AgentRError: a setting, a folder or a result that is there does not fit.
     """
+    failed = {} if given.only_tables else fill(given)
+    panel = Panel.of(all_of(given.out))
+    if panel.results:
+        text = tables(panel)
+        write_bytes(given.out / "tables.md", text.encode())
+        draw(panel, given.out / "curves.png")
+        print(text, end="")
+    for name, words in failed.items():
+        print(f"paper: {name}: {words}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def fill(given: argparse.Namespace) -> dict[str, str]:
+    """Make every result that is not there; returns what failed, and with which last words."""
     experiment = experiment_of(given)
     wanted = planned(given.arms, given.seeds, given.iterations)
     left = [one for one in wanted if finished(experiment, *one) is None]
     print(f"{len(wanted) - len(left)} of {len(wanted)} results are there", flush=True)
     for folder in (experiment.out, experiment.work):
         require_writable(folder)
-    jobs = jobs_of(experiment, left)
     clock = Clock(len(left))
-    failed = asyncio.run(run_all(jobs, at_once=given.jobs, on_line=clock.say))
-    for name, words in failed.items():
-        print(f"paper: {name}: {words}", file=sys.stderr)
-    return 1 if failed else 0
+    jobs = jobs_of(experiment, left)
+    return asyncio.run(run_all(jobs, at_once=given.jobs, on_line=clock.say))
 
 
 def jobs_of(experiment: Experiment, left: list[tuple[int, str, int]]) -> list[Job]:

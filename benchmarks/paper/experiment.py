@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from agent_r.collection.identity import unnamed
 from agent_r.config import digest, merge, overrides, parse
 from agent_r.settings import Config, Positive, Settings
 from benchmarks.paper.arms import Arm
@@ -15,7 +16,7 @@ _NO_MATTER: dict[str, Any] = {  # for a result; seed and iteration are in its na
     "seed": True,
     "iterations": True,
     "dataset": {"name", "out", "store"},
-    "endpoint": {"threads", "concurrency"},
+    "endpoint": {"threads", "concurrency", "checkpoint"},
     "train": {"threads"},
 }
 
@@ -41,9 +42,11 @@ class Experiment(Settings):
     def key(self, arm: Arm) -> str:
         """Names what an arm's results depend on, beside seed and iteration."""
         config = self.config.model_dump(mode="json", exclude=_NO_MATTER)
+        first = unnamed(self.config).values()  # the start's weights, wherever they lie
         if not arm.trains:
-            return digest({name: config[name] for name in ("env", "endpoint", "search", "measure")})
-        return digest(config, self.tokens, arm.own, *arm.kinds, *arm.settings)
+            plays = {name: config[name] for name in ("env", "search", "measure")}
+            return digest(plays, *first)
+        return digest(config, *first, self.tokens, arm.own, *arm.kinds, *arm.settings)
 
     def result(self, seed: int, arm: str, iteration: int) -> Path:
         """Where a result lies."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent_r.errors import ConfigError, StoreError
 from agent_r.evaluation.evaluate import Measurement
-from agent_r.files import write_json
+from agent_r.files import write_bytes
 from benchmarks.paper.arms import ARMS, START
 from benchmarks.paper.experiment import Experiment
 
@@ -24,6 +24,11 @@ class Training(BaseModel):
     loss_first: float | None = None
     loss_last: float | None = None
     seconds: dict[str, float] = {}  # by stage: explore, train
+
+    @property
+    def revises(self) -> bool:
+        """Whether it saw any revision: of other arms their length says nothing."""
+        return bool(self.distinct.get("revision"))
 
 
 class Result(BaseModel):
@@ -84,7 +89,7 @@ class Result(BaseModel):
 def save(experiment: Experiment, result: Result) -> None:
     """Whole, or not at all."""
     path = experiment.result(result.seed, result.arm, result.iteration)
-    write_json(path, result.model_dump(mode="json"))
+    write_bytes(path, f"{result.model_dump_json()}\n".encode())
 
 
 def finished(experiment: Experiment, seed: int, arm: str, iteration: int) -> Result | None:
