@@ -218,7 +218,8 @@ def main() -> None:
         folder, ready = Path(scratch) / "model", Path(scratch) / "ready.json"
         make_model(folder, seed=options.seed)
         server = ["-m", "agent_r.local_model.server", str(folder), "--model", "bench"]
-        ours = rates([*server, "--ready-file", str(ready), "--exit-with-parent"], ready, options)
+        server += ["--ready-file", str(ready), "--exit-with-parent", str(os.getpid())]
+        ours = rates(server, ready, options)
         ready.unlink()
         peer = rates([__file__, "--peer", str(folder), str(ready)], ready, options)
     one = "{0}, requests/s | tokens/s | CPU ms/request"

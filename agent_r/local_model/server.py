@@ -215,20 +215,21 @@ def serve(
     port: int = 0,
     threads: int = 1,
     ready_file: Path | None = None,
-    exit_with_parent: bool = False,
+    exit_with_parent: int | None = None,
 ) -> None:
     """Serve `folder` under the name `model` until a signal; port 0 lets the system choose.
 
     Args:
         ready_file: gets {"base_url", "pid"} as JSON once requests are answered.
-        exit_with_parent: end when the starting process does, so that a killed run leaves nothing.
+        exit_with_parent: the process that starts this one: end when it does, also if it has by now,
+            so that a killed run leaves nothing.
 
     Raises:
         UnsupportedModel: the folder is not a Llama with a chat template.
         OSError: the address is taken.
     """
-    if exit_with_parent:
-        end_with(os.getppid())
+    if exit_with_parent is not None:
+        end_with(exit_with_parent)
     listener = listen(host, port)
     engine = Engine(folder, threads=threads)
     base_url = f"http://{host}:{listener.getsockname()[1]}/v1"
@@ -264,7 +265,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--ready-file", type=Path)
-    parser.add_argument("--exit-with-parent", action="store_true")
+    parser.add_argument("--exit-with-parent", type=int, metavar="PID")
     options = parser.parse_args(argv)
     try:
         serve(**vars(options))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -35,7 +36,7 @@ async def serving(folder: Path, *, threads: int) -> AsyncIterator[str]:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "agent_r.local_model.server", str(folder)),
                 *("--model", name, "--port", "0", "--threads", str(threads)),
-                *("--ready-file", str(ready), "--exit-with-parent"),
+                *("--ready-file", str(ready), "--exit-with-parent", str(os.getpid())),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

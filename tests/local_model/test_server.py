@@ -98,7 +98,8 @@ def base_url(folder: Path) -> Iterator[str]:
     ready = folder / "ready.json"
     options = ["--model", "tiny", "--port", "0", "--ready-file", str(ready), "--exit-with-parent"]
     command = [*SERVER, str(folder), *options]
-    launcher = f"import subprocess; raise SystemExit(subprocess.call({command!r}))"
+    called = f"subprocess.call({command!r} + [str(os.getpid())])"
+    launcher = f"import os, subprocess; raise SystemExit({called})"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", launcher], stdout=pipe, text=True) as parent:
         facts = wait_for(ready, parent)
@@ -288,7 +289,7 @@ def test_the_server_ends_when_its_parent_is_killed(folder: Path, tmp_path: Path)
     ready = tmp_path / "ready.json"
     options = ["--model", "tiny", "--ready-file", str(ready), "--exit-with-parent"]
     command = [*SERVER, str(folder), *options]
-    launcher = f"import subprocess; subprocess.call({command!r})"
+    launcher = f"import os, subprocess; subprocess.call({command!r} + [str(os.getpid())])"
     with subprocess.Popen([sys.executable, "-c", launcher], stdout=subprocess.DEVNULL) as parent:
         url = str(wait_for(ready, parent)["base_url"]).removesuffix("/v1") + "/health"
         assert httpx.get(url).status_code == 200
@@ -302,3 +303,8 @@ def test_the_server_ends_when_its_parent_is_killed(folder: Path, tmp_path: Path)
         return False
 
     until(gone)
+
+
+def test_a_server_whose_parent_ended_before_it_was_up_ends_as_well(folder: Path) -> None:
+    orphan = [*SERVER, str(folder), "--model", "tiny", "--exit-with-parent", "1"]
+    assert subprocess.run(orphan, capture_output=True, timeout=60, check=False).returncode == 1
