@@ -32,9 +32,14 @@ def recovery(result: Result) -> ByTask:
     return _won(result.recovery)
 
 
-def led(mistakes: int) -> Of:
-    """Success in the led tasks, after so many mistakes."""
-    return lambda result: _won(result.led.get(mistakes, {}))
+def led(mistakes: int, kind: str = "") -> Of:
+    """Success in the led tasks, after so many mistakes; of a kind of mistake alone, if given."""
+
+    def get(result: Result) -> ByTask:
+        won = _won(result.led.get(mistakes, {}))
+        return {task: one for task, one in won.items() if kind in ("", result.kinds.get(task))}
+
+    return get
 
 
 def _won(rewards: ByTask) -> ByTask:
@@ -81,10 +86,10 @@ class Panel:
         [cells], draws = self._cells([self.at(arm, iteration)], [of])
         return _known(draws.mean(cells)) if draws else None
 
-    def kept(self, arm: str, iteration: int, mistakes: int) -> Estimate | None:
+    def kept(self, arm: str, iteration: int, mistakes: int, kind: str = "") -> Estimate | None:
         """The share of the led tasks' success that is kept after mistakes."""
         found = self.at(arm, iteration)
-        [after, before], draws = self._cells([found, found], [led(mistakes), led(0)])
+        [after, before], draws = self._cells([found, found], [led(mistakes, kind), led(0, kind)])
         return _known(draws.share(after, before)) if draws else None
 
     def lead(self, arm: str, iteration: int, of: Of) -> Estimate | None:

@@ -42,6 +42,7 @@ class Result(BaseModel):
     rewards: dict[str, float]
     recovery: dict[str, float]  # of the first actor's cut failures
     led: dict[int, dict[str, float]]  # by injected mistakes
+    kinds: dict[str, str] = {}  # of the mistake in each led task: refused, silent
     loops: float  # share of the whole episodes
     recovery_loops: float
     mean_steps: float
@@ -70,6 +71,7 @@ class Result(BaseModel):
             rewards=measured.rewards,
             recovery=measured.recovery_rewards,
             led=measured.robustness.rewards,
+            kinds={task.task: task.kind for task in measured.robustness.led},
             loops=measured.loops,
             recovery_loops=measured.recovery_loops,
             mean_steps=measured.mean_steps,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
+from typing import get_args
 
-from agent_r.evaluation.injection import MISTAKES
+from agent_r.evaluation.injection import MISTAKES, Kind
 from benchmarks.paper.arms import OURS, START
 from benchmarks.paper.bootstrap import RESAMPLES, Estimate
 from benchmarks.paper.panel import Panel, corrected, led, recovery, reward, success
@@ -71,11 +72,13 @@ def _robustness(panel: Panel, last: int) -> str:
             arm,
             *(rate(panel.mean(arm, last, led(count))) for count in MISTAKES),
             *(rate(panel.kept(arm, last, count)) for count in MISTAKES[1:]),
+            *(rate(panel.kept(arm, last, 1, kind)) for kind in get_args(Kind)),
         ]
         for arm in panel.arms
     ]
-    names = [*(f"led, {n} mistakes" for n in MISTAKES), *(f"kept after {n}" for n in MISTAKES[1:])]
-    return _table(["arm", *names], rows)
+    names = ["arm", *(f"led, mistakes: {n}" for n in MISTAKES)]
+    names += [f"kept after {n}" for n in MISTAKES[1:]]
+    return _table([*names, *(f"… after 1 {kind}" for kind in get_args(Kind))], rows)
 
 
 def _others(panel: Panel, last: int) -> str:

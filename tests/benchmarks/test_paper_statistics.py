@@ -100,6 +100,7 @@ def result(arm: str, seed: int, iteration: int, rows: list[Cells]) -> Result:
         rewards=whole,
         recovery={name: whole[name] for name in names[:20]},
         led=dict(zip((0, 1, 3), after, strict=True)),
+        kinds={name: ("refused", "silent")[n % 2] for n, name in enumerate(names)},
         loops=0.1,
         recovery_loops=0.2,
         mean_steps=5.0,
@@ -131,6 +132,8 @@ def test_what_is_kept_after_a_mistake_is_compared_over_the_same_tasks(panel: Pan
     assert all(p < 0.01 for p in corrected(leads).values())
     low, high = leads["good"].interval if leads["good"] else (0.0, 0.0)
     assert low < kept["ours"].value - kept["good"].value < high
+    refused = panel.kept("good", 1, 1, "refused")
+    assert refused and refused.tasks == TASKS // 2
     same = panel.lead("good", 1, success)
     assert same and same.p_value > 0.05
 
