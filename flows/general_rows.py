@@ -11,7 +11,7 @@ from agent_r.settings import Config, TextCraftEnv, env_specs
 from agent_r.training.mixture import read_general
 from env_adapters.textcraft.demonstrations import demonstrations
 
-ROWS_PER_EPISODE = 3  # one of acting, two of judging
+ROWS_PER_EPISODE = 2  # one of acting, one of judging
 
 
 async def general_rows(config: Config, *, seed: int) -> list[Row]:

@@ -1,15 +1,16 @@
 """Demonstrations for the warm start: `demonstrations(...)` yields training rows.
 
-Behaviour cloning from expert plans with a little noise, and judging of one's own steps with labels
-from the planner. Only goals of the `warm_start` split, so that what is explored and what is tested
-stays unseen. A row is `{"messages": [{"role", "content", "train"}, …]}`; a noisy step is not
-trained on. How to recover is left to be learnt: that is what Agent-R is for.
+Behaviour cloning from expert plans, and judging of one's own steps with labels from the planner.
+Only goals of the `warm_start` split, so that what is explored and what is tested stays unseen. A
+row is `{"messages": [{"role", "content", "train"}, …]}`. No acting row holds a mistake, and nothing
+follows one in a judging row: no row shows how to recover, which is left to Agent-R to teach.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +27,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class DemoRecipe:
-    """How noisy the demonstrations are, and how many steps of each are judged."""
+    """How many judging rows an acting row has, and what they are like."""
 
-    noise: float = 0.12  # chance that a step is a mistake (of the kinds in `mistake`)
-    max_steps: int = 24
-    judged: int = 1  # steps judged per episode
+    judged: int = 1  # judging rows per episode
+    wrong: float = 0.6  # share of the judged steps that are mistakes, of the kinds in `mistake`
     renamed: float = 0.1  # share of episodes whose items trade names: a plan must then be read
 
 
@@ -71,36 +71,29 @@ def rename(rows: list[Row], book: RecipeBook, rng: random.Random) -> list[Row]:
 async def _episode(
     env: TextCraft, goal: str, *, rng: random.Random, recipe: DemoRecipe
 ) -> list[Row]:
-    prompt, done = await env.reset(goal), False
-    steps: list[Step] = []
-    trained: list[bool] = []
-    verdicts: list[str] = []
-    while not done and len(steps) < recipe.max_steps:
-        before = dict(env.inventory)
-        wrong = rng.random() < recipe.noise
-        action = mistake(env, rng) if wrong else plan(env.book, goal, before)[0]
-        result = await env.step(action)
-        steps.append(Step(say(action, env.goal), action, result.observation))
-        trained.append(not wrong)
-        verdicts.append(verdict(env, before, action, result.observation))
-        done = result.terminated
+    actions = plan(env.book, goal, {})
+    prompt, steps = await _play(env, goal, actions)
     instruction = env.info.instruction
-    rows = [row(conversation(instruction, prompt, steps), trained)]
-    for index in _worth_judging(verdicts, rng, recipe.judged):
-        asked = judge_request(instruction, prompt, steps[: index + 1])
-        reply = Message("assistant", verdicts[index])
-        rows.append(row([*asked, reply], [False] * (index + 1) + [True]))
+    rows = [row(conversation(instruction, prompt, steps), [True] * len(steps))]
+    for _ in range(recipe.judged):
+        at = rng.randrange(len(actions))
+        await _play(env, goal, actions[:at])
+        before = dict(env.inventory)
+        action = mistake(env, rng) if rng.random() < recipe.wrong else actions[at]
+        observation = (await env.step(action)).observation
+        judged = [*steps[:at], Step(say(action, goal), action, observation)]
+        reply = Message("assistant", verdict(env, before, action, observation))
+        asked = judge_request(instruction, prompt, judged)
+        rows.append(row([*asked, reply], [False] * len(judged) + [True]))
     return rows
 
 
-def _worth_judging(verdicts: list[str], rng: random.Random, count: int) -> list[int]:
-    """As many bad steps as good ones where there are any: most steps of an expert are good."""
-    bad = [i for i, v in enumerate(verdicts) if not v.endswith("Good")]
-    good = [i for i in range(len(verdicts)) if i not in bad]
-    rng.shuffle(bad)
-    rng.shuffle(good)
-    chosen = bad[: (count + 1) // 2]
-    return sorted(chosen + good[: count - len(chosen)])
+async def _play(env: TextCraft, goal: str, actions: Sequence[str]) -> tuple[str, list[Step]]:
+    """The first observation, and the steps of these actions from the beginning."""
+    prompt = await env.reset(goal)
+    answers = [await env.step(action) for action in actions]
+    taken = zip(actions, answers, strict=True)
+    return prompt, [Step(say(action, goal), action, end.observation) for action, end in taken]
 
 
 def row(messages: list[Message], trained: list[bool]) -> Row:

@@ -11,7 +11,7 @@ from agent_r.training.progress_lines import training_line
 from agent_r.training.warm_start import warm_start
 from env_adapters.textcraft.demonstrations import demonstrations
 
-EPISODES = 5500  # new ones teach more than the same ones again
+EPISODES = 3500  # new ones teach more than the same ones again
 
 
 async def make_checkpoint(out: Path, *, seed: int, episodes: int = EPISODES) -> None:
