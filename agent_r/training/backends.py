@@ -81,6 +81,7 @@ class TrainReport(Settings):
     steps: int = 0
     tokens: int = Field(0, description="tokens processed, over all epochs")
     trained_tokens: int = Field(0, description="of these, tokens that carry the loss")
+    longest_reply: int = Field(0, description="tokens of the longest trained reply")
     cpu_seconds: float = 0.0
     first_loss: float | None = Field(None, description="mean of the first tenth of the steps")
     last_loss: float | None = Field(None, description="mean of the last tenth of the steps")

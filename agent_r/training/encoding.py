@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from agent_r.errors import TrainerError
@@ -39,6 +39,16 @@ class Encoded:
     @property
     def trained(self) -> int:
         return len(self.labels) - self.labels.count(IGNORED)
+
+    @property
+    def longest_reply(self) -> int:
+        """Tokens of the longest reply that is trained; between two there is context.
+
+        >>> Encoded([5, 6, 7, 8], [IGNORED, 6, 7, IGNORED]).longest_reply
+        2
+        """
+        runs = groupby(self.labels, key=lambda label: label != IGNORED)
+        return max((sum(1 for _ in run) for trained, run in runs if trained), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,7 @@ def _run(job: TrainJob) -> TrainReport:
         steps=here.step,
         tokens=here.tokens,
         trained_tokens=job.config.epochs * sum(row.trained for row in encoded.rows),
+        longest_reply=max(row.longest_reply for row in encoded.rows),
         seconds=round(here.seconds, 1),
         cpu_seconds=round(here.cpu_seconds, 1),
         first_loss=sum(here.losses[:tenth]) / tenth,
