@@ -93,7 +93,7 @@ class Revision:
     turns: tuple[Turn, ...]
     reward: float
     verified: bool
-    signal: str  # critique, proof, template, or recovery (the actor went on by itself)
+    signal: str  # critique, proof, template, none, or recovery (the actor went on by itself)
     error_kind: str = ""  # what sort of mistake the error is, where replay says
     preference: Preference | None = None
 
@@ -124,17 +124,25 @@ def join(
     """Initial, bad (the error included), signal and good tail; nothing is executed yet."""
     turns = [Turn(step, Part.INITIAL) for step in splice.initial]
     turns += [Turn(step, Part.BAD) for step in splice.bad]
-    first, rest = splice.tail[0], splice.tail
-    if placement == "turn":
-        response = with_action(signal.thought, REVISE, first.response, first.action)
-        turns.append(Turn(Step(response, REVISE, REVISE_REPLY), Part.SIGNAL))
-    else:
-        spoken_first = replace(first, response=with_thought(signal.thought, first.response))
-        turns.append(Turn(spoken_first, Part.SIGNAL))
-        rest = splice.tail[1:]
+    announced, rest = _announced(splice.tail, signal, placement)
+    turns += announced
     turns += [Turn(step, Part.GOOD) for step in rest]
     reward = tree.nodes[pair.good].reward
     return Revision(pair, error, tuple(turns), reward, False, signal.source)
+
+
+def _announced(
+    tail: tuple[Step, ...], signal: Signal, placement: Literal["turn", "inline"]
+) -> tuple[list[Turn], tuple[Step, ...]]:
+    """The turn that carries the signal, where there is one, and what is left of the tail."""
+    first = tail[0]
+    if not signal.thought:
+        return [], tail
+    if placement == "turn":
+        response = with_action(signal.thought, REVISE, first.response, first.action)
+        return [Turn(Step(response, REVISE, REVISE_REPLY), Part.SIGNAL)], tail
+    spoken_first = replace(first, response=with_thought(signal.thought, first.response))
+    return [Turn(spoken_first, Part.SIGNAL)], tail[1:]
 
 
 async def verify(

@@ -92,7 +92,7 @@ _PRESENT = {"is": "am", "has": "have", "does": "do", "doesn't": "don't", "isn't"
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """The thought that announces a correction, and its source: critique, proof or template."""
+    """The thought that announces a correction ("": nothing does), and its source."""
 
     thought: str
     source: str
@@ -113,6 +113,8 @@ def signal_of(
     `critique`); a thought about what replay proved the error to be, its `kind` (`proof`); one of
     ten thoughts (`template`). The later ones stand in where an earlier one is not to be had.
     """
+    if config.signal == "none":
+        return Signal("", "none")
     if config.signal == "critique" and (reason := _own_reason(tree, error, critique)):
         return Signal(reason, "critique")
     if config.signal != "template" and kind in PROVED_SIGNALS:

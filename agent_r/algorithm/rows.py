@@ -23,7 +23,8 @@ from agent_r.algorithm.critique import (
 )
 from agent_r.algorithm.prompts import conversation, judge_request, prompt_digest
 from agent_r.algorithm.proof.effects import Effect
-from agent_r.algorithm.revision import TRAINED, Part, Revision
+from agent_r.algorithm.proof.interleaving import Interleaved
+from agent_r.algorithm.revision import TRAINED, Part, Revision, Turn
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.algorithm.trajectory import Step, Trajectory
 from agent_r.algorithm.tree import Node, SearchTree
@@ -118,27 +119,12 @@ def to_messages(messages: Sequence[Message], trained: Iterable[bool]) -> list[Ro
 
 
 def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Row:
-    """A revision trajectory as an `sft` row; only the signal and the good tail are trained.
-
-    A reply without an action is trained nowhere: the world was not asked.
-    """
+    """A revision trajectory as an `sft` row; only the signal and the good tail are trained."""
     tree = origin.tree
-    trained = [turn.part in TRAINED and bool(turn.step.action) for turn in revision.turns]
-    *messages, last = origin.conversation([turn.step for turn in revision.turns], trained)
     wrong = tree.path(revision.pair.bad)[revision.error.position]
     judged = critiques.get(wrong)
-    return {
-        "id": origin.name("revision", messages),
-        "messages": messages,
-        "final_observation": last["content"],
-        "kind": "revision",
-        **origin.columns,
-        "reward": revision.reward,
+    return _sft_row(origin, "revision", revision.turns, revision.reward) | {
         "verified": revision.verified,
-        "steps": len(revision.turns),
-        "tokens": None,  # counted where a tokenizer is at hand
-        "parts": [turn.part.value for turn in revision.turns],
-        "reasoning": [turn.step.reasoning for turn in revision.turns],
         "fork_step": revision.count(Part.INITIAL),
         "error_step": revision.count(Part.INITIAL, Part.BAD) - 1,
         "error_kind": revision.error_kind or None,
@@ -155,22 +141,44 @@ def revision_row(origin: Origin, revision: Revision, critiques: Critiques) -> Ro
     }
 
 
+def interleaved_row(origin: Origin, interleaved: Interleaved) -> Row:
+    """A good trajectory with errors in it as an `sft` row; every reply that is no error is trained.
+
+    What a revision row says of its error is said of the first one here.
+    """
+    return _sft_row(origin, "interleaved", interleaved.turns, interleaved.reward) | {
+        "error_step": [turn.part for turn in interleaved.turns].index(Part.BAD),
+        "error_kind": interleaved.errors[0] or None,
+        "localiser": "replay",
+        "witnesses": ["replay"],
+    }
+
+
 def good_row(origin: Origin, episode: Trajectory) -> Row:
     """A good trajectory as an `sft` row; every reply with an action is trained."""
-    steps = episode.steps
-    *messages, last = origin.conversation(steps, [bool(step.action) for step in steps])
+    turns = [Turn(step, Part.GOOD) for step in episode.steps]
+    return _sft_row(origin, "good", turns, episode.reward)
+
+
+def _sft_row(origin: Origin, kind: str, turns: Sequence[Turn], reward: float) -> Row:
+    """A row of which no error is known; it was executed, as is all that the search has seen.
+
+    A reply without an action is trained nowhere: the world was not asked.
+    """
+    trained = [turn.part in TRAINED and bool(turn.step.action) for turn in turns]
+    *messages, last = origin.conversation([turn.step for turn in turns], trained)
     return {
-        "id": origin.name("good", messages),
+        "id": origin.name(kind, messages),
         "messages": messages,
         "final_observation": last["content"],
-        "kind": "good",
+        "kind": kind,
         **origin.columns,
-        "reward": episode.reward,
-        "verified": True,  # it is what the search saw happen
-        "steps": len(steps),
+        "reward": reward,
+        "verified": True,
+        "steps": len(turns),
         "tokens": None,  # counted where a tokenizer is at hand
-        "parts": [Part.GOOD.value] * len(steps),
-        "reasoning": [step.reasoning for step in steps],
+        "parts": [turn.part.value for turn in turns],
+        "reasoning": [turn.step.reasoning for turn in turns],
         "fork_step": None,
         "error_step": None,
         "error_kind": None,

@@ -66,7 +66,7 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
             "the conversation, ending with a reply; the loss falls where `train` is true",
         ),
         "final_observation": ("string", "what the world answered to the last reply"),
-        "kind": ("string", "`revision` or `good`"),
+        "kind": ("string", "`revision`, `interleaved` or `good`"),
         **_ORIGIN,
         **_TREE,
         "reward": (
@@ -80,7 +80,10 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
             "of the conversation, by the actor's own tokenizer and chat template; empty where they "
             "were not at hand",
         ),
-        "parts": (["string"], "per reply: initial, bad, signal or good"),
+        "parts": (
+            ["string"],
+            "per reply: initial, bad, signal or good; several are bad in `interleaved`",
+        ),
         "reasoning": (["string"], "per reply: what was thought before it; empty where nothing"),
         "fork_step": ("int64", "replies that the bad and the good trajectory share"),
         "error_step": ("int64", "position of the first wrong reply in this row, from 0"),
@@ -99,7 +102,7 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         ),
         "witnesses": (["string"], "of actor, value and replay, those that call that step wrong"),
         "judge_text": ("string", "what the actor said of that step"),
-        "signal_source": ("string", "critique, proof, template, or recovery"),
+        "signal_source": ("string", "critique, proof, template, none, or recovery"),
         "reward_bad": ("float64", "final reward of the bad trajectory"),
         "reward_good": ("float64", "final reward of the good trajectory"),
         "bad_leaf": ("int64", "where the bad trajectory ends, among the nodes of its tree"),
@@ -110,7 +113,7 @@ SCHEMAS: dict[str, dict[str, tuple[Type, str]]] = {
         "id": ("string", "the `sft` row's id and the number of the reply"),
         "prompt": ([MESSAGE], "all that comes before the reply"),
         "completion": ([MESSAGE], "the reply, the only thing trained"),
-        "kind": ("string", "`revision` or `good`"),
+        "kind": ("string", "`revision`, `interleaved` or `good`"),
         "sft_id": ("string", "the `sft` row, which has the rest of what is known"),
         **_ORIGIN,
         **_TREE,

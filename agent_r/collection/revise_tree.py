@@ -21,12 +21,14 @@ from agent_r.algorithm.critique import (
 from agent_r.algorithm.pairing import TrajectoryPair, is_bad, pair_trajectories
 from agent_r.algorithm.proof.cleaning import clean, effect_of_error, error_kind
 from agent_r.algorithm.proof.effects import WRONG, Effect
+from agent_r.algorithm.proof.interleaving import Interleaved, Interleaver
 from agent_r.algorithm.proof.preference import at_the_error, at_the_fork
 from agent_r.algorithm.proof.pruning import prune
 from agent_r.algorithm.proof.rehearsal import Rehearsal
 from agent_r.algorithm.proof.tree_proofs import TreeProofs
 from agent_r.algorithm.revision import (
     Drop,
+    Part,
     Revision,
     Splice,
     cut,
@@ -45,7 +47,7 @@ from agent_r.reading.reply import Reading
 from agent_r.settings import Config, RevisionConfig
 
 _GOOD_TRIED = 2  # good trajectories that are pruned, for each that is kept
-REVISING = 2  # raised when the same tree and settings could give other revisions
+REVISING = 3  # raised when the same tree and settings could give other revisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class TreeRevisions:
     replies: dict[str, int] = field(default_factory=dict)  # of recovery, by Outcome
     effects: dict[int, Effect] = field(default_factory=dict)  # of the steps proved, by node
     no_preference: int = 0  # revisions whose two ways on are no pair: neither is clearly better
+    interleaved: list[Interleaved] = field(default_factory=list)
 
 
 TREE_REVISIONS = TypeAdapter(TreeRevisions)
@@ -129,18 +132,19 @@ class _TreeReviser:
                     dropped.append(Dropped(pair, Drop.DUPLICATE))
                 else:
                     found[key] = result
-        kept = list(diverse(list(found.values()), cap))
+        kept, good = list(diverse(list(found.values()), cap)), await self._good()
         drops = dict(sorted(Counter(one.reason.value for one in dropped).items()))
         return TreeRevisions(
             dict(sorted(self.critiques.items())),  # they came in any order
             kept,
-            await self._good(),
+            good,
             drops,
             dropped,
             tried,
             replies=dict(sorted(self.replies.items())),
             effects=dict(sorted(self.proofs.effects.items())),
             no_preference=sum(revision.preference is None for revision in kept),
+            interleaved=await self._interleaved(good),
         )
 
     @property
@@ -182,6 +186,14 @@ class _TreeReviser:
                 way = await prune(self.proofs.rehearsal, way)
             found.setdefault(tuple(step.action for step in way.steps), way)
         return sorted(found.values(), key=lambda way: len(way.steps))[:cap]
+
+    async def _interleaved(self, good: Sequence[Trajectory]) -> list[Interleaved]:
+        """Good trajectories with the actor's own errors in them, where replay may prove those."""
+        if not (good and self.revision.verify and self.revision.prune):
+            return []
+        rng = random.Random(f"{self.tree.seed}/interleaved")
+        interleaver = Interleaver(self.tree, self.proofs.prover(), good, rng)
+        return await interleaver.some(self.revision.interleaved)
 
     async def _revise(self, pair: TrajectoryPair, rng: random.Random) -> Revision | Drop:
         path, effects = self.tree.path(pair.bad), self.proofs.effects
@@ -299,7 +311,8 @@ class _TreeReviser:
         if not tail:
             return None
         # Inline, the signal was laid on the first step of the tail: the actor went on from there.
-        first = () if self.revision.placement == "turn" else splice.tail[:1]
+        inline = self.revision.placement == "inline" and revision.count(Part.SIGNAL)
+        first = splice.tail[:1] if inline else ()
         return replace(splice, tail=(*first, *tail))
 
     def _count(self, replies: Sequence[Reading]) -> None:

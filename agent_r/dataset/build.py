@@ -20,6 +20,7 @@ from agent_r.algorithm.rows import (
     Row,
     critique_rows,
     good_row,
+    interleaved_row,
     preference_row,
     prompt_completion_rows,
     revision_row,
@@ -167,6 +168,7 @@ def rows_of_tree(origin: Origin, tree_revisions: TreeRevisions) -> Iterator[tupl
     """One tree's rows of every config, each with the config's name."""
     sft = [good_row(origin, way) for way in tree_revisions.good]
     sft += [revision_row(origin, r, tree_revisions.critiques) for r in tree_revisions.revisions]
+    sft += [interleaved_row(origin, one) for one in tree_revisions.interleaved]
     for row in sft:
         yield "sft", row
         for reply in prompt_completion_rows(row):
@@ -221,6 +223,7 @@ def count(counts: Counter[str], tree: SearchTree, tree_revisions: TreeRevisions)
     counts["judge failed"] += sum(_failed(c) for c in tree_revisions.critiques.values())
     counts["good"] += len(tree_revisions.good)
     counts["revisions"] += len(tree_revisions.revisions)
+    counts["interleaved"] += len(tree_revisions.interleaved)
     counts["verified revisions"] += sum(r.verified for r in tree_revisions.revisions)
     counts["trained replies of revisions"] += sum(
         turn.part in (Part.SIGNAL, Part.GOOD) for r in tree_revisions.revisions for turn in r.turns

@@ -84,11 +84,12 @@ class RevisionConfig(Settings):
     beta_is: Literal["gap", "threshold"] = Field(
         "gap", description="gap: r(good) - r(bad) > beta; threshold: r(bad) < beta"
     )
-    signal: Literal["critique", "proof", "template"] = Field(
+    signal: Literal["critique", "proof", "template", "none"] = Field(
         "critique",
         description="the revision signal: the actor's own reason for judging the step Bad; a "
         "thought about what replay proved of it, which is true whatever the actor says; or one of "
-        "ten thoughts (paper). The later ones stand in where an earlier one is not to be had",
+        "ten thoughts (paper). The later ones stand in where an earlier one is not to be had. "
+        "`none`: the correcting step alone, which is best for a very small actor",
     )
     placement: Literal["turn", "inline"] = Field(
         "turn", description="a turn of its own (paper), or merged into the first corrected step"
@@ -99,6 +100,12 @@ class RevisionConfig(Settings):
     )
     pairs_per_task: Positive = Field(8, description="revisions kept of one task, at most")
     good_per_task: Positive = Field(4, description="good trajectories of one task, at most")
+    interleaved: int = Field(
+        4,
+        ge=0,
+        description="good trajectories of one task, at most, with several of the actor's own "
+        "errors in them, each corrected at once; where the world cannot fork, one (paper: 0)",
+    )
     prune: bool = Field(
         True,
         description="leave out, by replay, what the reward does not need: steps of a good tail "

@@ -44,8 +44,8 @@ class TreeProofs:
         for index, effect in zip(path, effects, strict=False):
             self.effects.setdefault(index, effect)
 
-    def prover(self, pair: TrajectoryPair) -> Prover:
-        """What is known of the best ways on from a pair's bad trajectory.
+    def prover(self, pair: TrajectoryPair | None = None) -> Prover:
+        """What is known of the best ways on from a pair's bad trajectory, or from anywhere.
 
         All proofs of a tree are of one target, its best reward: a step that only a better end needs
         is not unneeded. So a pair's own good way counts where it earns that.
@@ -53,7 +53,7 @@ class TreeProofs:
         best = max(self.tree.nodes[leaf].reward for leaf in self.good)
         leaves = [leaf for leaf in self.good if self.tree.nodes[leaf].reward == best]
         ways: list[Sequence[Step]] = []
-        if pair.good in leaves:
+        if pair is not None and pair.good in leaves:
             leaves.remove(pair.good)
             leaves.insert(0, pair.good)
             ways.append(_with_actions(self.tree.steps(pair.good)[pair.fork :]))

@@ -46,12 +46,24 @@ async def measure_sft(walker: Walker, row: Row, shares: Shares) -> None:
         shares.step("trained", kind)
         shares.add("trained_refused", _among(kind, StepKind.REFUSED))
         shares.add("trained_not_needed", _among(kind, *NOT_NEEDED))
+    if row["kind"] == "interleaved":
+        _measure_interleaved(row, kinds, shares)
     if row["kind"] == "revision":
         if trained:
             shares.add("correction_refused", _among(trained[0], StepKind.REFUSED))
             shares.add("correction_not_needed", _among(trained[0], *NOT_NEEDED))
         _measure_error(row, kinds, shares)
         await _measure_signal(walker, row, kinds, shares)
+
+
+def _measure_interleaved(row: Row, kinds: Sequence[StepKind], shares: Shares) -> None:
+    """Every error of a row, and what comes after the last of several in a row."""
+    parts = row["parts"]
+    for at in (at for at, part in enumerate(parts) if part == "bad"):
+        shares.error(kinds[at], row["depth"])
+        shares.add("interleaved_is_none", _among(kinds[at], StepKind.NEEDED))
+        if parts[at + 1] != "bad":
+            shares.add("return_refused", _among(kinds[at + 1], StepKind.REFUSED))
 
 
 def _measure_error(row: Row, kinds: Sequence[StepKind], shares: Shares) -> None:

@@ -39,6 +39,8 @@ MEASURES: Mapping[str, tuple[str, str]] = {
     "correction_not_needed": ("the correcting step is not needed", "revisions"),
     "trained_refused": ("refused", "trained actions"),
     "trained_not_needed": ("not needed", "trained actions"),
+    "interleaved_is_none": ("the step was needed", "errors in interleaved rows"),
+    "return_refused": ("the step after it is refused", "errors in interleaved rows"),
     "chosen_refused": ("the chosen step is refused", "preference pairs"),
     "chosen_not_better": ("the goal is no nearer after the chosen step", "preference pairs"),
     "signal_false": ("a sentence is false at that point", "revision signals"),

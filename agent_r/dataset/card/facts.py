@@ -65,6 +65,10 @@ class ManifestFacts:
         return self.counts("kind").get("good", self.numbers("counts").get("good", 0))
 
     @property
+    def interleaved(self) -> int:
+        return self.counts("kind").get("interleaved", 0)
+
+    @property
     def executed(self) -> bool | None:
         """Whether all revisions were executed again; None where nobody says."""
         asked = self.table("config", "revision").get("verify")

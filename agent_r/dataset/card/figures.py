@@ -20,6 +20,7 @@ FIGURES = {
 }
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BAD, GOOD, REVISION, GREY = "#D55E00", "#0072B2", "#009E73", "#999999"
+INTERLEAVED = "#8A5C9E"
 _LAST = 60  # later steps are drawn here
 _BARS = 10  # of one panel
 
@@ -133,7 +134,7 @@ def _several(facts: ManifestFacts) -> bool:
 
 
 def _rows(figure: Any, facts: ManifestFacts) -> bool:
-    """Good rows and revisions of every world and every iteration; not of one alone."""
+    """Rows of every kind of every world and every iteration; not of one alone."""
     if not _several(facts):
         return False
     groups = [
@@ -144,7 +145,7 @@ def _rows(figure: Any, facts: ManifestFacts) -> bool:
     figure.set_size_inches(7.2, 0.9 + 0.32 * len(groups))
     axes = figure.subplots()
     left = [0] * len(groups)
-    for kind, colour in (("revision", REVISION), ("good", GOOD)):
+    for kind, colour in (("revision", REVISION), ("interleaved", INTERLEAVED), ("good", GOOD)):
         numbers = [kinds.get(kind, 0) for _, kinds in groups]
         bars = axes.barh(range(len(groups)), numbers, left=left, color=colour)
         labels = [f"{n:,} {kind}" if n > 0.15 * _most(groups) else "" for n in numbers]
@@ -154,7 +155,7 @@ def _rows(figure: Any, facts: ManifestFacts) -> bool:
     _bare(axes)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
-    axes.set_title("Revisions (green) and good rows (blue)", loc="left")
+    axes.set_title("Revisions (green), interleaved (purple) and good rows (blue)", loc="left")
     return True
 
 

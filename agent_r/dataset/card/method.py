@@ -28,7 +28,7 @@ _PAPER = """@article{yuan2025agentr,
 
 
 def making(facts: ManifestFacts) -> str:
-    """The method in five steps, and who did it."""
+    """The method in steps, and who did it."""
     search = facts.table("config", "search")
     size = "".join(
         f", {number(search[key])} {label}"
@@ -42,6 +42,7 @@ def making(facts: ManifestFacts) -> str:
         "**Splice.** The bad path is cut after the first wrong step; a thought that admits the "
         "error follows, then the rest of the good path. Only these last two are trained."
         + (_CLEANED if _leaves_out(facts) else ""),
+        *([_INTERLEAVED] if facts.interleaved else []),
         "**Execute.** The whole revision is played again from the start, and kept if it still "
         "reaches α."
         if facts.executed is not False
@@ -58,6 +59,11 @@ def making(facts: ManifestFacts) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+_INTERLEAVED = (
+    "**Interleave.** Errors that the actor sampled beside a good path, or elsewhere in its tree, "
+    "and that replay proves to be errors, are laid into the good path, up to four in one; after "
+    "each comes what is right. The errors alone are not trained."
+)
 _CLEANED = (
     " What the goal does not need is left out by replay, in what is trained and in what comes "
     "before the error."

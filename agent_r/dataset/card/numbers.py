@@ -33,6 +33,7 @@ _SIGNALS = {
     "critique": "the actor's own reason",
     "proof": "a thought about what replay proved of the error",
     "template": "one of ten fixed thoughts",
+    "none": "nothing but the correcting step itself",
     "recovery": "the actor, going on by itself",
 }
 
@@ -58,9 +59,11 @@ def _groups(facts: ManifestFacts) -> str:
     for title, name in (("world", "env_kind"), ("iteration", "iteration_kind")):
         for key, kinds in facts.crossed(name):
             paired = number(pairs.get(key, 0)) if title == "world" else ""
-            cells = (number(kinds.get("revision", 0)), number(kinds.get("good", 0)), paired)
+            counted = (kinds.get(kind, 0) for kind in ("revision", "interleaved", "good"))
+            cells = (*map(number, counted), paired)
             rows.append((f"{title} {code(key)}", *cells))
-    return table(("of", "revisions:", "good:", "preference pairs:"), rows) if rows else ""
+    heads = ("of", "revisions:", "interleaved:", "good:", "preference pairs:")
+    return table(heads, rows) if rows else ""
 
 
 def _validation(facts: ManifestFacts) -> str:

@@ -77,7 +77,7 @@ def test_every_column_of_every_config_is_described(config: str) -> None:
 def test_the_numbers_are_those_of_the_statistics() -> None:
     _, body = split(render_card(FULL))
     assert "**3 conversations" in body
-    assert "| world `toy` | 3 | 2 | 3 |" in body
+    assert "| world `toy` | 3 | 0 | 2 | 3 |" in body
     assert "| iteration `2` | 2 | 0 |" in body
     assert "| duplicate | 4 | 44 % |" in body
     assert "Of 3 revisions where it can say" in body and "67 % (95 %: 21 to 94 %)" in body

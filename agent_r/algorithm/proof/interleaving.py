@@ -1,0 +1,139 @@
+"""Interleave a good trajectory with the actor's own errors, each of which is then corrected.
+
+The revision of a pair has one error, the first of its bad trajectory, and trains what comes after
+it; most of a tree's bad trajectories begin with the same few. But beside a good trajectory the
+search has sampled many replies, and replay proves which of them are errors. Any of them can be
+taken where it was sampled, several in one trajectory, and the good trajectory goes on from there:
+so an actor sees many states that its own errors lead to, and what is right in each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from agent_r.algorithm.proof.cleaning import error_kind
+from agent_r.algorithm.proof.effects import WRONG, Effect, Prover
+from agent_r.algorithm.replay import replay
+from agent_r.algorithm.revision import Part, Splice, Turn
+from agent_r.algorithm.trajectory import Step, Trajectory
+from agent_r.algorithm.tree import SearchTree
+
+RATE = 0.3  # chance of an error before each step that is right
+AGAIN = 0.35  # chance of another one right after an error
+ELSEWHERE = 0.3  # chance that it is a reply to another state of the tree, said too soon or too late
+MOST = 4  # errors in one trajectory
+_REPLAYED = 1  # trajectories of a tree, where the world cannot fork and each proof is many replays
+_TRIES = 2  # as many as are wanted, until they are there: some come out the same
+
+
+@dataclass(frozen=True, slots=True)
+class Interleaved:
+    """A good trajectory with errors in it, as the world answered; every other step was needed."""
+
+    turns: tuple[Turn, ...]  # of parts `bad` and `good`
+    reward: float
+    errors: tuple[str, ...]  # what sort of mistake each is, in order
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return tuple(turn.step.action for turn in self.turns)
+
+
+@dataclass(slots=True)
+class Interleaver:
+    """Makes such trajectories of one tree; what is random follows from `rng`."""
+
+    tree: SearchTree
+    prover: Prover
+    good: Sequence[Trajectory]  # without steps that they do not need
+    rng: random.Random
+    _beside: dict[tuple[str, ...], list[Step]] = field(default_factory=dict)  # by actions before
+    _all: list[Step] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for index, node in enumerate(self.tree.nodes):
+            tried = [step for child in node.children if (step := self._step(child)) is not None]
+            before = tuple(step.action for step in self.tree.steps(index))
+            self._beside.setdefault(before, []).extend(tried)
+            self._all += tried
+
+    async def some(self, count: int) -> list[Interleaved]:
+        """So many different ones, the good trajectories in turn; fewer where there are no more."""
+        if not self.prover.rehearsal.forks:
+            count = min(count, _REPLAYED)
+        found: dict[tuple[str, ...], Interleaved] = {}
+        for number in range(_TRIES * count if self.good else 0):
+            await asyncio.sleep(0)  # replays take a while: other trees' replies may be here
+            one = await self._one(self.good[number % len(self.good)])
+            if one is not None:
+                found.setdefault(one.actions, one)
+            if len(found) == count:
+                break
+        return list(found.values())
+
+    async def _one(self, good: Trajectory) -> Interleaved | None:
+        """One of a good trajectory; None where no error was found, or it does not repeat."""
+        turns: list[Turn] = []
+        kinds: list[str] = []
+        right: list[str] = []  # actions so far that were no errors
+        rest = [step for step in good.steps if step.action]
+        while rest:
+            wrong = None
+            if len(kinds) < MOST and self.rng.random() < self._chance(turns):
+                wrong = await self._error(turns, right, rest)
+            if wrong is None:
+                turns.append(Turn(rest[0], Part.GOOD))
+                right.append(rest.pop(0).action)
+                continue
+            error, kind, rest = wrong
+            turns.append(Turn(error, Part.BAD))
+            kinds.append(kind)
+        return await self._executed(turns, kinds) if kinds else None
+
+    def _chance(self, turns: Sequence[Turn]) -> float:
+        return AGAIN if turns and turns[-1].part is Part.BAD else RATE
+
+    async def _error(
+        self, turns: Sequence[Turn], right: Sequence[str], rest: Sequence[Step]
+    ) -> tuple[Step, str, list[Step]] | None:
+        """An error that the actor may make here, its kind, and the way on; None: none was found."""
+        done = [turn.step.action for turn in turns]
+        for error in self._sampled(right, rest[0].action):
+            effect = next(iter(await self.prover.prove(done, [error.action])), None)
+            if effect not in WRONG or effect is Effect.DEAD_END:
+                continue
+            way = await self.prover.nearest([*done, error.action])
+            if way is None or not way.steps:
+                continue
+            before = tuple(turn.step for turn in turns)
+            kind = error_kind(effect, Splice(before, (error,), way.steps))
+            return error, kind, list(way.steps)
+        return None
+
+    def _sampled(self, right: Sequence[str], next_action: str) -> Iterator[Step]:
+        """A reply from beside the good trajectory, or from elsewhere in the tree."""
+        beside = [s for s in self._beside.get(tuple(right), ()) if s.action != next_action]
+        others = [step for step in self._all if step.action != next_action]
+        from_elsewhere = self.rng.random() < ELSEWHERE
+        for pool in (others,) if from_elsewhere else (beside, others):
+            if pool:
+                yield self.rng.choice(pool)
+
+    async def _executed(self, turns: Sequence[Turn], kinds: list[str]) -> Interleaved | None:
+        """As the world really answers it; None where it does not earn what it should."""
+        env, task = self.prover.rehearsal.env, self.tree.task
+        answered, reward = await replay(env, task, [turn.step.response for turn in turns])
+        if len(answered) < len(turns) or reward < self.prover.target:
+            return None
+        executed = (
+            Turn(replace(now, reasoning=turn.step.reasoning), turn.part)
+            for now, turn in zip(answered, turns, strict=True)
+        )
+        return Interleaved(tuple(executed), reward, tuple(kinds))
+
+    def _step(self, index: int) -> Step | None:
+        step = self.tree.nodes[index].step
+        return step if step is not None and step.action else None

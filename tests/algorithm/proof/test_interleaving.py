@@ -1,0 +1,102 @@
+"""A good trajectory takes the actor's own errors in, and comes back from each."""
+
+from __future__ import annotations
+
+import random
+
+from agent_r.algorithm.episode import act
+from agent_r.algorithm.proof.interleaving import MOST, Interleaved, Interleaver
+from agent_r.algorithm.proof.rehearsal import Rehearsal
+from agent_r.algorithm.proof.tree_proofs import TreeProofs
+from agent_r.algorithm.replay import replay
+from agent_r.algorithm.revision import Part
+from agent_r.algorithm.tree import Node, SearchTree, StopReason
+from agent_r.environment import Environment
+from agent_r.settings import RevisionConfig, TextCraftEnv
+from agent_r.testing import Corridor
+from env_adapters.textcraft.environment import TextCraft
+
+HANDLE = [
+    "get 1 ash log",
+    "craft 4 ash boards using 1 ash log",
+    "craft 4 ash handle using 1 ash boards",
+]
+BESIDE = ["get 1 ash boards", "get 2 elm log", "inventory"]  # what else is sampled at each state
+
+
+async def tree_of(
+    env: Environment, task: str, good: list[str], beside: list[str]
+) -> SearchTree:  # fmt: skip
+    """A good trajectory, with the same other replies beside each of its steps."""
+    tree, parent = SearchTree(task, await env.reset(task), 1), 0
+    for at, action in enumerate(good):
+        for other in (*beside, action):
+            await replay(env, task, [f"Action: {a}" for a in good[:at]])
+            step, result = await act(env, f"Action: {other}", reward=0.0)
+            tree.nodes.append(Node(parent, step, result.reward))
+            tree.nodes[parent].children.append(len(tree.nodes) - 1)
+            if result.terminated:
+                tree.nodes[-1].stop = StopReason.TERMINATED
+        parent = len(tree.nodes) - 1
+    return tree
+
+
+async def interleaved(
+    *beside: str,
+    count: int = 4,
+    seed: int = 0,
+    world: Environment | None = None,
+    task: str = "ash handle",
+    good: list[str] = HANDLE,
+) -> list[Interleaved]:
+    env = world or TextCraft(TextCraftEnv())
+    tree = await tree_of(env, task, good, list(beside))
+    proofs = TreeProofs(Rehearsal(env, task), tree, RevisionConfig())
+    ways = [tree.trajectory(leaf) for leaf in proofs.good]
+    maker = Interleaver(tree, proofs.prover(), ways, random.Random(seed))
+    return await maker.some(count)
+
+
+async def test_every_row_reaches_the_goal_with_errors_on_its_way() -> None:
+    made = await interleaved(*BESIDE, count=8)
+    assert len({one.actions for one in made}) == len(made) > 4
+    for one in made:
+        right = [turn.step.action for turn in one.turns if turn.part is Part.GOOD]
+        wrong = [turn.step.action for turn in one.turns if turn.part is Part.BAD]
+        assert right == HANDLE
+        assert set(wrong) <= {*BESIDE, *HANDLE}
+        assert 1 <= len(wrong) == len(one.errors) <= MOST
+        assert one.turns[-1].part is Part.GOOD
+        _, reward = await replay(
+            TextCraft(TextCraftEnv()), "ash handle", [turn.step.response for turn in one.turns]
+        )
+        assert reward == one.reward == 1.0
+    assert max(len(one.errors) for one in made) > 1
+
+
+async def test_what_the_world_answers_is_what_it_answers_there() -> None:
+    for one in await interleaved("get 2 elm log"):
+        answers = [turn.step.observation for turn in one.turns if turn.part is Part.BAD]
+        assert set(answers) <= {"Got 2 elm log", "Could not find enough items to craft ash boards",
+                                "Could not find enough items to craft ash handle",
+                                "Got 1 ash log", "Crafted 4 ash boards"}  # fmt: skip
+
+
+async def test_a_step_that_is_needed_is_no_error() -> None:
+    """A second log is of no use after the first, and would have been right in its place."""
+    for one in await interleaved("get 2 ash log", count=8):
+        wrong = [at for at, turn in enumerate(one.turns) if turn.part is Part.BAD]
+        for at in wrong:
+            if one.actions[at] == "get 2 ash log":
+                assert "get 1 ash log" in one.actions[:at]
+
+
+async def test_the_same_seed_makes_the_same_rows() -> None:
+    assert await interleaved(*BESIDE, seed=3) == await interleaved(*BESIDE, seed=3)
+    assert await interleaved(*BESIDE, seed=3) != await interleaved(*BESIDE, seed=4)
+
+
+async def test_where_each_proof_is_a_replay_one_row_is_enough() -> None:
+    good = ["take key", "east", "push", "push"]
+    made = await interleaved("dance", good=good, world=Corridor(), task="corridor 1")
+    assert len(made) == 1
