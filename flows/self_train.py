@@ -11,12 +11,14 @@ from typing import Any
 from prefect import flow
 
 from agent_r.collection.nights import Ground
+from agent_r.concurrency import gather_bounded
 from agent_r.dataset.card.outcomes import outcome
 from agent_r.endpoint.budget import prices
 from agent_r.errors import BudgetSpent, NothingMade
+from agent_r.evaluation.curve import draw_curve
 from agent_r.evaluation.evaluate import EpisodePrefix, Measurement
 from agent_r.evaluation.injection import LedTask
-from agent_r.evaluation.report import IterationReport, RunReport, draw_curve, newest_model
+from agent_r.evaluation.report import IterationReport, RunReport, newest_model
 from agent_r.files import write_json
 from agent_r.settings import Config
 from flows.artifacts import show_report
@@ -25,7 +27,7 @@ from flows.measure import measure
 from flows.preflight import loops, preflight
 from flows.publish import publish
 from flows.states import fails_in_one_line, nothing_new, run_id
-from flows.train import train
+from flows.train import Trained, train
 
 _log = logging.getLogger("agent_r.progress")
 
@@ -49,7 +51,8 @@ async def self_train(config: Config = Config()) -> RunReport:
         start = await measure(loop.config, ground.model, ground.first - 1, loop.openings, loop.led)
     loop.outcomes.append(_outcome(start, ground.versions[-1:] if ground.model else []))
     await loop.run(ground)
-    report = RunReport.of(loop.config, start, loop.reports, time.monotonic() - began)
+    took = time.monotonic() - began
+    report = RunReport.of(loop.config, start, loop.reports, took, loop.control)
     was = newest_model(context.dataset_folder)
     await _leave(report, context.dataset_folder)
     if loop.new or was != loop.model:
@@ -70,6 +73,7 @@ class Loop:
         self.reports: list[IterationReport] = []
         self.new = False  # a version or a model that was not there before
         self.outcomes: list[dict[str, Any]] = []
+        self.control: Measurement | None = None  # trained as long as the last actor
         self.stopped = ""  # by which limit of the budget
 
     async def run(self, ground: Ground) -> None:
@@ -114,10 +118,12 @@ class Loop:
         published = await publish(self.newest, config) if config.hub.repo else None
         version = published.address if published else self.newest
         self.versions.append(version)
-        base = "" if config.train.restart else self.model
-        trained = await train([version], config, iteration, base)
+        arms = [False, True] if config.measure.control and (is_last or self.stopped) else [False]
+        (trained, measured), *control = await gather_bounded(
+            arms, lambda control: self.trained(version, iteration, control=control)
+        )
+        self.control = control[0][1] if control else None
         self.model, self.new = trained.model, self.new or collected.new or trained.new
-        measured = await measure(config, trained.model, iteration, self.openings, self.led)
         self.outcomes.append(_outcome(measured, [version]))
         self.reports.append(
             IterationReport(
@@ -134,6 +140,15 @@ class Loop:
                 measured=measured,
             )
         )
+
+    async def trained(
+        self, version: str, iteration: int, *, control: bool
+    ) -> tuple[Trained, Measurement]:
+        """The next actor, or a control of it, and how it does."""
+        base = "" if self.config.train.restart else self.model
+        trained = await train([version], self.config, iteration, base, control=control)
+        measured = await measure(self.config, trained.model, iteration, self.openings, self.led)
+        return trained, measured
 
 
 def _outcome(measured: Measurement, versions: Sequence[str]) -> dict[str, Any]:

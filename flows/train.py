@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from prefect import flow
 from pydantic import BaseModel
 
@@ -18,6 +20,8 @@ from flows.run_context import RunContext
 from flows.states import fails_in_one_line
 from flows.versions import local_version
 from tasks.fine_tune import fine_tune
+
+_log = logging.getLogger("agent_r.progress")
 
 
 class Trained(BaseModel):
@@ -38,7 +42,11 @@ class Trained(BaseModel):
 )
 @fails_in_one_line
 async def train(
-    versions: list[str], config: Config = Config(), iteration: int = 1, model: str = ""
+    versions: list[str],
+    config: Config = Config(),
+    iteration: int = 1,
+    model: str = "",
+    control: bool = False,
 ) -> Trained:
     """Train on the mixture of good, revision and general rows; the loss spares the bad steps.
 
@@ -47,13 +55,14 @@ async def train(
         config: All settings; `train` is what matters here.
         iteration: Which iteration of Agent-R this is, from 1.
         model: Folder of the model to start from; empty means the endpoint's own.
+        control: Train as long on rows without errors instead, to compare with.
     """
     context = RunContext.of(config, iteration, model)
     await preflight(context, Needs(trains=True, versions=versions))
     seed, work = context.training_seed, context.work_folder
     general = await general_rows(config, seed=seed)
     folders = [await local_version(version, config) for version in versions]
-    rows, counts = training_rows(folders, general, config, seed=seed)
+    rows, counts = training_rows(folders, general, config, seed=seed, control=control)
     actor = digest(context.actor_name, *unnamed(context.as_trained).values())
     key = mixture_key(rows, config, actor=actor)
     path = work / f"mixture-{iteration}-{key}.jsonl"
@@ -65,10 +74,17 @@ async def train(
         config=config.train,
         seed=seed,
     )
-    stage = f"iteration {iteration} train"
+    stage = f"iteration {iteration} train" + (" the control" if control else "")
     trainer = make_trainer(config.train, training_line(stage), spoken_line(stage))
     new = finished(job) is None
     report = await fine_tune(trainer, job)
+    if report.longest_reply > config.search.max_tokens:
+        _log.warning(
+            "a trained reply has %d tokens, and search.max_tokens = %d cuts what the new actor "
+            "says: raise it, or shorten revision signals (revision.signal)",
+            report.longest_reply,
+            config.search.max_tokens,
+        )
     return Trained(
         model=str(job.out),
         rows=counts,

@@ -1,8 +1,8 @@
-"""Report a run of all iterations: one JSON file, one table, one picture."""
+"""Report a run of all iterations: one JSON file, one table."""
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +43,27 @@ class RunReport(BaseModel):
     gain: float  # of success on the same held-out tasks, last actor against first
     gain_half_width: float  # of its 95 % interval (paired)
     kept_gains: dict[int, KeptGain] = {}  # of the share kept after so many injected mistakes
+    control: Measurement | None = None  # trained as long as the last actor, without errors
+    lead: float = 0.0  # of success on the same tasks, last actor against control
+    lead_half_width: float = 0.0
+    kept_leads: dict[int, KeptGain] = {}  # of the share kept, last actor against control
     seconds: float
     config: dict[str, Any]
     new: bool = Field(True, exclude=True)  # something was made that was not there before
 
     @classmethod
     def of(
-        cls, config: Config, start: Measurement, iterations: list[IterationReport], seconds: float
+        cls,
+        config: Config,
+        start: Measurement,
+        iterations: list[IterationReport],
+        seconds: float,
+        control: Measurement | None = None,
     ) -> RunReport:
-        """Compare the last actor with the first on the same tasks."""
+        """Compare the last actor with the first, and with a control, on the same tasks."""
         last = iterations[-1].measured
-        both = sorted(start.rewards.keys() & last.rewards.keys())
-        before = [start.rewards[task] for task in both]
-        after = [last.rewards[task] for task in both]
-        gain, half = metrics.paired_gain(before, after)
+        gain, half = _paired(start, last)
+        lead, lead_half = _paired(control, last) if control else (0.0, 0.0)
         return cls(
             dataset=config.dataset.name,
             seed=config.seed,
@@ -65,9 +72,21 @@ class RunReport(BaseModel):
             gain=gain,
             gain_half_width=half,
             kept_gains=kept_gains(start.robustness, last.robustness),
+            control=control,
+            lead=lead,
+            lead_half_width=lead_half,
+            kept_leads=kept_gains(control.robustness, last.robustness) if control else {},
             seconds=seconds,
             config=config.model_dump(mode="json"),
         )
+
+
+def _paired(first: Measurement, last: Measurement) -> tuple[float, float]:
+    """Gain of success on the tasks of both, and half of its 95 % interval."""
+    both = sorted(first.rewards.keys() & last.rewards.keys())
+    return metrics.paired_gain(
+        [first.rewards[task] for task in both], [last.rewards[task] for task in both]
+    )
 
 
 def newest_model(folder: Path) -> str:
@@ -113,6 +132,8 @@ def table(report: RunReport) -> list[list[str]]:
                 f"{(spent['prompt_tokens'] + spent['completion_tokens']) / 1e6:.2f} M",
             ]
         )
+    if report.control is not None:
+        rows.append(["control", *_measured(report.control), "", "", "", "", ""])
     return rows
 
 
@@ -123,11 +144,13 @@ def notes(report: RunReport) -> list[str]:
         f"recovery of {report.start.recovery.n} failures of the first actor, continued"
     ]
     lines += report.start.notes()
-    lines += [
-        f"share kept after {count} injected: {100 * gain.gain:+.0f} points, last actor against "
-        f"first [{100 * gain.low:+.0f}, {100 * gain.high:+.0f}] (95 %, the same {gain.n} tasks)"
-        for count, gain in report.kept_gains.items()
-    ]
+    lines += _compared(report.kept_gains, "first")
+    if report.control is not None:
+        lines += _compared(report.kept_leads, "control")
+        lines.append(
+            f"success: {100 * report.lead:+.0f} ± {100 * report.lead_half_width:.0f} points, last "
+            "actor against control, which was trained as long on rows without errors"
+        )
     for it in report.iterations:
         lines += it.measured.notes()
         why = ", ".join(f"{n} {reason}" for reason, n in it.built.drops.items()) or "nothing"
@@ -135,51 +158,16 @@ def notes(report: RunReport) -> list[str]:
     return lines
 
 
+def _compared(gains: Mapping[int, KeptGain], other: str) -> list[str]:
+    return [
+        f"share kept after {count} injected: {100 * gain.gain:+.0f} points, last actor against "
+        f"{other} [{100 * gain.low:+.0f}, {100 * gain.high:+.0f}] (95 %, the same {gain.n} tasks)"
+        for count, gain in gains.items()
+    ]
+
+
 def _measured(m: Measurement) -> list[str]:
     recovery = percent(m.recovery) if m.recovery.n else "no failure"
     shares = (m.robustness.kept.get(count) for count in MISTAKES if count)
     kept = [percent(share) if share and share.n else "" for share in shares]
     return [percent(m.success), recovery, *kept, f"{100 * m.loops:.0f} %"]
-
-
-def draw_curve(report: RunReport, path: Path) -> bool:
-    """Success, recovery and share kept by iteration; False where matplotlib is missing."""
-    if importlib.util.find_spec("matplotlib") is None:
-        return False
-    from matplotlib.figure import Figure
-
-    measured = [report.start, *(it.measured for it in report.iterations)]
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.subplots()
-    unknown = metrics.wilson(0, 0)
-    kept = [m.robustness.kept.get(1, unknown) for m in measured]
-    for name, rates, colour in (
-        ("success on held-out tasks", [m.success for m in measured], "#1b6ca8"),
-        ("recovery from the first actor's failures", [m.recovery for m in measured], "#c8553d"),
-        ("share of success kept after one mistake", kept, "#4a7c3a"),
-    ):
-        points = [(i, r) for i, r in enumerate(rates) if r.n]
-        if not points:
-            continue
-        axes.errorbar(
-            [i for i, _ in points],
-            [100 * r.rate for _, r in points],
-            yerr=[
-                [100 * (r.rate - r.low) for _, r in points],
-                [100 * (r.high - r.rate) for _, r in points],
-            ],
-            label=name,
-            color=colour,
-            marker="o",
-            capsize=4,
-        )
-    axes.set_xticks(range(len(measured)), ["start", *map(str, range(1, len(measured)))])
-    axes.set_xlabel("iteration of Agent-R")
-    axes.set_ylabel("%, 95 % interval")
-    axes.set_ylim(0, max(100.0, *(100 * rate.high for rate in kept)))
-    axes.grid(axis="y", alpha=0.3)
-    axes.set_title(f"{report.dataset}, seed {report.seed}", loc="left")
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small", frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, metadata={"Software": ""})
-    return True

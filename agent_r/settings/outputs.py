@@ -165,5 +165,10 @@ class MeasureConfig(Settings):
         description="held-out tasks led to a step by the world's expert (by the first actor's own "
         "success, where it has none) and continued after 0, 1 and 3 mistakes; 0: none",
     )
+    control: bool = Field(
+        False,
+        description="train and measure a control as well: the same actor, trained as long as the "
+        "last one, on rows without any error in them (good and general ones)",
+    )
     max_steps: Positive = Field(20, description="steps of an episode")
     temperature: float = Field(0.0, ge=0, description="of the actor that is measured")

@@ -19,12 +19,17 @@ from agent_r.settings import Config
 
 
 def training_rows(
-    versions: Sequence[Path], general: Sequence[Row], config: Config, *, seed: int
+    versions: Sequence[Path],
+    general: Sequence[Row],
+    config: Config,
+    *,
+    seed: int,
+    control: bool = False,
 ) -> tuple[list[Row], dict[str, int]]:
     """`{"messages": […]}` rows in training order, and how many of each kind.
 
     Of several versions each row counts once, and rows of the split `validation` never do; without
-    `train.accumulate` those of the newest iteration alone.
+    `train.accumulate` those of the newest iteration alone. The `control` has no row with an error.
 
     Raises:
         DatasetError: a version is damaged.
@@ -56,6 +61,8 @@ def training_rows(
         revisions=share,
         seed=seed,
     )
+    if control:
+        mixed = without_errors(mixed, seed=seed)
     counts = Counter(str(row.get("kind", "general")) for row in mixed)
     return [{"messages": row["messages"]} for row in mixed], dict(counts)
 
@@ -83,6 +90,36 @@ def mix(
     mixed = own + drawn
     rng.shuffle(mixed)
     return mixed
+
+
+def without_errors(mixed: Sequence[Row], *, seed: int) -> list[Row]:
+    """A control's mixture: the rows that show no error, repeated until as much is trained.
+
+    Measured in characters of what carries the loss: a row with errors trains less than its length.
+
+    Raises:
+        ConfigError: every row shows one.
+    """
+    rows = [row for row in mixed if row.get("kind", "good") == "good"]
+    if not rows:
+        raise ConfigError(
+            "measure.control needs rows without an error: set train.general, or "
+            "revision.good_per_task"
+        )
+    rng, left = random.Random(seed), sum(map(trained_characters, mixed))
+    control: list[Row] = []
+    while left > 0:
+        for row in rng.sample(rows, len(rows)):
+            if left <= 0:
+                break
+            control.append(row)
+            left -= trained_characters(row)
+    return control
+
+
+def trained_characters(row: Row) -> int:
+    """Length of the messages of a row that carry the loss."""
+    return sum(len(message["content"]) for message in row["messages"] if message["train"])
 
 
 def read_general(path: Path) -> list[Row]:

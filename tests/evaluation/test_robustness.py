@@ -15,11 +15,12 @@ from agent_r.algorithm.episode import begin
 from agent_r.algorithm.metrics import Rate
 from agent_r.environment import Environment, Expert, Forkable, Refusing, TaskSpec
 from agent_r.errors import EndpointDown
+from agent_r.evaluation.curve import draw_curve
 from agent_r.evaluation.evaluate import Measurement, measure_actor
 from agent_r.evaluation.guides import worded
 from agent_r.evaluation.injection import InjectedMistake, LedTask
 from agent_r.evaluation.leading import NO_WAY
-from agent_r.evaluation.report import HEADINGS, IterationReport, RunReport, draw_curve, notes, table
+from agent_r.evaluation.report import HEADINGS, IterationReport, RunReport, notes, table
 from agent_r.evaluation.robustness import Robustness, kept_gains, share_kept
 from agent_r.grammar import Grammar
 from agent_r.reading.reply import parse_action
