@@ -35,9 +35,19 @@ _PAPER = (
     "revision.placement=turn",
     "revision.verify=false",
     "revision.prune=false",
+    "revision.interleaved=0",
 )
-_UNREVISED = ("critique.localiser=direct", "revision.verify=false")  # no revision is looked at
+_PLAIN = ("revision.interleaved=0",)
+# Its revisions are not looked at, and so cost no judging; its good ways are those of ours.
+_UNREVISED = (*_PLAIN, "critique.localiser=direct")
 _OF_THE_PAPER = ("good", "revision")
+
+
+def _witness(name: str, description: str) -> Arm:
+    """`revisions` with one witness of the first error: interleaved rows would not depend on it."""
+    settings = (*_PLAIN, f"critique.localiser={name}")
+    return Arm(name, f"revisions, the first error by {description}", "versions", settings=settings)
+
 
 ARMS = {
     arm.name: arm
@@ -62,6 +72,10 @@ ARMS = {
         Arm("ours", "the factory's default", "versions"),
         Arm("expert", "the expert's episodes with mistakes, corrected (a reference)", "corrected"),
         # Ablations, run where they are asked for.
+        Arm("revisions", "ours without interleaved rows", "versions", settings=_PLAIN),
+        _witness("actor", "its own judgement"),
+        _witness("value", "where the tree's value falls most"),
+        _witness("replay", "what replay proves"),
         Arm(
             "paper-verified",
             "as in the paper, but executed",
@@ -69,9 +83,6 @@ ARMS = {
             _OF_THE_PAPER,
             (*_PAPER, "critique.localiser=actor", "revision.verify=true"),
         ),
-        Arm("actor", "ours, errors by the actor", "versions", (), ("critique.localiser=actor",)),
-        Arm("value", "ours, errors by value", "versions", (), ("critique.localiser=value",)),
-        Arm("replay", "ours, errors by replay", "versions", (), ("critique.localiser=replay",)),
     )
 }
 DEFAULT = ("ours", "paper", "direct", "good", "expert", "demonstrations")  # the longest first

@@ -104,6 +104,11 @@ def test_arms_explore_alike_and_differ_in_what_they_make_of_it(experiment: Exper
     assert {config.seed for config in settings.values()} == {3}
     assert not settings["paper"].revision.verify
     assert settings["direct"].critique.localiser == "direct"
+    ways = [(c.revision.verify, c.revision.prune) for c in map(settings.get, ("good", "ours")) if c]
+    assert ways == [(True, True)] * 2  # they have the same good ways
+    assert {name for name, config in settings.items() if config.revision.interleaved} == {
+        *("start", "demonstrations", "ours", "expert")
+    }
     assert settings["ours"].revision == experiment.config.revision
     assert set(DEFAULT) <= set(ARMS)
 
