@@ -53,6 +53,7 @@ LONGEST = [
     "flows/test_prefect_faults.py",
     "env_adapters/test_scienceworld.py",
     "training/test_backends.py",
+    "benchmarks/test_paper_run.py",
     "flows/cli/test_cli.py",
     "env_check/test_contract.py",
     "dataset/test_consumers.py",
