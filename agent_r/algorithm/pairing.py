@@ -22,18 +22,33 @@ class TrajectoryPair:
 def pair_trajectories(tree: SearchTree, config: RevisionConfig) -> list[TrajectoryPair]:
     """For every bad leaf the good leaf with the deepest common step; deepest forks first.
 
-    Below alpha = 1 a leaf may be bad beside one good leaf and not beside a nearer one: only leaves
-    that it is bad beside are looked at. An episode that the server or the world broke off is no bad
-    one: the actor might have gone on rightly.
+    Of equal forks the one that earns most; of those the first, which is the shortest.
+    """
+    nearest: dict[int, TrajectoryPair] = {}
+    for pair in all_pairs(tree, config):
+        best = nearest.setdefault(pair.bad, pair)
+        if _nearness(tree, pair) > _nearness(tree, best):
+            nearest[pair.bad] = pair
+    return sorted(nearest.values(), key=lambda pair: (-pair.fork, pair.bad))
+
+
+def _nearness(tree: SearchTree, pair: TrajectoryPair) -> tuple[int, float]:
+    return pair.fork, tree.nodes[pair.good].reward
+
+
+def all_pairs(tree: SearchTree, config: RevisionConfig) -> list[TrajectoryPair]:
+    """Every bad leaf with every good one that it is bad beside, as in the paper.
+
+    Below alpha = 1 a leaf may be bad beside one good leaf and not beside another. An episode that
+    the server or the world broke off is no bad one: the actor might have gone on rightly.
     """
     good = good_leaves(tree, config)
-    pairs = []
-    for bad in _own_ends(tree):
-        reward = tree.nodes[bad].reward
-        better = [leaf for leaf in good if is_bad(reward, tree.nodes[leaf].reward, config)]
-        if better:
-            pairs.append(_nearest(tree, bad, better))
-    return sorted(pairs, key=lambda pair: (-pair.fork, pair.bad))
+    return [
+        TrajectoryPair(bad, leaf, _fork(tree.path(bad), tree.path(leaf)))
+        for bad in _own_ends(tree)
+        for leaf in good
+        if is_bad(tree.nodes[bad].reward, tree.nodes[leaf].reward, config)
+    ]
 
 
 def _own_ends(tree: SearchTree) -> list[int]:
@@ -81,13 +96,6 @@ def loops(steps: Sequence[Step]) -> bool:
     """
     keys = [(step.action, step.observation) for step in steps]
     return any(a == b == c for a, b, c in zip(keys, keys[1:], keys[2:], strict=False))
-
-
-def _nearest(tree: SearchTree, bad: int, good: Sequence[int]) -> TrajectoryPair:
-    forks = {leaf: _fork(tree.path(bad), tree.path(leaf)) for leaf in good}
-    # Of equal forks the one that earns most; of those the first, which is the shortest.
-    best = max(good, key=lambda leaf: (forks[leaf], tree.nodes[leaf].reward))
-    return TrajectoryPair(bad, best, forks[best])
 
 
 def _fork(one: Sequence[int], other: Sequence[int]) -> int:

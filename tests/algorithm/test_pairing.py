@@ -10,6 +10,7 @@ import pytest
 
 from agent_r.algorithm.pairing import (
     TrajectoryPair,
+    all_pairs,
     good_leaves,
     is_bad,
     loops,
@@ -57,6 +58,12 @@ def test_beta_is_a_gap_or_a_threshold_and_equality_is_not_enough() -> None:
 def test_a_bad_leaf_goes_with_the_good_leaf_that_shares_most() -> None:
     tree = plant(("a/b/c", 0.0), ("x", 1.0), ("a/y", 1.0), ("a/b/z/z", 1.0))
     assert named(tree, pair_trajectories(tree, config())) == [("a/b/c", "a/b/z/z", 2)]
+
+
+def test_all_pairs_are_every_bad_leaf_with_every_good_one_that_it_is_bad_beside() -> None:
+    tree = plant(("a/b", 0.4), ("a/c", 0.5), ("d", 1.0))
+    pairs = all_pairs(tree, config(alpha=0.5, beta=0.05))
+    assert named(tree, pairs) == [("a/b", "d", 0), ("a/b", "a/c", 1), ("a/c", "d", 0)]
 
 
 def test_of_good_leaves_that_share_alike_the_shortest_is_taken() -> None:
