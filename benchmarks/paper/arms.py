@@ -83,6 +83,8 @@ ARMS = {
             _OF_THE_PAPER,
             (*_PAPER, "critique.localiser=actor", "revision.verify=true"),
         ),
+        Arm("interleaved", "interleaved rows alone", "versions", ("interleaved",)),
+        Arm("signals", "ours, with thoughts", "versions", settings=("revision.signal=proof",)),
     )
 }
 DEFAULT = ("ours", "paper", "direct", "good", "expert", "demonstrations")  # the longest first
