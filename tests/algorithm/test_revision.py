@@ -100,6 +100,15 @@ def test_inline_lays_the_signal_on_the_first_corrected_step_without_a_wait() -> 
     assert signal.response == "Thought: No door there. now.\nAction: east"
 
 
+@pytest.mark.parametrize("placement", ["turn", "inline"])
+def test_without_a_signal_the_correcting_step_follows_the_error(placement: str) -> None:
+    revision = spliced(plant(*PAIRED), placement=placement, signal="none")
+    assert revision.signal == "none" and not revision.count(Part.SIGNAL)
+    plain = spliced(plant(*PAIRED), placement="turn")
+    good = [turn for turn in plain.turns if turn.part is Part.GOOD]
+    assert list(revision.turns[-len(good) :]) == good
+
+
 async def test_verify_keeps_what_the_world_really_answered() -> None:
     revision = spliced(plant(*PAIRED))
     checked = await verify(Corridor(), plant(*PAIRED), revision, alpha=1.0)

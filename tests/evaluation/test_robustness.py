@@ -273,12 +273,19 @@ async def test_the_report_and_its_picture_show_the_share_kept(tmp_path: Path) ->
     assert before[place].startswith("0 % [0, ")
     shown = notes(report.model_copy(update={"iterations": []}))
     assert any(line.startswith("share kept after 1 injected: +100 points") for line in shown)
+    beside = RunReport.of(CONFIG, start, [it], 1.0, control=start)
+    assert (beside.lead, beside.kept_leads) == (beside.gain, beside.kept_gains)
+    plain = beside.model_copy(update={"iterations": []})
+    assert [row[0] for row in table(plain)] == ["start", "control"]
+    assert any("last actor against control [" in line for line in notes(plain))
+    controlled = tmp_path / "controlled.png"
+    assert draw_curve(beside, controlled)
     with_it, without = tmp_path / "with.png", tmp_path / "without.png"
     assert draw_curve(report, with_it)
     for measurement in (start, last):
         measurement.robustness = Robustness()
     assert draw_curve(report, without)
-    assert with_it.read_bytes() != without.read_bytes()
+    assert len({path.read_bytes() for path in (with_it, without, controlled)}) == 3
 
 
 async def test_a_measurement_of_before_is_still_read() -> None:

@@ -262,8 +262,13 @@ async def test_the_loop_publishes_each_version_and_trains_on_what_the_hub_gives_
             budget={"tokens": 10**9},
             hub={"repo": "tester/recovery", "endpoint": hub.url},
             train={"backend": "command", "command": command},
+            measure={"tasks": 6, "recovery_tasks": 3, "max_steps": 4, "control": True},
         )
         report = await self_train(settings)
+        trained = list((tmp_path / "demo/work").glob("model-*-*/config.json"))
+        assert len(trained) == 3  # the last one has a control beside it
+        assert report.control is not None
+        assert report.control.rewards.keys() == report.start.rewards.keys()
         looked = [it.built.counts.get("second looks", 0) > 0 for it in report.iterations]
         assert looked == [False, True]  # what is left over is the next iteration's
         repo = hub.store.repos["tester/recovery"]

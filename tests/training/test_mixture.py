@@ -13,7 +13,7 @@ from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.writer import export
 from agent_r.errors import ConfigError
 from agent_r.settings import Config
-from agent_r.training.mixture import mix, training_rows
+from agent_r.training.mixture import mix, trained_characters, training_rows, without_errors
 from flows.general_rows import general_rows
 from tests.support.made import Made
 
@@ -106,3 +106,25 @@ def test_the_share_of_revisions_counts_also_where_no_row_is_good() -> None:
     assert kinds(mix(agent(0, 5), [], eta=0.2, revisions=1.0, seed=0)) == (0, 5, 0)
     assert kinds(mix(agent(1, 5), [], eta=0.2, revisions=0.5, seed=0)) == (1, 1, 0)
     assert mix([], general(5), eta=0.2, revisions=0.5, seed=0) == []
+
+
+def row(kind: str, *replies: str) -> Row:
+    """A row whose replies are trained, but for those that begin with a minus."""
+    messages = [
+        {"role": "assistant", "content": reply.lstrip("-"), "train": reply[0] != "-"}
+        for reply in replies
+    ]
+    return {"kind": kind, "messages": messages}
+
+
+def test_a_control_trains_as_much_and_no_row_with_an_error() -> None:
+    errors = [row("revision", "-x" * 30, "abcde"), row("interleaved", "abc", "-x", "abcdefgh")]
+    mixed = [*errors, row("good", "abcd"), {"messages": row("", "ab")["messages"]}]
+    control = without_errors(mixed, seed=0)
+    assert {one.get("kind", "general") for one in control} == {"good", "general"}
+    much = sum(map(trained_characters, mixed))
+    assert much == 5 + 11 + 4 + 2
+    assert much <= sum(map(trained_characters, control)) < much + 4
+    assert control == without_errors(mixed, seed=0)
+    with pytest.raises(ConfigError, match=r"measure.control needs rows without an error"):
+        without_errors(errors, seed=0)
