@@ -25,7 +25,6 @@ RATE = 0.3  # chance of an error before each step that is right
 AGAIN = 0.35  # chance of another one right after an error
 ELSEWHERE = 0.3  # chance that it is a reply to another state of the tree, said too soon or too late
 MOST = 4  # errors in one trajectory
-_REPLAYED = 1  # trajectories of a tree, where the world cannot fork and each proof is many replays
 _TRIES = 2  # as many as are wanted, until they are there: some come out the same
 
 
@@ -61,9 +60,12 @@ class Interleaver:
             self._all += tried
 
     async def some(self, count: int) -> list[Interleaved]:
-        """So many different ones, the good trajectories in turn; fewer where there are no more."""
+        """So many different ones, the good trajectories in turn; fewer where there are no more.
+
+        None where the world cannot fork: each proof is many replays there.
+        """
         if not self.prover.rehearsal.forks:
-            count = min(count, _REPLAYED)
+            return []
         found: dict[tuple[str, ...], Interleaved] = {}
         for number in range(_TRIES * count if self.good else 0):
             await asyncio.sleep(0)  # replays take a while: other trees' replies may be here

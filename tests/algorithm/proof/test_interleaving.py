@@ -13,7 +13,7 @@ from agent_r.algorithm.revision import Part
 from agent_r.algorithm.tree import Node, SearchTree, StopReason
 from agent_r.environment import Environment
 from agent_r.settings import RevisionConfig, TextCraftEnv
-from agent_r.testing import Corridor
+from agent_r.testing import Corridor, ForkableCorridor
 from env_adapters.textcraft.environment import TextCraft
 
 HANDLE = [
@@ -96,7 +96,10 @@ async def test_the_same_seed_makes_the_same_rows() -> None:
     assert await interleaved(*BESIDE, seed=3) != await interleaved(*BESIDE, seed=4)
 
 
-async def test_where_each_proof_is_a_replay_one_row_is_enough() -> None:
+async def test_where_each_proof_is_many_replays_there_are_none() -> None:
     good = ["take key", "east", "push", "push"]
-    made = await interleaved("dance", good=good, world=Corridor(), task="corridor 1")
-    assert len(made) == 1
+    made = [
+        await interleaved("dance", good=good, world=world, task="corridor 1")
+        for world in (Corridor(), ForkableCorridor())
+    ]
+    assert not made[0] and made[1]
