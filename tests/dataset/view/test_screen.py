@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from agent_r.dataset.view.page import write_page
 from tests.support.made import Made
@@ -98,5 +98,5 @@ async def test_a_tree_that_the_page_does_not_hold_says_how_to_see_it(
     assert f"the pictures of {written.drawn} trees" in await page.inner_text(".welcome")
     await page.fill("#text", "00299")
     await page.locator(".line").click()
-    assert "agent-r view PATH --task" in await page.inner_text("#main")
+    await expect(page.locator("#main")).to_contain_text("agent-r view PATH --task")
     clean(page)
