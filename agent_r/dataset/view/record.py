@@ -6,6 +6,7 @@ tree's own replies and observations again and again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ def line(shown: Exhibit) -> dict[str, Any]:
     """What the list shows of a tree, filters by and sorts by."""
     row, tree = shown.row, shown.tree
     ends = [tree.nodes[leaf].reward for leaf in tree.leaves()]
-    revisions = sum(one["kind"] == "revision" for one in shown.rows["sft"])
+    kinds = Counter(one["kind"] for one in shown.rows["sft"])
     found = {
         "id": row["id"],
         "task": row["task"],
@@ -52,9 +53,10 @@ def line(shown: Exhibit) -> dict[str, Any]:
         "ends": len(ends),
         "best": max(ends, default=0.0),
         "mean": sum(ends) / len(ends) if ends else 0.0,
-        "pairs": max(len(shown.tried), revisions + sum(shown.drops.values())),
-        "revisions": revisions,
-        "good": len(shown.rows["sft"]) - revisions,
+        "pairs": max(len(shown.tried), kinds["revision"] + sum(shown.drops.values())),
+        "revisions": kinds["revision"],
+        "interleaved": kinds["interleaved"],
+        "good": kinds["good"],
         "judged": len(shown.critiques),
         "drops": shown.drops,
     }

@@ -153,7 +153,7 @@ function notFound(name) {
 function summary() {
   const total = (key) => trees.reduce((sum, tree) => sum + tree[key], 0);
   return [plural(trees.length, "tree"), plural(total("pairs"), "pair"), plural(total("revisions"), "revision"),
-    plural(total("good"), "good row"), `${number(total("dropped"))} dropped`, plural(total("judged"), "judged step")].join(" · ");
+    `${number(total("interleaved"))} interleaved`, plural(total("good"), "good row"), `${number(total("dropped"))} dropped`, plural(total("judged"), "judged step")].join(" · ");
 }
 
 const KEYS = [["j k ↓ ↑", "next, previous tree"], ["enter →", "into the tree; there the arrows move from state to state"], ["n", "next judgement that something speaks against"],
