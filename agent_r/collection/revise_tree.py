@@ -47,7 +47,7 @@ from agent_r.reading.reply import Reading
 from agent_r.settings import Config, RevisionConfig
 
 _GOOD_TRIED = 2  # good trajectories that are pruned, for each that is kept
-REVISING = 3  # raised when the same tree and settings could give other revisions
+REVISING = 4  # raised when the same tree and settings could give other revisions
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,28 +60,30 @@ class Interleaver:
             self._all += tried
 
     async def some(self, count: int) -> list[Interleaved]:
-        """So many different ones, the good trajectories in turn; fewer where there are no more.
+        """So many different ones, the shortest trajectories in turn; fewer where there are no more.
 
         None where the world cannot fork: each proof is many replays there.
         """
         if not self.prover.rehearsal.forks:
             return []
         found: dict[tuple[str, ...], Interleaved] = {}
-        for number in range(_TRIES * count if self.good else 0):
+        ways = [[step for step in way.steps if step.action] for way in self.good if count]
+        shortest = [way for way in ways if await self._is_shortest([], way)]
+        for number in range(_TRIES * count if shortest else 0):
             await asyncio.sleep(0)  # replays take a while: other trees' replies may be here
-            one = await self._one(self.good[number % len(self.good)])
+            one = await self._one(shortest[number % len(shortest)])
             if one is not None:
                 found.setdefault(one.actions, one)
             if len(found) == count:
                 break
         return list(found.values())
 
-    async def _one(self, good: Trajectory) -> Interleaved | None:
+    async def _one(self, way: Sequence[Step]) -> Interleaved | None:
         """One of a good trajectory; None where no error was found, or it does not repeat."""
         turns: list[Turn] = []
         kinds: list[str] = []
         right: list[str] = []  # actions so far that were no errors
-        rest = [step for step in good.steps if step.action]
+        rest = list(way)
         while rest:
             wrong = None
             if len(kinds) < MOST and self.rng.random() < self._chance(turns):
@@ -103,6 +105,8 @@ class Interleaver:
     ) -> tuple[Step, str, list[Step]] | None:
         """An error that the actor may make here, its kind, and the way on; None: none was found."""
         done = [turn.step.action for turn in turns]
+        if not await self._is_shortest(done, rest):
+            return None
         for error in self._sampled(right, rest[0].action):
             effect = next(iter(await self.prover.prove(done, [error.action])), None)
             if effect not in WRONG or effect is Effect.DEAD_END:
@@ -114,6 +118,11 @@ class Interleaver:
             kind = error_kind(effect, Splice(before, (error,), way.steps))
             return error, kind, list(way.steps)
         return None
+
+    async def _is_shortest(self, done: Sequence[str], rest: Sequence[Step]) -> bool:
+        """Whether no way on is shorter: after an error it would be taken, and steps be in vain."""
+        here = await self.prover.nearest(done)
+        return here is not None and len(here) == len(rest)
 
     def _sampled(self, right: Sequence[str], next_action: str) -> Iterator[Step]:
         """A reply from beside the good trajectory, or from elsewhere in the tree."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from agent_r.algorithm.episode import act
 from agent_r.algorithm.proof.interleaving import MOST, Interleaved, Interleaver
 from agent_r.algorithm.proof.rehearsal import Rehearsal
@@ -11,7 +13,7 @@ from agent_r.algorithm.proof.tree_proofs import TreeProofs
 from agent_r.algorithm.replay import replay
 from agent_r.algorithm.revision import Part
 from agent_r.algorithm.tree import Node, SearchTree, StopReason
-from agent_r.environment import Environment
+from agent_r.environment import Environment, StepResult
 from agent_r.settings import RevisionConfig, TextCraftEnv
 from agent_r.testing import Corridor, ForkableCorridor
 from env_adapters.textcraft.environment import TextCraft
@@ -24,11 +26,37 @@ HANDLE = [
 BESIDE = ["get 1 ash boards", "get 2 elm log", "inventory"]  # what else is sampled at each state
 
 
+class TwoWays(ForkableCorridor):
+    """Two ways end well, `a1 a2 a3` and `b1 b2`; `c1 c2` earns a part."""
+
+    async def reset(self, task: str) -> str:
+        self._done: frozenset[str] = frozenset()
+        return "Go."
+
+    async def step(self, action: str) -> StepResult:
+        self._done |= {action}
+        ends = any(way <= self._done for way in ({"a1", "a2", "a3"}, {"b1", "b2"}))
+        return StepResult("", 1.0 if ends else 0.6 * ({"c1", "c2"} <= self._done), ends)
+
+    def snapshot(self) -> object:
+        return self._done & {"a1", "a2", "a3", "b1", "b2", "c1", "c2"}
+
+    def restore(self, snapshot: object) -> None:
+        assert isinstance(snapshot, frozenset)
+        self._done = snapshot
+
+
 async def tree_of(
     env: Environment, task: str, good: list[str], beside: list[str]
 ) -> SearchTree:  # fmt: skip
     """A good trajectory, with the same other replies beside each of its steps."""
-    tree, parent = SearchTree(task, await env.reset(task), 1), 0
+    tree = SearchTree(task, await env.reset(task), 1)
+    await grow(env, tree, good, beside)
+    return tree
+
+
+async def grow(env: Environment, tree: SearchTree, good: list[str], beside: list[str]) -> None:
+    task, parent = tree.task, 0
     for at, action in enumerate(good):
         for other in (*beside, action):
             await replay(env, task, [f"Action: {a}" for a in good[:at]])
@@ -38,7 +66,6 @@ async def tree_of(
             if result.terminated:
                 tree.nodes[-1].stop = StopReason.TERMINATED
         parent = len(tree.nodes) - 1
-    return tree
 
 
 async def interleaved(
@@ -103,3 +130,23 @@ async def test_where_each_proof_is_many_replays_there_are_none() -> None:
         for world in (Corridor(), ForkableCorridor())
     ]
     assert not made[0] and made[1]
+
+
+@pytest.mark.parametrize(
+    ("detour", "way", "alpha"),
+    [(["a1", "a2", "a3"], ["b1", "b2"], 1.0), (["c1", "c2"], ["a1", "a2", "a3"], 0.5)],
+)
+async def test_no_step_of_a_way_that_an_error_ends_is_trained(
+    detour: list[str], way: list[str], alpha: float
+) -> None:
+    env = TwoWays()
+    tree = await tree_of(env, "go", detour, ["look"])
+    tree.nodes[-1].stop = StopReason.TERMINATED
+    await grow(env, tree, way, ["look"])
+    proofs = TreeProofs(Rehearsal(env, "go"), tree, RevisionConfig(alpha=alpha))
+    good = [tree.trajectory(leaf) for leaf in proofs.good]
+    assert len(good) == 2
+    made = await Interleaver(tree, proofs.prover(), good, random.Random(0)).some(8)
+    assert made
+    for one in made:
+        assert [turn.step.action for turn in one.turns if turn.part is Part.GOOD] == way
