@@ -43,13 +43,20 @@ def main() -> None:
         report = Path(config.dataset.out) / name / "report.json"
         command = ["self-train", "--config", str(given.config), "--seed", str(seed)]
         command += ["--set", "measure.control=true"]
-        if not report.exists():  # a finished run is read, not made again
+        if not has_control(report):  # a finished run is read, not made again
             subprocess.run(
                 [sys.executable, "-m", "flows.cli", *command, "--name", name], check=True
             )
         reports.append(RunReport.model_validate_json(report.read_bytes()))
     for line in summary(reports):
         print(line)
+
+
+def has_control(report: Path) -> bool:
+    """Whether a run is finished, and its control as well."""
+    if not report.exists():
+        return False
+    return RunReport.model_validate_json(report.read_bytes()).control is not None
 
 
 def summary(reports: list[RunReport]) -> list[str]:

@@ -71,7 +71,7 @@ def measurement_key(
         *unnamed(config).values(),
         *known,
         prompt_digest(),
-        config.measure.model_dump(mode="json", exclude={"robustness_tasks"}),
+        config.measure.model_dump(mode="json", exclude={"robustness_tasks", "control"}),
         config.search,
         config.seed,
         *prefixes,

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from prefect import flow
+from prefect import Flow, flow
 
 from agent_r.collection.nights import Ground
 from agent_r.concurrency import gather_bounded
@@ -28,7 +28,10 @@ from flows.preflight import loops, preflight
 from flows.publish import publish
 from flows.states import fails_in_one_line, nothing_new, run_id
 from flows.train import Trained, train
+from flows.versions import local_version
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _log = logging.getLogger("agent_r.progress")
 
 
@@ -67,6 +70,7 @@ class Loop:
     def __init__(self, config: Config, ground: Ground) -> None:
         self.config, self.left = config, config  # the settings, and those with what is unspent
         self.model, self.versions = ground.model, list(ground.versions)
+        self.base = ground.model  # what the model was trained from
         self.newest = "".join(self.versions[-1:])  # its rows are in the next version as well
         self.openings: list[EpisodePrefix] = []  # of the first actor, as the tasks led
         self.led: list[LedTask] = []
@@ -91,6 +95,10 @@ class Loop:
                 if not self.reports:
                     raise
                 _log.warning("iteration %d ends the run: %s", iteration, end)
+                if self.config.measure.control:  # nobody knew that the one before was the last
+                    _, self.control = await self.trained(
+                        self.versions[-1], iteration - 1, self.base, control=True
+                    )
                 return
             if self.stopped:
                 return  # what there is was published, trained on and measured
@@ -119,11 +127,13 @@ class Loop:
         version = published.address if published else self.newest
         self.versions.append(version)
         arms = [False, True] if config.measure.control and (is_last or self.stopped) else [False]
+        await local_version(version, config)  # fetched once: not by both at the same time
+        base = self.model
         (trained, measured), *control = await gather_bounded(
-            arms, lambda control: self.trained(version, iteration, control=control)
+            arms, lambda control: self.trained(version, iteration, base, control=control)
         )
         self.control = control[0][1] if control else None
-        self.model, self.new = trained.model, self.new or collected.new or trained.new
+        self.base, self.model, self.new = base, trained.model, self.new or collected.new
         self.outcomes.append(_outcome(measured, [version]))
         self.reports.append(
             IterationReport(
@@ -142,13 +152,20 @@ class Loop:
         )
 
     async def trained(
-        self, version: str, iteration: int, *, control: bool
+        self, version: str, iteration: int, base: str, *, control: bool
     ) -> tuple[Trained, Measurement]:
         """The next actor, or a control of it, and how it does."""
-        base = "" if self.config.train.restart else self.model
-        trained = await train([version], self.config, iteration, base, control=control)
-        measured = await measure(self.config, trained.model, iteration, self.openings, self.led)
+        trains, measures = (of_control(train), of_control(measure)) if control else (train, measure)
+        start = "" if self.config.train.restart else base
+        trained = await trains([version], self.config, iteration, start, control=control)
+        self.new = self.new or trained.new
+        measured = await measures(self.config, trained.model, iteration, self.openings, self.led)
         return trained, measured
+
+
+def of_control(named: Flow[P, R]) -> Flow[P, R]:
+    """A flow whose runs are called the control's: the actor's own have its name otherwise."""
+    return named.with_options(flow_run_name=f"{named.flow_run_name}-control")
 
 
 def _outcome(measured: Measurement, versions: Sequence[str]) -> dict[str, Any]:

@@ -115,6 +115,15 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
+    def _a_control_is_another_model(self) -> Config:
+        if self.measure.control and isinstance(self.endpoint, OpenAIEndpoint):
+            raise ValueError(
+                "measure.control needs an actor in a folder of its own, and a server has one model "
+                "an iteration: leave it out, or set endpoint.kind = 'embedded'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _each_iteration_has_an_alpha(self) -> Config:
         if self.alphas and len(self.alphas) != self.iterations:
             raise ValueError(f"{len(self.alphas)} alphas for {self.iterations} iterations")

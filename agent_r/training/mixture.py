@@ -100,7 +100,8 @@ def without_errors(mixed: Sequence[Row], *, seed: int) -> list[Row]:
     Raises:
         ConfigError: every row shows one.
     """
-    rows = [row for row in mixed if row.get("kind", "good") == "good"]
+    right = [row for row in mixed if row.get("kind", "good") == "good"]
+    rows = [row for row in right if trained_characters(row)]  # others would be repeated for ever
     if not rows:
         raise ConfigError(
             "measure.control needs rows without an error: set train.general, or "

@@ -97,3 +97,13 @@ def test_worlds_of_ones_own_with_other_arguments_share_no_measurement() -> None:
     several = {"kind": "mixture", "worlds": [env(1), env(3)]}
     others = {"kind": "mixture", "worlds": [env(2), env(3)]}
     assert keys(served("m"), env=several)[1] != keys(served("m"), env=others)[1]
+
+
+def test_a_control_beside_the_loop_measures_nothing_else_anew() -> None:
+    endpoint = {"kind": "scripted"}
+    assert keys(endpoint) == keys(endpoint, measure={"control": True})
+
+
+def test_a_server_has_no_other_model_for_a_control() -> None:
+    with pytest.raises(ValueError, match=r"measure.control needs an actor in a folder of its own"):
+        keys(served("m-{iteration}"), measure={"control": True})

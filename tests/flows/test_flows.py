@@ -302,6 +302,24 @@ async def test_the_loop_publishes_each_version_and_trains_on_what_the_hub_gives_
         assert {method for method, _ in hub.requests[done:]} <= {"GET", "HEAD"}
 
 
+async def test_a_run_that_ends_early_has_its_control_and_says_that_it_is_new(
+    tmp_path: Path,
+) -> None:
+    command = shlex.join([sys.executable, "-c", FINE_TUNED]) + " {out} {dataset}"
+    small = {"tasks": 2, "recovery_tasks": 0, "robustness_tasks": 0, "max_steps": 4}
+    made = {"train": {"backend": "command", "command": command}, "trees": 3}
+    first = await self_train(config(tmp_path, **made, iterations=1, measure=small))
+    assert first.control is None
+    beside = small | {"control": True}
+    later = await self_train(config(tmp_path, **made, iterations=1, measure=beside))
+    assert later.control is not None and later.new  # all else was there
+    spent = first.iterations[0].collect_usage
+    limit = {"tokens": spent["prompt_tokens"] + spent["completion_tokens"] + 1}
+    early = config(tmp_path / "early", **made, iterations=2, budget=limit, measure=beside)
+    report = await self_train(early)
+    assert len(report.iterations) == 1 and report.control is not None
+
+
 async def test_equal_parts_of_one_iteration_have_an_account_each(tmp_path: Path) -> None:
     parts = [await grow(config(tmp_path), part=f"{n}/2") for n in (1, 2)]
     assert [part.trees for part in parts] == [5, 5]

@@ -128,3 +128,5 @@ def test_a_control_trains_as_much_and_no_row_with_an_error() -> None:
     assert control == without_errors(mixed, seed=0)
     with pytest.raises(ConfigError, match=r"measure.control needs rows without an error"):
         without_errors(errors, seed=0)
+    with pytest.raises(ConfigError, match=r"measure.control needs rows without an error"):
+        without_errors([*errors, {"messages": row("", "-ab")["messages"]}], seed=0)
