@@ -81,7 +81,8 @@ async def train(
     if report.longest_reply > config.search.max_tokens:
         _log.warning(
             "a trained reply has %d tokens, and search.max_tokens = %d cuts what the new actor "
-            "says: raise it, or shorten revision signals (revision.signal)",
+            "says: raise it, or shorten revision signals (revision.signal); a reply of a general "
+            "row (train.general) may be as long",
             report.longest_reply,
             config.search.max_tokens,
         )

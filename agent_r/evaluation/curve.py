@@ -72,7 +72,8 @@ def draw_curve(report: RunReport, path: Path) -> bool:
     axes.set_xticks(range(len(measured)), ["start", *map(str, range(1, len(measured)))])
     axes.set_xlabel("iteration of Agent-R")
     axes.set_ylabel("%, 95 % interval")
-    axes.set_ylim(0, max(100.0, *(100 * rate.high for rate in kept)))
+    drawn = [*kept, control.robustness.kept.get(1, unknown)] if control else kept
+    axes.set_ylim(0, max(100.0, *(100 * rate.high for rate in drawn)))
     axes.grid(axis="y", alpha=0.3)
     axes.set_title(f"{report.dataset}, seed {report.seed}", loc="left")
     figure.legend(loc="outside lower center", ncols=2, fontsize="small", frameon=False)
