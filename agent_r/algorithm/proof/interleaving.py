@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from agent_r.algorithm.episode import silent
 from agent_r.algorithm.proof.cleaning import error_kind
 from agent_r.algorithm.proof.effects import WRONG, Effect, Prover
 from agent_r.algorithm.replay import replay
@@ -147,4 +148,4 @@ class Interleaver:
 
     def _step(self, index: int) -> Step | None:
         step = self.tree.nodes[index].step
-        return step if step is not None and step.action else None
+        return None if step is None or silent(step.action) else step

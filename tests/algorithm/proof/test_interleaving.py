@@ -7,6 +7,7 @@ import random
 import pytest
 
 from agent_r.algorithm.episode import act
+from agent_r.algorithm.prompts import REVISE
 from agent_r.algorithm.proof.interleaving import MOST, Interleaved, Interleaver
 from agent_r.algorithm.proof.rehearsal import Rehearsal
 from agent_r.algorithm.proof.tree_proofs import TreeProofs
@@ -116,6 +117,11 @@ async def test_a_step_that_is_needed_is_no_error() -> None:
         for at in wrong:
             if one.actions[at] == "get 2 ash log":
                 assert "get 1 ash log" in one.actions[:at]
+
+
+async def test_a_revision_signal_that_the_actor_has_learnt_is_no_error_of_its() -> None:
+    made = await interleaved(REVISE, "get 2 elm log", count=8)
+    assert made and not any(REVISE in one.actions for one in made)
 
 
 async def test_the_same_seed_makes_the_same_rows() -> None:
