@@ -14,7 +14,7 @@ help:
 	@echo "make check   formatting, lint, types and tests: what CI runs"
 	@echo "make smoke   publish to the real Hub: AGENT_R_SMOKE_REPO=owner/name HF_TOKEN=…"
 	@echo "make bench   the benchmarks, one table each"
-	@echo "make paper   the experiment: arms, seeds and iterations, three hours on two cores (ARGS=…)"
+	@echo "make paper   the experiment: arms, seeds and iterations, some hours (ARGS=…)"
 	@echo "make clean   remove the environment and the caches (datasets stay)"
 
 $(READY): pyproject.toml constraints.txt

@@ -334,7 +334,8 @@ async def test_without_a_row_to_train_on_no_version_is_written(tmp_path: Path) -
 
 def test_what_was_built_adds_up(made: Made) -> None:
     counts, rows = made.built.counts, made.built.dataset.rows
-    assert counts["good"] + counts["revisions"] == rows["sft"]
+    kinds = ("good", "revisions", "interleaved")
+    assert sum(counts[kind] for kind in kinds) == rows["sft"]
     assert counts["judged steps"] - counts["judge failed"] == rows["critique"]
     assert counts["revisions"] == counts["verified revisions"] > 0
     assert counts["pairs"] == counts["revisions"] + sum(made.built.drops.values())
