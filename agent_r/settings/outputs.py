@@ -168,7 +168,7 @@ class MeasureConfig(Settings):
     control: bool = Field(
         False,
         description="train and measure a control as well: the same actor, trained as long as the "
-        "last one, on rows without any error in them (good and general ones)",
+        "last one, on good and general rows, none of which shows how to come back from an error",
     )
     max_steps: Positive = Field(20, description="steps of an episode")
     temperature: float = Field(0.0, ge=0, description="of the actor that is measured")

@@ -39,9 +39,7 @@ def making(facts: ManifestFacts) -> str:
         f"**Explore.** The actor plays each task by Monte Carlo tree search{size}.",
         f"**Pair.** {_pairing(facts)}",
         f"**Judge.** {_judging(facts)}",
-        "**Splice.** The bad path is cut after the first wrong step; a thought that admits the "
-        "error follows, then the rest of the good path. Only these last two are trained."
-        + (_CLEANED if _leaves_out(facts) else ""),
+        f"**Splice.** {_splicing(facts)}" + (_CLEANED if _leaves_out(facts) else ""),
         *([_INTERLEAVED] if facts.interleaved else []),
         "**Execute.** The whole revision is played again from the start, and kept if it still "
         "reaches α."
@@ -68,6 +66,18 @@ _CLEANED = (
     " What the goal does not need is left out by replay, in what is trained and in what comes "
     "before the error."
 )
+
+
+def _splicing(facts: ManifestFacts) -> str:
+    if facts.table("config", "revision").get("signal") == "none":
+        return (
+            "The bad path is cut after the first wrong step; the rest of the good path follows, "
+            "without a word about the error. Only this is trained."
+        )
+    return (
+        "The bad path is cut after the first wrong step; a thought that admits the error follows, "
+        "then the rest of the good path. Only these last two are trained."
+    )
 
 
 def _leaves_out(facts: ManifestFacts) -> bool:

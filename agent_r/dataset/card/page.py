@@ -84,9 +84,10 @@ def render_card(manifest: dict[str, Any], *, repo: str = "") -> str:
 def introduction(facts: ManifestFacts) -> str:
     """The title, what this is in two or three sentences, and the facts at a glance."""
     title = f"# {inline(facts.text('dataset'))} {inline(facts.text('version'))}"
-    known = facts.revisions or facts.good
+    recovering = facts.revisions + facts.interleaved
+    known = recovering or facts.good
     what = (
-        f"**{f'{number(facts.revisions)} c' if known else 'C'}onversations in which "
+        f"**{f'{number(recovering)} c' if known else 'C'}onversations in which "
         f"{'an' if scripted(facts) else 'a language-model'} agent makes a mistake, notices it and "
         "recovers**"
         + (f", and {number(facts.good)} in which it simply succeeds." if facts.good else ".")
@@ -95,8 +96,17 @@ def introduction(facts: ManifestFacts) -> str:
         "They come from the agent's own attempts at text tasks, cut and corrected by "
         f"[Agent-R]({PAPER})."
     )
-    summary = " ".join(part for part in (what, how, _executed(facts)) if part)
+    summary = " ".join(part for part in (what + _interleaved(facts), how, _executed(facts)) if part)
     return "\n\n".join((title, summary, _glance(facts)))
+
+
+def _interleaved(facts: ManifestFacts) -> str:
+    if not facts.interleaved:
+        return ""
+    return (
+        f" In {number(facts.interleaved)} of them several of its own errors are laid into a path "
+        "that succeeded."
+    )
 
 
 def _glance(facts: ManifestFacts) -> str:
@@ -162,8 +172,9 @@ def example(facts: ManifestFacts) -> str:
         f"The first {left_out} turns are left out." if left_out else "",
         table(("part", "trained", "the agent said →", "the world answered"), turns[left_out:]),
         "*initial* is what the failed and the good path share, *bad* is the failed path up to its "
-        "first wrong step, *signal* is where the agent admits the error, *good* is the rest of the "
-        "good path. Only the last two are trained: the mistake is seen, and not learnt.",
+        "first wrong step, *signal* (where there is one) is where the agent admits the error, "
+        "*good* is the rest of the good path. Only the last two are trained: the mistake is seen, "
+        "and not learnt.",
     )
     return "\n\n".join(part for part in parts if part)
 

@@ -266,3 +266,18 @@ def test_the_method_is_told_as_it_was_set() -> None:
     body = render_card(FULL | {"config": one})
     assert "a reward of α = 0.75 or more" in body and "is below β = 0.2" in body
     assert "where the search tree's own value falls most" in body
+
+
+def test_a_splice_without_a_signal_is_not_said_to_have_one() -> None:
+    silent = FULL | {"config": CONFIG | {"revision": {"signal": "none"}}}
+    assert "a thought that admits the error follows" not in render_card(silent)
+    assert "without a word about the error" in render_card(silent)
+    assert "a thought that admits the error follows" in render_card(FULL)
+
+
+def test_interleaved_rows_are_counted_among_those_that_recover() -> None:
+    counts = STATISTICS["counts"] | {"kind": STATISTICS["counts"]["kind"] | {"interleaved": 40}}
+    body = render_card(FULL | {"statistics": STATISTICS | {"counts": counts}})
+    assert "**43 conversations" in body
+    assert "In 40 of them several of its own errors are laid into a path that succeeded." in body
+    assert "are laid into" not in render_card(FULL)

@@ -38,7 +38,7 @@ function storyOf(tree, tried, row) {
   const shared = tried.fork ? `The two paths share ${plural(tried.fork, "step")}` : "The two paths part at the start";
   const error = tried.error == null ? "no step was judged Bad" : `step ${tree.nodes[tried.error].depth} is the first one judged Bad`;
   const fall = tried.fall == null ? "the tree's value falls nowhere" : `the tree's value falls most at step ${tree.nodes[tried.fall].depth}`;
-  const end = row ? "The revision keeps the bad path up to the error, notices it, and goes on as the good one." :
+  const end = row ? "The revision keeps the bad path up to the error, and goes on from there as the good one." :
     tried.reason ? `The pair was dropped: ${tried.reason}.` : "Its row is not in this version.";
   return `${shared}; ${row && row.localiser !== "actor" ? `the error was found by: ${row.localiser}` : error}; ${fall}. ${end}`;
 }
