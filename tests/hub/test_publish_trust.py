@@ -207,10 +207,13 @@ def test_a_file_of_ours_that_somebody_changed_is_not_overwritten_in_silence(
 
 
 def test_the_folders_of_a_killed_publication_are_swept_by_the_next_one(
-    made: Made, hub: LoopbackHub
+    made: Made, hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of whoever is at work are not: a lock says so, which a kill takes away."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # elsewhere a test beside this one sweeps too
+    monkeypatch.setattr(tempfile, "tempdir", None)
     place = Path(tempfile.gettempdir())
+    assert place == tmp_path
     send(hub_at(hub.url), made.version)
     before = set(place.glob(f"{PREFIX}*"))
     left: set[Path] = set()
