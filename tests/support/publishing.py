@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -40,8 +41,9 @@ def not_loaded(hub: Hub, commit: str, rows: dict[str, int]) -> None:
     """In place of a stranger's `load_dataset`: it takes seconds, and one test does it for real."""
 
 
-def client(url: str, version: Path, pipe: Connection) -> None:
+def client(url: str, version: Path, temporary: str, pipe: Connection) -> None:
     """Publish, and send what came of it: the commit, or the failure's type and line."""
+    tempfile.tempdir = temporary  # the server has the environment of whoever needed it first
     try:
         done = publish(version, hub_at(url), sleep=lambda _: None, load=not_loaded)
     except AgentRError as error:
@@ -60,7 +62,7 @@ class Client:
     @classmethod
     def start(cls, url: str, version: Path) -> Client:
         here, there = _CONTEXT.Pipe(duplex=False)
-        process = _CONTEXT.Process(target=client, args=(url, version, there))
+        process = _CONTEXT.Process(target=client, args=(url, version, tempfile.gettempdir(), there))
         process.start()
         there.close()
         return cls(process, here)
