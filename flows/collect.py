@@ -17,9 +17,11 @@ from agent_r.dataset.writer import of_iteration, versions
 from agent_r.errors import ConfigError
 from agent_r.hub.pull import newest_published
 from agent_r.settings import Config
-from flows.artifacts import announce_folder, announce_written, show_version
 from flows.grow import GrowResult, growing, ready
 from flows.hub_client import hub_of
+from flows.page.artifacts import announce_folder, announce_written, show_version
+from flows.page.run_log import tell, warn
+from flows.page.run_names import name_run
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line, nothing_new, run_id
@@ -33,6 +35,11 @@ class CollectResult(GrowResult):
     built: BuildResult
     new: bool  # no version had these rows before
 
+    def line(self) -> str:
+        counts, path = self.built.counts, self.built.dataset.path
+        rows = f"{counts.get('revisions', 0):,} revisions and {counts.get('good', 0):,} good"
+        return f"{rows} of {super().line()}: {path}"
+
     def notes(self) -> list[str]:
         notes = super().notes()
         if refused := self.built.counts.get("refused conversations"):
@@ -40,11 +47,7 @@ class CollectResult(GrowResult):
         return notes
 
 
-@flow(
-    name="collect",
-    flow_run_name="collect-{config.dataset.name}-{iteration}",
-    persist_result=False,
-)
+@flow(name="collect", persist_result=False, validate_parameters=False)
 @fails_in_one_line
 async def collect(
     config: Config = Config(),
@@ -73,25 +76,30 @@ async def collect(
             iterations need it.
     """
     context = RunContext.of(config, iteration, model, trained)
+    first = Ground.ahead(config, "collect", run_id()).first if config.continual else iteration
+    name = await name_run("collect", context, f"iteration {first}")
     await preflight(context, Needs(acts=True))
     ground = _ground(config, iteration)
     iteration = ground.first if config.continual else iteration
     context = replace(context, iteration=iteration)
-    name, tasks, folder = config.dataset.name, context.tasks(), context.dataset_folder
+    tasks, folder = context.tasks(), context.dataset_folder
+    tell(f"{name}: {len(tasks)} trees to explore")
     async with ready(context) as (stores, actor):
         grown = await growing(context, stores, tasks, actor, spend_all=spend_all)
     before = await _earlier(earlier or "".join(ground.versions[-1:]), config, iteration)
     on_hub = await _newest_on_hub(config)
     known = {path.name for path in versions(folder)}
     built = await build(stores, tasks, folder, grown.actor, iteration, before, on_hub, outcomes)
-    await show_version(built, name=name, actor=grown.actor, iteration=iteration)
-    announce_written(built, name=name, iteration=iteration)
+    await show_version(built, name=config.dataset.name, actor=grown.actor, iteration=iteration)
+    announce_written(built, name=config.dataset.name, iteration=iteration)
     if not config.hub.repo:
-        announce_folder(built, name=name, iteration=iteration)
+        announce_folder(built, name=config.dataset.name, iteration=iteration)
     if not grown.stopped:
         ground.finish(last=iteration, versions=[built.dataset.path])
     new = built.dataset.version not in known
     collected = CollectResult(built=built, new=new, **grown.model_dump())
+    warn([*collected.notes(), *built.advice])
+    tell(f"{name}: {collected.line()}")
     return collected if new else nothing_new(collected, [built.dataset.version])
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import itertools
 import logging
 import time
 from collections import Counter
@@ -36,6 +37,8 @@ from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
 from agent_r.settings import Config
 from flows.actor_factory import acting
+from flows.page.run_log import tell, warn
+from flows.page.run_names import name_run
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line
@@ -63,6 +66,14 @@ class GrowResult(BaseModel):
     seconds: float  # likewise
     second_looks: int = 0  # trees beyond those, of tasks without a revision
 
+    def line(self) -> str:
+        """What came of it, for a log: trees finished, and what this run took for them."""
+        tokens = self.spent["prompt_tokens"] + self.spent["completion_tokens"]
+        return (
+            f"{self.finished:,} of {self.trees:,} trees, {tokens:,.0f} tokens, "
+            f"{self.spent['seconds']:.0f} s"
+        )
+
     def notes(self) -> list[str]:
         """What a person should know of a run that did not go as planned."""
         notes = []
@@ -86,7 +97,7 @@ class GrowResult(BaseModel):
         return notes
 
 
-@flow(name="grow", persist_result=False)
+@flow(name="grow", persist_result=False, validate_parameters=False)
 @fails_in_one_line
 async def grow(
     config: Config = Config(),
@@ -106,10 +117,15 @@ async def grow(
         part: This machine's share of the trees, as 3/16; empty means all of them.
     """
     context = RunContext.of(config, iteration, model, trained)
+    name = await name_run("grow", context, f"iteration {iteration}", f"part {part}" if part else "")
     await preflight(context, Needs(acts=True))
     tasks = context.tasks(part)
+    tell(f"{name}: {len(tasks)} trees to explore")
     async with ready(context) as (stores, actor):
-        return await growing(context, stores, tasks, actor)
+        grown = await growing(context, stores, tasks, actor)
+    warn(grown.notes())
+    tell(f"{name}: {grown.line()}")
+    return grown
 
 
 @contextlib.asynccontextmanager
@@ -162,7 +178,7 @@ async def growing(
         EarlyStop(config, config.revision_at(iteration), len(tasks), Accounting(form)),
     )
     scheduler.progress.details = live = functools.partial(details, scheduler, actor)
-    await gather_bounded(shards(tasks), functools.partial(grow_shard, scheduler=scheduler))
+    await in_shards(scheduler, tasks, f"of iteration {iteration}")
     if not tasks:
         _log.info("this part has no trees: there are fewer than parts")
     elif scheduler.finished == 0 and scheduler.stopped:
@@ -198,6 +214,17 @@ async def growing(
     )
 
 
+async def in_shards(scheduler: TreeScheduler, tasks: list[TaskSpec], of: str) -> None:
+    """Grow these trees, each shard of them as a Prefect task that says which they are."""
+    groups = shards(tasks)
+    begins = [0, *itertools.accumulate(map(len, groups))]
+    named = [
+        (group, f"trees {begin + 1} to {begin + len(group)} {of}")
+        for group, begin in zip(groups, begins, strict=False)
+    ]
+    await gather_bounded(named, lambda one: grow_shard(one[0], scheduler, one[1]))
+
+
 async def look_again(
     scheduler: TreeScheduler, tasks: list[TaskSpec], stage: str, live: Callable[[], list[str]]
 ) -> None:
@@ -207,7 +234,7 @@ async def look_again(
         chosen = await worth_another(scheduler.trees, tasks, look)
         if chosen and not scheduler.stopped:
             scheduler.progress = Progress(stage, len(chosen), "trees", details=live)
-            await gather_bounded(shards(chosen), functools.partial(grow_shard, scheduler=scheduler))
+            await in_shards(scheduler, chosen, f"of second looks {look}")
 
 
 def details(scheduler: TreeScheduler, actor: Actor) -> list[str]:

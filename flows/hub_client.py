@@ -82,6 +82,9 @@ def ask_hub(hub: Hub) -> None:
     Raises:
         HubError: it is not, or the Hub does not answer.
     """
+    if not hub.token.get_secret_value():
+        raise HubRejected("publishing needs the Hub's token: set $HF_TOKEN, hub.token_env or "
+                          "hub.token_block")  # fmt: skip
     with spoken(hub):
         who = hub.api.whoami()
     if who.get("auth", {}).get("accessToken", {}).get("role") == "read":

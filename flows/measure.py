@@ -16,6 +16,8 @@ from agent_r.evaluation.injection import LedTask
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 from flows.actor_factory import acting
+from flows.page.run_log import tell, warn
+from flows.page.run_names import name_run
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line
@@ -24,11 +26,7 @@ from tasks.score import score
 MEASUREMENT = TypeAdapter(Measurement)
 
 
-@flow(
-    name="measure",
-    flow_run_name="measure-{config.dataset.name}-{trained}",
-    persist_result=False,
-)
+@flow(name="measure", persist_result=False, validate_parameters=False)
 @fails_in_one_line
 async def measure(
     config: Config = Config(),
@@ -47,15 +45,19 @@ async def measure(
         led: Tasks led to a step, with mistakes to inject, from an earlier one; empty: found anew.
     """
     context = RunContext.of(config, trained + 1, model)
+    name = await name_run("measure", context, f"iteration {trained}" if trained else "start")
     await preflight(context, Needs(acts=True))
     key = measurement_key(context, context.worlds, openings)
     path = context.work_folder / f"measure-{trained}-{_whole_key(key, config, led)}.json"
-    if (found := files.load(path, MEASUREMENT)) is not None and not found.can_go_on:
-        return found
-    episodes = context.work_folder / f"episodes-{trained}-{key}"
-    async with context.worlds as worlds, acting(context) as actor:
-        measured = await score(actor, worlds, config, openings, led, episodes)
-    files.save(path, MEASUREMENT, measured)
+    measured = files.load(path, MEASUREMENT)
+    if measured is None or measured.can_go_on:
+        tell(f"{name}: {config.measure.tasks} held-out tasks to play")
+        episodes = context.work_folder / f"episodes-{trained}-{key}"
+        async with context.worlds as worlds, acting(context) as actor:
+            measured = await score(actor, worlds, config, openings, led, episodes)
+        files.save(path, MEASUREMENT, measured)
+    warn(measured.notes())
+    tell(f"{name}: {measured.line()}")
     return measured
 
 

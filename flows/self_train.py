@@ -21,9 +21,11 @@ from agent_r.evaluation.injection import LedTask
 from agent_r.evaluation.report import IterationReport, RunReport, newest_model
 from agent_r.files import write_json
 from agent_r.settings import Config
-from flows.artifacts import show_report
 from flows.collect import CollectResult, collect
 from flows.measure import measure
+from flows.page.artifacts import gain_line, show_report
+from flows.page.run_log import tell
+from flows.page.run_names import name_run
 from flows.preflight import loops, preflight
 from flows.publish import publish
 from flows.states import fails_in_one_line, nothing_new, run_id
@@ -35,7 +37,7 @@ R = TypeVar("R")
 _log = logging.getLogger("agent_r.progress")
 
 
-@flow(name="self-train", flow_run_name="self-train-{config.dataset.name}", persist_result=False)
+@flow(name="self-train", persist_result=False, validate_parameters=False)
 @fails_in_one_line
 async def self_train(config: Config = Config()) -> RunReport:
     """Agent-R (arXiv 2501.11425): an actor explores, finds its errors, is trained, and again.
@@ -44,6 +46,8 @@ async def self_train(config: Config = Config()) -> RunReport:
         config: All settings; the defaults need nothing but Python.
     """
     context, needs = loops(config, run_id())
+    first, last = context.iteration, context.iteration + config.iterations - 1
+    name = await name_run("self-train", context, _these(first, last))
     await preflight(context, needs)
     began = time.monotonic()
     ground = Ground.of(config, "self-train", run_id())
@@ -58,6 +62,7 @@ async def self_train(config: Config = Config()) -> RunReport:
     report = RunReport.of(loop.config, start, loop.reports, took, loop.control)
     was = newest_model(context.dataset_folder)
     await _leave(report, context.dataset_folder)
+    tell(f"{name}: {gain_line(report)}, {took / 60:.1f} minutes")
     if loop.new or was != loop.model:
         return report
     written = [it.built.dataset.version for it in report.iterations]
@@ -155,17 +160,26 @@ class Loop:
         self, version: str, iteration: int, base: str, *, control: bool
     ) -> tuple[Trained, Measurement]:
         """The next actor, or a control of it, and how it does."""
-        trains, measures = (of_control(train), of_control(measure)) if control else (train, measure)
         start = "" if self.config.train.restart else base
-        trained = await trains([version], self.config, iteration, start, control=control)
+        trained = await train([version], self.config, iteration, start, control=control)
         self.new = self.new or trained.new
+        name = f"measure {self.config.dataset.name}, {_these(iteration, iteration)}, control"
+        measures = called(measure, name) if control else measure
         measured = await measures(self.config, trained.model, iteration, self.openings, self.led)
         return trained, measured
 
 
-def of_control(named: Flow[P, R]) -> Flow[P, R]:
-    """A flow whose runs are called the control's: the actor's own have its name otherwise."""
-    return named.with_options(flow_run_name=f"{named.flow_run_name}-control")
+def called(named: Flow[P, R], name: str) -> Flow[P, R]:
+    """A flow whose runs have this name, for they cannot know it."""
+    return named.with_options(flow_run_name=name)
+
+
+def _these(first: int, last: int) -> str:
+    """
+    >>> _these(1, 1), _these(4, 6)
+    ('iteration 1', 'iterations 4 to 6')
+    """
+    return f"iteration {first}" if first == last else f"iterations {first} to {last}"
 
 
 def _outcome(measured: Measurement, versions: Sequence[str]) -> dict[str, Any]:

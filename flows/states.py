@@ -9,10 +9,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import ParameterTypeError
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from pydantic import ValidationError
 
-from agent_r.errors import AgentRError
+from agent_r.errors import AgentRError, ConfigError, NothingMade
+from agent_r.settings import first_problem
+from flows.page.run_log import on_its_page, warn
+from flows.page.run_names import rename
 from flows.preflight import looking_once
 
 # A name of its own, for a green "Completed" would hide it; automations can wait for it.
@@ -21,6 +27,7 @@ NOTHING_NEW = "NothingNew"
 P = ParamSpec("P")
 T = TypeVar("T")
 _log = logging.getLogger("agent_r.flows")
+_prefects = logging.getLogger("prefect.flows")
 
 
 def fails_in_one_line(
@@ -31,18 +38,46 @@ def fails_in_one_line(
     Raised out of a flow it would be a traceback in the run's logs, for each flow that it crosses.
     """
 
+    signature = inspect.signature(work, eval_str=True)
+
     @functools.wraps(work)
     async def reported(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            with looking_once():
-                return await work(*args, **kwargs)
-        except AgentRError as error:
-            _log.debug("where it failed:", exc_info=True)
-            return cast(T, Failed(message=str(error), data=error))
+        with on_its_page(), looking_once():
+            try:
+                understood = _validated(signature.bind(*args, **kwargs))
+                return await work(*understood.args, **understood.kwargs)
+            except AgentRError as error:
+                _log.debug("where it failed:", exc_info=True)
+                if isinstance(error, NothingMade):
+                    warn(error.lines)
+                    error.lines = []  # they were said: whoever awaits this run need not
+                await rename(f"{work.__name__.replace('_', '-')}, refused")  # if it has no name yet
+                return cast(T, Failed(message=str(error), data=error))
 
     # Prefect would look for the annotations' names in this module.
-    vars(reported)["__signature__"] = inspect.signature(work, eval_str=True)
+    vars(reported)["__signature__"] = signature
     return reported
+
+
+def _validated(parameters: inspect.BoundArguments) -> inspect.BoundArguments:
+    """A run's parameters as its flow wants them; Prefect's own check would end in a traceback.
+
+    Raises:
+        ConfigError: the first that cannot be, in one line.
+    """
+    context = FlowRunContext.get()
+    if context is not None and context.flow is not None:
+        _prefects.disabled = True  # it would log all parameters of a run with a wrong one
+        try:
+            values = context.flow.validate_parameters(dict(parameters.arguments))
+        except ParameterTypeError as error:
+            cause = error.__cause__ or error.__context__
+            what = first_problem(cause) if isinstance(cause, ValidationError) else cause or error
+            raise ConfigError(str(what)) from None
+        finally:
+            _prefects.disabled = False
+        parameters.arguments.update(values)
+    return parameters
 
 
 def nothing_new(result: T, versions: list[str]) -> T:

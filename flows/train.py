@@ -15,6 +15,8 @@ from agent_r.training.backends import Source, TrainJob, finished, make_trainer
 from agent_r.training.mixture import mixture_key, training_rows
 from agent_r.training.progress_lines import spoken_line, training_line
 from flows.general_rows import general_rows
+from flows.page.run_log import tell
+from flows.page.run_names import name_run
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line
@@ -35,11 +37,7 @@ class Trained(BaseModel):
     new: bool  # it was not there before
 
 
-@flow(
-    name="train",
-    flow_run_name="train-{config.dataset.name}-{iteration}",
-    persist_result=False,
-)
+@flow(name="train", persist_result=False, validate_parameters=False)
 @fails_in_one_line
 async def train(
     versions: list[str],
@@ -58,6 +56,7 @@ async def train(
         control: Train as long on rows without errors instead, to compare with.
     """
     context = RunContext.of(config, iteration, model)
+    name = await name_run("train", context, f"iteration {iteration}", "control" if control else "")
     await preflight(context, Needs(trains=True, versions=versions))
     seed, work = context.training_seed, context.work_folder
     general = await general_rows(config, seed=seed)
@@ -77,6 +76,7 @@ async def train(
     stage = f"iteration {iteration} train" + (" the control" if control else "")
     trainer = make_trainer(config.train, training_line(stage), spoken_line(stage))
     new = finished(job) is None
+    tell(f"{name}: {', '.join(f'{n:,} {kind}' for kind, n in counts.items())} rows to train on")
     report = await fine_tune(trainer, job)
     if report.longest_reply > config.search.max_tokens:
         _log.warning(
@@ -86,6 +86,8 @@ async def train(
             report.longest_reply,
             config.search.max_tokens,
         )
+    loss = f", loss {report.first_loss:.3f} → {report.last_loss:.3f}" if report.last_loss else ""
+    tell(f"{name}: {job.out}{loss}, {report.seconds:.0f} s")
     return Trained(
         model=str(job.out),
         rows=counts,

@@ -18,7 +18,12 @@ from agent_r.environment import TaskSpec
 from env_adapters import world_of
 
 
-@task(name="build", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="build",
+    task_run_name="build {folder.name}, iteration {iteration}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 async def build(
     trees: Trees,
     tasks: Sequence[TaskSpec],

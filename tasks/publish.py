@@ -14,7 +14,12 @@ from agent_r.hub.repository import Hub
 from agent_r.settings import HubConfig
 
 
-@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="publish",
+    task_run_name="publish {version.name} to {hub.repo}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def publish(version: Path, hub: Hub, settings: HubConfig, known: Private) -> Published:
     """One commit and its tag; a version that is there already is found."""
     return publish_version(

@@ -16,7 +16,13 @@ from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 
 
-@task(name="score", cache_policy=NO_CACHE, persist_result=False, tags=["llm"])
+@task(
+    name="score",
+    task_run_name="score {actor.name} on {config.measure.tasks} tasks",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    tags=["llm"],
+)
 async def score(
     actor: Actor,
     worlds: Worlds,

@@ -56,6 +56,15 @@ class Measurement(BaseModel):
         """Whether another run may play what this one could not; a refusal would come again."""
         return any(kind != REFUSED for kind in self.unplayed)
 
+    def line(self) -> str:
+        """Success, recovery, and the share kept after mistakes, for a log."""
+        rates = [f"success {self.success} of {self.success.n}"]
+        if self.recovery.n:
+            rates.append(f"recovery {self.recovery} of {self.recovery.n}")
+        kept = self.robustness.kept.items()
+        rates += [f"kept after {count} injected {share} of {share.n}" for count, share in kept]
+        return ", ".join(rates)
+
     def notes(self) -> list[str]:
         """What a person should know beside the rates."""
         notes = []

@@ -16,7 +16,7 @@ from agent_r.errors import ConfigError
 from agent_r.settings import Config
 from flows.cli.prefect_defaults import quiet_prefect
 from flows.cli.prefect_faults import check_server
-from flows.cli.runner import run, say
+from flows.cli.runner import run
 
 
 def settings(arguments: argparse.Namespace) -> Config:
@@ -60,7 +60,6 @@ def run_collect(arguments: argparse.Namespace) -> int:
     collected = run(collect(*where))
     built = collected.built
     print("\n".join(account_lines(built.account)))
-    say([*collected.notes(), *built.advice])
     if not collected.new:
         print(nothing_new_line([built.dataset.version]))
     print(f"{built.dataset.path}: {built.counts.get('revisions', 0)} revisions, "
@@ -78,7 +77,6 @@ def run_grow(arguments: argparse.Namespace) -> int:
     from flows.grow import grow
 
     grown = run(grow(config, iteration, arguments.model, iteration - 1, arguments.part))
-    say(grown.notes())
     print(f"{grown.finished} of {grown.trees} trees are finished")
     return 0
 
@@ -102,7 +100,6 @@ def run_measure(arguments: argparse.Namespace) -> int:
     from flows.measure import measure
 
     measured = run(measure(config, arguments.model, arguments.trained))
-    say(measured.notes())
     print(f"{measured.actor}: success {measured.success} of {measured.success.n}, "
           f"recovery {measured.recovery} of {measured.recovery.n}")  # fmt: skip
     for count, share in measured.robustness.kept.items():

@@ -107,13 +107,6 @@ def test_every_flow_of_the_command_line_has_a_deployment() -> None:
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_a_run_s_progress_reaches_its_logs(name: str) -> None:
-    env = DEPLOYMENTS[name]["work_pool"]["job_variables"]["env"]
-    assert env["PREFECT_LOGGING_EXTRA_LOGGERS"] == "agent_r"
-    assert env["PREFECT_LOGGING_ROOT_LEVEL"] == "INFO"
-
-
-@pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_no_result_is_kept_where_another_worker_would_miss_it(name: str) -> None:
     assert flow_of(name).persist_result is False
 

@@ -57,8 +57,8 @@ def test_a_retry_on_another_worker_makes_missing_results_again_from_the_store(ni
     died = night.after(a_machine_dies)
     assert died["ended"]["state"]["name"] == "Completed"
     states = {run["name"]: run["state"]["name"] for run in died["again"]}
-    assert states["collect-elsewhere-1"] == "NothingNew"
-    assert states["measure-elsewhere-1"] == "Completed"
+    assert states["collect elsewhere, iteration 1, scripted-0.5"] == "NothingNew"
+    assert states["measure elsewhere, iteration 1, scripted-0.5"] == "Completed"
     work = night.server.folder / "datasets_out/elsewhere"
     assert [path.name for path in work.glob("v*")] == ["v1.1"]
 
@@ -118,8 +118,13 @@ def test_progress_is_in_the_logs_and_results_are_in_artifacts(night: Night) -> N
     night.after(a_long_run)
     [run] = [r for r in night.server.runs("self-train/loop") if r["parameters"]["config"]["dataset"]
              == {"name": "long"}]  # fmt: skip
-    [collected] = [r for r in night.server.children(run["id"]) if r["name"] == "collect-long-1"]
+    [collected] = [
+        r for r in night.server.children(run["id"]) if r["name"].startswith("collect long, ")
+    ]
     assert "iteration 1: 8/8 trees" in night.server.logs(collected["id"])
+    server_log = night.server.logs(run["id"])
+    begun = f"{collected['name']}: 8 trees to explore"
+    assert begun in server_log and f"{collected['name']}: " in server_log.split(begun)[1]
     for key in ("report-long", "dataset-long"):
         assert night.server.get(f"/artifacts/{key}/latest")["data"].startswith("# long")
 

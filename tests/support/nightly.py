@@ -116,7 +116,7 @@ def hold(server: Server, name: str) -> Path:
 
 def training(server: Server, run: str) -> None:
     """Wait until all before the training is done, and that is held."""
-    patiently(lambda: [c for c in server.children(run) if c["name"].startswith("train-")
+    patiently(lambda: [c for c in server.children(run) if c["name"].startswith("train ")
                    and c["state"]["name"] == "Running"])  # fmt: skip
 
 

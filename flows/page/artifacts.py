@@ -81,7 +81,7 @@ def _emit(event: str, name: str, payload: dict[str, Any]) -> None:
 
 async def show_report(report: RunReport, picture: Path) -> None:
     """The whole run: the gain, the table, and the curve where it could be drawn."""
-    gain = f"{100 * report.gain:+.0f} ± {100 * report.gain_half_width:.0f} points of success"
+    gain = gain_line(report)
     parts = [
         f"# {report.dataset}, seed {report.seed}",
         f"**{gain}** on held-out tasks, last actor against first (95 %, the same tasks).",
@@ -99,6 +99,11 @@ async def show_report(report: RunReport, picture: Path) -> None:
     await acreate_markdown_artifact(
         "\n\n".join(parts), key=key("report", report.dataset), description=gain
     )
+
+
+def gain_line(report: RunReport) -> str:
+    """What all came to."""
+    return f"{100 * report.gain:+.0f} ± {100 * report.gain_half_width:.0f} points of success"
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

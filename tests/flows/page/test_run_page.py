@@ -1,0 +1,153 @@
+"""What a run shows of itself on a real Prefect server: names, log, artifacts, and how it ended."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from prefect import flow, task
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.flow_engine import run_flow
+from prefect.logging.handlers import APILogHandler
+from prefect.testing.utilities import prefect_test_harness
+
+from agent_r.errors import TrainerError
+from agent_r.settings import Config
+from flows.collect import collect
+from flows.grow import grow
+from flows.page.run_names import by_chance
+from flows.states import fails_in_one_line
+
+# One event loop for all: Prefect keeps clients per loop, and leaves their sockets to the collector.
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+    gc.collect()  # while its warnings are still expected
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(prefect: None) -> AsyncIterator[PrefectClient]:
+    async with get_client() as asking:
+        yield asking
+
+
+def config(out: Path, **over: Any) -> Config:
+    values = {
+        "trees": 10,  # two shards
+        "endpoint": {"kind": "scripted", "error_rate": 0.5},
+        "search": {"simulations": 4, "candidates": 2, "max_depth": 8},
+        "dataset": {"out": str(out), "name": "demo"},
+    }
+    return Config.model_validate(values | over)
+
+
+async def shown(client: PrefectClient, flow: Any, **parameters: Any) -> FlowRun:
+    """A run as it is on the server after its end."""
+    run = await client.create_flow_run(flow, name=parameters.pop("called", None))
+    await run_flow(flow, flow_run=run, parameters=parameters, return_type="state")  # type: ignore[misc]
+    return await client.read_flow_run(run.id)
+
+
+async def tasks_of(client: PrefectClient, run: FlowRun) -> list[str]:
+    which = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    return sorted(task.name for task in await client.read_task_runs(flow_run_filter=which))
+
+
+async def test_a_run_and_its_tasks_say_what_they_are(client: PrefectClient, tmp_path: Path) -> None:
+    run = await shown(client, collect, config=config(tmp_path))
+    assert run.name == "collect demo, iteration 1, scripted-0.5"
+    assert await tasks_of(client, run) == [
+        "build demo, iteration 1",
+        "grow trees 1 to 8 of iteration 1",
+        "grow trees 9 to 10 of iteration 1",
+    ]
+    part = await shown(client, grow, config=config(tmp_path), iteration=2, part="2/5")
+    assert part.name == "grow demo, iteration 2, part 2/5, scripted-0.5"
+
+
+async def log_of(client: PrefectClient, run: FlowRun) -> list[str]:
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+    await APILogHandler.aflush()
+    return [line.message for line in await client.read_logs(wanted)]
+
+
+async def test_a_run_within_another_says_in_both_logs_what_matters(
+    client: PrefectClient, tmp_path: Path
+) -> None:
+    @flow(persist_result=False)
+    @fails_in_one_line
+    async def whole(config: Config) -> None:
+        await grow(config)
+
+    run = await shown(client, whole, config=config(tmp_path, budget={"tokens": 60_000}))
+    assert run.state_name == "Completed", run.state
+    log = await log_of(client, run)
+    lines = [line for line in log if "grow demo" in line or "budget" in line]
+    assert lines[0].endswith("10 trees to explore")
+    assert "the budget ends here (budget.tokens = 60,000)" in lines[1]
+    assert re.search(r": \d of 10 trees, [\d,]+ tokens, \d+ s$", lines[2])
+
+
+DISAGREE = {"iterations": 3, "alphas": [0.5]}
+
+
+async def test_settings_that_disagree_are_a_line_in_the_state_and_no_traceback(
+    client: PrefectClient, tmp_path: Path
+) -> None:
+    given = config(tmp_path).model_dump(mode="json") | DISAGREE
+    run = await shown(client, grow, config=given)
+    assert run.state is not None
+    assert (run.state.name, run.state.message) == ("Failed", "config: 1 alphas for 3 iterations")
+    assert run.name == "grow, refused"
+    assert "Traceback" not in "\n".join(await log_of(client, run))
+
+
+async def test_a_task_that_fails_on_purpose_leaves_no_traceback_and_a_bug_leaves_its_own(
+    client: PrefectClient, tmp_path: Path
+) -> None:
+    @task
+    async def works(error: Exception) -> None:
+        raise error
+
+    @flow(persist_result=False)
+    @fails_in_one_line
+    async def whole(purposely: bool) -> None:
+        await works(TrainerError("no GPU here") if purposely else KeyError("lost"))
+
+    ours, bug = [await shown(client, whole, purposely=each) for each in (True, False)]
+    assert ours.state is not None and ours.state.message == "no GPU here"
+    line, trace = ["\n".join(await log_of(client, run)) for run in (ours, bug)]
+    assert "no GPU here" in line and "Traceback" not in line
+    assert "Traceback" in trace and "KeyError: 'lost'" in trace
+
+
+async def test_a_name_that_a_person_gave_stays(client: PrefectClient, tmp_path: Path) -> None:
+    run = await shown(client, grow, config=config(tmp_path), part="5/5", called="tuesday-run")
+    assert run.name == "tuesday-run"
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [("hopeful-goat", True), ("nightly-run", False), ("my-test", False), ("goat", False)],
+)
+async def test_a_drawn_name_is_two_words_of_prefects_own(name: str, drawn: bool) -> None:
+    assert by_chance(name) is drawn
