@@ -2,20 +2,23 @@
 
 Whole trees are what a budget buys: a tree is begun only where what the others have cost says that
 it can be ended, and no request is made past the limit. Replies of a tree that was stopped are in
-its journal: the next run goes on from them.
+its journal: the next run goes on from them. Where several processes share a budget, each asks for
+a hundredth of it whenever it needs more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from agent_r.actor import Actor, ActorAround, Completion, Message, SamplingParams, Usage
 from agent_r.errors import BudgetSpent
 from agent_r.settings import BudgetConfig, Endpoint, OpenAIEndpoint
 
 FIRST_TREES = 4  # begun at once while no tree has shown what one costs
+WAITS = "no tree has been ended yet"
+GRANTS = 100  # equal parts of a budget that several processes share
 
 
 class Budget:
@@ -23,6 +26,8 @@ class Budget:
 
     Args:
         usage: what the actor counts as it goes.
+        grant: takes one of the `GRANTS` parts of a budget that processes share; False where none
+            is left. None: all of it is this run's.
         clock: seconds; the run begins now.
     """
 
@@ -32,6 +37,7 @@ class Budget:
         endpoint: Endpoint,
         usage: Usage,
         *,
+        grant: Callable[[], Awaitable[bool]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits, self._clock = limits, clock
@@ -42,6 +48,8 @@ class Budget:
         self._trees = 0  # in flight
         self._ended: list[float] = [0, 0, 0, 0.0]  # how many; their tokens of two kinds, seconds
         self._change = asyncio.Event()
+        self._grant, self._granted = grant, 0 if grant else GRANTS
+        self._granting = asyncio.Lock()
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -54,18 +62,35 @@ class Budget:
         """What this run has spent; None where the endpoint has no prices."""
         return self._money(*self.tokens) if any(self._prices) else None
 
-    def ask(self) -> None:
+    async def ask(self) -> None:
         """Count one more request.
 
         Raises:
             BudgetSpent: it, or those in flight, would go past the limit.
         """
-        ahead = (self._in_flight + 1) / max(self._requests - self._in_flight, 1)
-        prompt, completion = (spent * (1 + ahead) for spent in self.tokens)
-        if over := self._over(prompt, completion, self._clock()):
-            raise BudgetSpent(over)
+        while over := self._over_with_one_request():
+            if not await self._more(over):
+                raise BudgetSpent(over)
         self._requests += 1
         self._in_flight += 1
+
+    def _over_with_one_request(self) -> str:
+        ahead = (self._in_flight + 1) / max(self._requests - self._in_flight, 1)
+        prompt, completion = (spent * (1 + ahead) for spent in self.tokens)
+        return self._over(prompt, completion, self._clock())
+
+    async def _more(self, over: str) -> bool:
+        """Whether more of a shared budget has come, where it was over this limit."""
+        if self._grant is None or over in (self.minutes, WAITS):
+            return False
+        before = self._granted
+        async with self._granting:  # others may have asked meanwhile
+            if self._granted == before and self._grant is not None:
+                if await self._grant():
+                    self._granted += 1
+                else:
+                    self._grant = None
+        return self._granted > before
 
     @property
     def left_s(self) -> float | None:
@@ -81,13 +106,15 @@ class Budget:
     async def room(self) -> str:
         """Wait until one more tree can be begun and ended; why not, where it cannot."""
         while True:
+            self._change.clear()
             over = self._over_with_one_more()
             if not over:
                 self._trees += 1
                 return ""
+            if await self._more(over) or self._change.is_set():
+                continue
             if self._trees == 0:
                 return over
-            self._change.clear()
             await self._change.wait()
 
     def ended(self, tokens: tuple[int, int] | None, seconds: float) -> None:
@@ -103,8 +130,7 @@ class Budget:
             return ""
         count, *totals = self._ended
         if not count:
-            waits = "no tree has been ended yet"
-            return waits if self._trees >= FIRST_TREES else self._over(*self.tokens, self._clock())
+            return WAITS if self._trees >= FIRST_TREES else self._over(*self.tokens, self._clock())
         mean = [total / count for total in totals]
         prompt, completion = (
             spent + max(self._trees * each - max(spent - ended, 0), 0) + each
@@ -115,9 +141,10 @@ class Budget:
     def _over(self, prompt: float, completion: float, when: float) -> str:
         """Which limit that would be past, in words; "" where it is none."""
         limits, minutes = self._limits, (when - self._began) / 60
-        if limits.tokens and prompt + completion > limits.tokens:
+        spent, ours = prompt + completion, self._granted / GRANTS
+        if limits.tokens and (spent > limits.tokens * ours or not ours):
             return f"budget.tokens = {limits.tokens:,}"
-        if limits.money and self._money(prompt, completion) > limits.money:
+        if limits.money and (self._money(prompt, completion) > limits.money * ours or not ours):
             return f"budget.money = {limits.money:g}"
         if limits.minutes and minutes > limits.minutes:
             return self.minutes
@@ -142,7 +169,7 @@ class Budgeted(ActorAround):
     async def complete(
         self, messages: Sequence[Message], *, n: int, params: SamplingParams
     ) -> list[Completion]:
-        self._budget.ask()
+        await self._budget.ask()
         limit = asyncio.timeout(self._budget.left_s)  # an endpoint may hang, or be tried again
         try:
             async with limit:

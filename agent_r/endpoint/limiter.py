@@ -28,8 +28,9 @@ class ConcurrencyLimiter:
     """
 
     def __init__(self, limit: int, *, climb: AdaptiveLimit | None = None) -> None:
-        self.limit = limit
         self.in_flight = 0
+        self._limit = limit
+        self._lent = math.inf
         self._climb = climb
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -39,6 +40,21 @@ class ConcurrencyLimiter:
         if isinstance(concurrency, int):
             return cls(concurrency)
         return cls(AUTO_FIRST, climb=AdaptiveLimit())
+
+    @property
+    def limit(self) -> int:
+        """The requests that may be in flight now."""
+        return int(min(self._limit, self._lent))
+
+    @property
+    def wanted(self) -> int:
+        """The slots that are of use now: held, or waited for."""
+        return min(self._limit, self.in_flight + len(self._waiting))
+
+    def lend(self, slots: int) -> None:
+        """Hold no more than these, of slots that several processes share; in-flight ones end."""
+        self._lent = slots
+        self._wake()
 
     async def __aenter__(self) -> None:
         if self.in_flight < self.limit and not self._waiting:
@@ -60,13 +76,13 @@ class ConcurrencyLimiter:
         """Note that a reply came at a time (seconds, of any clock)."""
         if self._climb is not None:
             full = bool(self._waiting) or self.in_flight >= self.limit
-            self.limit = self._climb.answered(now, full=full)
+            self._limit = self._climb.answered(now, full=full)
             self._wake()
 
     def refused(self, now: float) -> None:
         """Note that the server refused at that time because of too many requests."""
         if self._climb is not None:
-            self.limit = self._climb.refused(now)
+            self._limit = self._climb.refused(now)
 
     def _give_back(self) -> None:
         self.in_flight -= 1
