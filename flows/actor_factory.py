@@ -16,7 +16,6 @@ from agent_r.settings import OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
 from env_adapters.scripted_actor import ScriptedCast, ScriptedPlayer
 from env_adapters.textcraft.scripted import ScriptedCrafter
 from flows.run_context import RunContext
-from tasks.secret_blocks import secret_of
 
 
 @asynccontextmanager
@@ -32,9 +31,7 @@ async def acting(context: RunContext, *, checked: bool = True) -> AsyncIterator[
     if isinstance(endpoint, ScriptedEndpoint):
         yield scripted(endpoint, context.worlds)
     elif isinstance(endpoint, OpenAIEndpoint):
-        block = endpoint.api_key_block
-        key = await secret_of(block) if block else read_key(endpoint)
-        async with EndpointActor(endpoint, api_key=key) as actor:
+        async with EndpointActor(endpoint, api_key=await _key(endpoint)) as actor:
             if checked:
                 await actor.check()
             yield actor
@@ -44,6 +41,15 @@ async def acting(context: RunContext, *, checked: bool = True) -> AsyncIterator[
             local = OpenAIEndpoint(base_url=base_url, model=name, concurrency=endpoint.concurrency)
             async with EndpointActor(local, api_key="none") as actor:
                 yield actor
+
+
+async def _key(endpoint: OpenAIEndpoint) -> str:
+    """From a block of Prefect's, which is imported for it alone, else from the environment."""
+    if not endpoint.api_key_block:
+        return read_key(endpoint)
+    from tasks.blocks import secret_of
+
+    return await secret_of(endpoint.api_key_block)
 
 
 def scripted(endpoint: ScriptedEndpoint, worlds: Worlds) -> Actor:

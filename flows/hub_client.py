@@ -17,7 +17,6 @@ from agent_r.hub.repository import Hub, spoken
 from agent_r.hub.secret_rules import Detector
 from agent_r.hub.secret_scan import Allowing
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint
-from tasks.secret_blocks import secret_of
 
 
 async def hub_of(settings: HubConfig, repo: str = "") -> Hub:
@@ -34,7 +33,7 @@ async def hub_of(settings: HubConfig, repo: str = "") -> Hub:
 
 
 async def _token(settings: HubConfig) -> str:
-    """From a Prefect Secret block if one is named, else the environment, else `hf auth login`."""
+    """From a Prefect block if one is named, else the environment, else `hf auth login`."""
     token = (await _held_token(settings)).strip()  # a file or a block often ends with a newline
     if not (token.isascii() and token.isprintable()):
         raise ConfigError("the Hub's token has characters that no HTTP header can carry")
@@ -47,6 +46,8 @@ async def _held_token(settings: HubConfig) -> str:
         if not token and settings.token_env != "HF_TOKEN":  # never somebody else's by accident
             raise ConfigError(f"hub.token_env names ${settings.token_env}, which is not set")
         return token or get_token() or ""
+    from tasks.blocks import secret_of
+
     return await secret_of(settings.token_block)
 
 

@@ -34,7 +34,9 @@ class OpenAIEndpoint(Settings):
         "fine-tunings so far (0 at first), so that your training job can register the next one"
     )
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the key")
-    api_key_block: str = Field("", description="name of a Prefect Secret block with the key")
+    api_key_block: str = Field(
+        "", description="Prefect block with the key: NAME of a Secret, or agent-r-endpoint/NAME"
+    )
     concurrency: Positive | Literal["auto"] = Field(
         32, description="requests in flight, at most; `auto` finds out how many are answered best"
     )

@@ -84,7 +84,9 @@ class HubConfig(Settings):
         description="URL of another Hub; empty: $HF_ENDPOINT, or the Hub",
     )
     token_env: str = Field("HF_TOKEN", description="environment variable with the token")
-    token_block: str = Field("", description="name of a Prefect Secret block with the token")
+    token_block: str = Field(
+        "", description="Prefect block with the token: NAME of a Secret, or hub-dataset/NAME"
+    )
     accept_licence: bool = Field(
         False, description="publish although a world's licence is not known to allow it"
     )

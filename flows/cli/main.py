@@ -20,6 +20,7 @@ from agent_r.config import PRESETS, spare_loopback
 from agent_r.dataset.formats import Format
 from agent_r.errors import AgentRError, NothingMade
 from flows.cli import commands as do
+from flows.cli.deploy.deploy import run_deploy
 from flows.cli.inspection import run_audit, run_scan, run_verify, run_view
 from flows.cli.prefect_faults import prefect_fault
 from flows.cli.runner import give_up, leave, say
@@ -139,17 +140,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--episodes", type=_natural, default=3, help="how many are tried")
     command.add_argument("--timeout", type=_natural, default=60, help="seconds for one answer")
 
-    command = _command(
-        commands, "serve", do.run_serve, "serve an embedded model, OpenAI-compatible"
-    )
-    command.add_argument("model", type=Path, nargs="?", help="model folder; empty: the packaged")
-    command.add_argument("--host", default="127.0.0.1")
-    command.add_argument("--port", type=int, default=8399, help="0: one that is free")
-    command.add_argument("--threads", type=_natural, default=2)
-
-    command = _command(commands, "warm-start", do.run_warm_start, "make the embedded model anew")
-    command.add_argument("--out", type=Path, required=True, help="folder of the new model")
-    command.add_argument("--seed", type=int, default=0)
+    _services(commands)
     return top
 
 
@@ -206,6 +197,28 @@ def _dataset_commands(commands: Any) -> None:
     command.add_argument("version", type=Path, help="folder of a dataset version")
     command.add_argument("--format", choices=get_args(Format), required=True)
     command.add_argument("--out", type=Path, required=True, help="folder of the files")
+
+
+def _services(commands: Any) -> None:
+    """What serves runs: Prefect, and the embedded model."""
+    command = _command(
+        commands, "deploy", run_deploy, "set a Prefect server up: pool, blocks, deployments"
+    )
+    command.add_argument(
+        "--file", type=Path, default=Path("prefect.yaml"), help="instead of this folder's"
+    )
+
+    command = _command(
+        commands, "serve", do.run_serve, "serve an embedded model, OpenAI-compatible"
+    )
+    command.add_argument("model", type=Path, nargs="?", help="model folder; empty: the packaged")
+    command.add_argument("--host", default="127.0.0.1")
+    command.add_argument("--port", type=int, default=8399, help="0: one that is free")
+    command.add_argument("--threads", type=_natural, default=2)
+
+    command = _command(commands, "warm-start", do.run_warm_start, "make the embedded model anew")
+    command.add_argument("--out", type=Path, required=True, help="folder of the new model")
+    command.add_argument("--seed", type=int, default=0)
 
 
 def _command(

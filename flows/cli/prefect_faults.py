@@ -11,11 +11,12 @@ from agent_r.errors import PrefectFault
 from agent_r.printable import public_line
 
 PATIENCE_S = 30.0  # for a first answer; Prefect's own client would try for minutes
+OR_ELSE = "start it, or unset PREFECT_API_URL: then there is one for the run"
 _OURS = {"agent_r", "env_adapters", "flows", "tasks"}
 MAX_SAID_CHARS = 300
 
 
-async def check_server() -> None:
+async def check_server(remedy: str = OR_ELSE) -> None:
     """Find out before a run whether Prefect's server answers; the temporary one is not there yet.
 
     Raises:
@@ -30,9 +31,9 @@ async def check_server() -> None:
         async with asyncio.timeout(PATIENCE_S), get_client() as client:
             failure = await client.api_healthcheck()
     except TimeoutError:
-        raise PrefectFault(f"{_server()}: no answer in {PATIENCE_S:.0f} s") from None
+        raise PrefectFault(f"{_server(remedy)}: no answer in {PATIENCE_S:.0f} s") from None
     if failure is not None:
-        raise PrefectFault(f"{_server()}: {_cause(failure)}") from None
+        raise PrefectFault(f"{_server(remedy)}: {_cause(failure)}") from None
 
 
 def prefect_fault(error: BaseException) -> PrefectFault | None:
@@ -61,16 +62,13 @@ def _package(trace: TracebackType) -> str:
     return str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
-def _server() -> str:
+def _server(remedy: str = OR_ELSE) -> str:
     """Which server it is; the temporary one has no address that says anything."""
     settings = sys.modules.get("prefect.settings")
     url = str(settings.PREFECT_API_URL.value() or "") if settings else ""
     if not url:
         return "Prefect's temporary server cannot be used"
-    return (
-        f"Prefect's server at {public_line(url)} cannot be used (start it, or unset "
-        "PREFECT_API_URL: then there is one for the run)"
-    )
+    return f"Prefect's server at {public_line(url)} cannot be used ({remedy})"
 
 
 def _cause(error: BaseException) -> str:

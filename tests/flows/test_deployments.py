@@ -34,6 +34,7 @@ DEPLOYMENTS = {each["name"]: each for each in YAML["deployments"]}
 # Commands that are no flow: they check, serve or make the packaged model.
 NO_FLOW = {
     "audit",
+    "deploy",
     "scan",
     "verify",
     "check-env",

@@ -36,9 +36,7 @@ from tests.support.prefect_server import (
 )
 
 AUTOMATION = yaml.safe_load((ROOT / "automations/no-heartbeat.yaml").read_text(encoding="utf-8"))
-POOL = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["definitions"][
-    "work_pool"
-]
+POOL = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["definitions"]["local"]
 LONG_S = AUTOMATION["trigger"]["within"] + 15
 AT_ONCE = 5  # runs of one worker
 KEY = "sk-of-the-block-0123456789"
@@ -160,7 +158,7 @@ def a_long_run(stage: Stage) -> dict[str, Any]:
 
 
 def two_nights(stage: Stage) -> list[dict[str, Any]]:
-    """The schedule fires twice; then it is cleared, as the docs say of one that was removed."""
+    """The schedule fires twice; then it is cleared."""
     server = stage.server
 
     def done() -> list[dict[str, Any]] | None:

@@ -72,8 +72,8 @@ class Server:
     def do(self, command: str, **more: str) -> str:
         """A command of the docs, in the project's folder; what it printed."""
         words = shlex.split(command)
-        words = [sys.executable, "-m", *words] if words[0] == "prefect" else words
-        words[0] = sys.executable if words[0] == "python" else words[0]
+        modules = {"prefect": ["-m", "prefect"], "agent-r": ["-m", "flows.cli"], "python": []}
+        words = [sys.executable, *modules[words[0]], *words[1:]]
         environment = self.environment | {"PREFECT_HOME": str(self.folder.parent / "person")} | more
         done = subprocess.run(
             words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300
@@ -203,8 +203,7 @@ def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> 
     (project / "prefect.yaml").write_text(text, encoding="utf-8")
     start, *others, worker = commands("Set up")
     with started(project, start, **secrets) as server:
-        server.do("prefect work-pool create elsewhere --type process")
-        for command in [*others, *commands("Cancelled, crashed, retried")]:
+        for command in others:
             if not command.startswith("export "):
                 server.do(command)
         server.start(worker, home="worker")
@@ -213,19 +212,23 @@ def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> 
 
 @contextlib.contextmanager
 def showing(folder: Path, entrypoint: str, name: str) -> Iterator[Server]:
-    """A server that shows one deployment, and does nothing by itself: no worker, no service.
+    """A server that shows one deployment."""
+    deployment = {"name": name, "entrypoint": entrypoint, "work_pool": {"name": "nobody"}}
+    with idle(folder) as server:
+        (server.folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [deployment]}))
+        server.do("agent-r deploy")
+        yield server
+
+
+@contextlib.contextmanager
+def idle(folder: Path) -> Iterator[Server]:
+    """A server that does nothing by itself: no worker, no service.
 
     Nothing but a test's own requests writes into its database, so none of them waits for another.
     """
     project = folder / "project"
     project.mkdir()
-    pool = {"name": "nobody"}
-    deployment = {"name": name, "entrypoint": entrypoint, "work_pool": pool}
-    (project / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [deployment]}))
-    start = commands("Set up")[0]
-    with started(project, f"{start} --no-services") as server:
-        server.post("/work_pools/", pool | {"type": "process"})
-        server.do("prefect --no-prompt deploy --all")
+    with started(project, f"{commands('Set up')[0]} --no-services") as server:
         yield server
 
 

@@ -1,0 +1,1 @@
+"""Set up a Prefect server from prefect.yaml: pools, block types, automations, deployments."""
