@@ -5,6 +5,7 @@ A secret is never a setting: `read_key` and `read_token` hand it to the one clie
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -20,7 +21,9 @@ from agent_r.errors import ConfigError
 from agent_r.loopback import NAMES
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint, first_problem
 
-PRESETS: dict[str, dict[str, Any]] = {
+Table = dict[str, Any]  # settings that are not validated yet
+
+PRESETS: dict[str, Table] = {
     "default": {},
     "paper": {
         "alphas": [0.5, 0.7, 1.0],
@@ -54,18 +57,40 @@ def load(
     """
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset '{preset}': choose one of {', '.join(PRESETS)}")
-    # A layer may say an old name, and the one below it the new one.
-    base, over = PRESETS[preset], Config.with_new_names(over or {})
     if path is None:
-        return parse(merge(base, over), source="command line")
+        return parse(layered(PRESETS[preset], over or {}), source="command line")
+    source = f"{path} and the command line" if over else str(path)
+    return parse(layered(PRESETS[preset], read_table(path), over or {}), source=source)
+
+
+def read_table(path: Path) -> Table:
+    """The settings that a TOML file says, not validated yet.
+
+    Raises:
+        ConfigError: it is unreadable, or not TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the config {path}: {error}") from error
+    return toml_table(text, source=str(path))
+
+
+def toml_table(text: str, *, source: str) -> Table:
+    """The settings that a TOML text says, not validated yet.
+
+    Raises:
+        ConfigError: it is no TOML.
+    """
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    source = f"{path} and the command line" if over else str(path)
-    return parse(merge(merge(base, Config.with_new_names(values)), over), source=source)
+        raise ConfigError(f"{source} is not valid TOML: {error}") from error
+
+
+def layered(*layers: Table) -> Table:
+    """Each on top of those before it; one may say an old name, and another the new one."""
+    return functools.reduce(merge, map(Config.with_new_names, layers))
 
 
 def parse(values: dict[str, Any], *, source: str) -> Config:
@@ -76,7 +101,7 @@ def parse(values: dict[str, Any], *, source: str) -> Config:
         raise ConfigError(f"{source}: {first_problem(error)}") from error
 
 
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge(base: Table, over: Table) -> Table:
     """`over` laid on `base`, table by table.
 
     >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
@@ -90,7 +115,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def overrides(assignments: Sequence[str]) -> dict[str, Any]:
+def overrides(assignments: Sequence[str]) -> Table:
     """Settings from words like `search.simulations=4`; of two for one setting the last counts.
 
     A value is read as TOML, and is plain text where it is none.
@@ -101,12 +126,12 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
     >>> overrides(["search.simulations=4", "dataset.name=try-2", "alphas=[0.5, 1.0]"])
     {'search': {'simulations': 4}, 'dataset': {'name': 'try-2'}, 'alphas': [0.5, 1.0]}
     """
-    settings: dict[str, Any] = {}
+    settings: Table = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         parts = [part.strip() for part in name.split(".")]
         if not equals or not all(parts):
-            raise ConfigError("--set: write key=value, as in `--set search.simulations=4`")
+            raise ConfigError("to set one setting, write key=value, as in `search.simulations=4`")
         value = _toml_value(text)
         for part in reversed(parts):
             value = {part: value}

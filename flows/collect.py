@@ -17,6 +17,9 @@ from agent_r.dataset.writer import of_iteration, versions
 from agent_r.errors import ConfigError
 from agent_r.hub.pull import newest_published
 from agent_r.settings import Config
+from flows.form.asked import asked
+from flows.form.hiding import hides
+from flows.form.parameters import AS_SET, Base, Dataset, Endpoint, Overrides, RunBudget, World
 from flows.grow import GrowResult, growing, ready
 from flows.hub_client import hub_of
 from flows.page.artifacts import announce_folder, announce_written, show_version
@@ -47,13 +50,19 @@ class CollectResult(GrowResult):
         return notes
 
 
+@hides("earlier", "outcomes", "spend_all")
 @flow(name="collect", persist_result=False, validate_parameters=False)
 @fails_in_one_line
 async def collect(
-    config: Config = Config(),
+    settings: Base = "default",
+    world: World = None,
+    endpoint: Endpoint = None,
+    dataset: Dataset = "",
+    budget: RunBudget = AS_SET,
     iteration: int = 1,
     model: str = "",
-    trained: int | None = None,
+    overrides: Overrides = (),
+    *,
     earlier: str = "",
     outcomes: tuple[dict[str, Any], ...] = (),
     spend_all: bool = True,
@@ -63,19 +72,18 @@ async def collect(
     The version holds the rows of earlier iterations as well.
 
     Args:
-        config: All settings; the defaults need nothing but Python.
         iteration: Which iteration of Agent-R this is, from 1: it chooses the tasks and alpha.
             A continual run counts for itself.
-        model: Folder of the embedded model to use; empty means the endpoint's own.
-        trained: How many fine-tunings the actor has had, which fills {iteration} in the model's
-            name; empty: one for each iteration before this one.
+        model: Folder of the embedded model to use; empty: the endpoint's own.
         earlier: The version with the rows of earlier iterations: a folder, or `owner/name@v1.3`;
             empty: the newest here that goes up to the iteration before.
         outcomes: What the loop's actors have achieved so far, for the card.
         spend_all: Whether what the budget leaves over may go into second looks; not where later
             iterations need it.
     """
-    context = RunContext.of(config, iteration, model, trained)
+    config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset,
+                         budget=budget)  # fmt: skip
+    context = RunContext.of(config, iteration, model)
     first = Ground.ahead(config, "collect", run_id()).first if config.continual else iteration
     name = await name_run("collect", context, f"iteration {first}")
     await preflight(context, Needs(acts=True))

@@ -35,8 +35,9 @@ from agent_r.endpoint.limiter import at_once
 from agent_r.endpoint.served import Served
 from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
-from agent_r.settings import Config
 from flows.actor_factory import acting
+from flows.form.asked import asked
+from flows.form.parameters import AS_SET, Base, Dataset, Endpoint, Overrides, RunBudget, World
 from flows.page.run_log import tell, warn
 from flows.page.run_names import name_run
 from flows.preflight import Needs, preflight
@@ -100,23 +101,28 @@ class GrowResult(BaseModel):
 @flow(name="grow", persist_result=False, validate_parameters=False)
 @fails_in_one_line
 async def grow(
-    config: Config = Config(),
+    settings: Base = "default",
+    world: World = None,
+    endpoint: Endpoint = None,
+    dataset: Dataset = "",
+    budget: RunBudget = AS_SET,
     iteration: int = 1,
     model: str = "",
-    trained: int | None = None,
     part: str = "",
+    overrides: Overrides = (),
 ) -> GrowResult:
     """Explore and revise trees; `collect` makes a dataset of them.
 
+    What machines share is `dataset.store` of the settings.
+
     Args:
-        config: All settings; `dataset.store` is what machines share.
         iteration: Which iteration of Agent-R this is, from 1: it chooses the tasks and alpha.
-        model: Folder of the embedded model to use; empty means the endpoint's own.
-        trained: How many fine-tunings the actor has had, which fills {iteration} in the model's
-            name; empty: one for each iteration before this one.
-        part: This machine's share of the trees, as 3/16; empty means all of them.
+        model: Folder of the embedded model to use; empty: the endpoint's own.
+        part: This machine's share of the trees, as 3/16; empty: all of them.
     """
-    context = RunContext.of(config, iteration, model, trained)
+    config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset,
+                         budget=budget)  # fmt: skip
+    context = RunContext.of(config, iteration, model)
     name = await name_run("grow", context, f"iteration {iteration}", f"part {part}" if part else "")
     await preflight(context, Needs(acts=True))
     tasks = context.tasks(part)

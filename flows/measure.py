@@ -16,6 +16,9 @@ from agent_r.evaluation.injection import LedTask
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 from flows.actor_factory import acting
+from flows.form.asked import asked
+from flows.form.hiding import hides
+from flows.form.parameters import Base, Dataset, Endpoint, Overrides, World
 from flows.page.run_log import tell, warn
 from flows.page.run_names import name_run
 from flows.preflight import Needs, preflight
@@ -26,24 +29,30 @@ from tasks.score import score
 MEASUREMENT = TypeAdapter(Measurement)
 
 
+@hides("openings", "led")
 @flow(name="measure", persist_result=False, validate_parameters=False)
 @fails_in_one_line
 async def measure(
-    config: Config = Config(),
+    settings: Base = "default",
+    world: World = None,
+    endpoint: Endpoint = None,
     model: str = "",
     trained: int = 0,
+    dataset: Dataset = "",
+    overrides: Overrides = (),
+    *,
     openings: list[EpisodePrefix] | None = None,
     led: list[LedTask] | None = None,
 ) -> Measurement:
     """Success with its 95 % interval on tasks never explored; recovery; share kept after mistakes.
 
     Args:
-        config: All settings; `measure` is what matters here.
-        model: Folder of the embedded model to measure; empty means the endpoint's own.
+        model: Folder of the embedded model to measure; empty: the endpoint's own.
         trained: How many fine-tunings the actor has had; fills {iteration} in the model's name.
         openings: Failures to continue, from an earlier measurement; empty: this actor's own.
         led: Tasks led to a step, with mistakes to inject, from an earlier one; empty: found anew.
     """
+    config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset)
     context = RunContext.of(config, trained + 1, model)
     name = await name_run("measure", context, f"iteration {trained}" if trained else "start")
     await preflight(context, Needs(acts=True))

@@ -8,7 +8,8 @@ from pathlib import Path
 from prefect import flow
 
 from agent_r.hub.publish import Published
-from agent_r.settings import Config
+from flows.form.asked import asked
+from flows.form.parameters import Base, Overrides, Repo
 from flows.hub_client import hub_of, private_here
 from flows.page.artifacts import announce_published, show_published
 from flows.page.run_log import tell
@@ -21,13 +22,15 @@ from tasks.publish import publish as publish_task
 
 @flow(name="publish", persist_result=False, validate_parameters=False)
 @fails_in_one_line
-async def publish(version: str, config: Config = Config()) -> Published:
+async def publish(
+    version: str, settings: Base = "default", repo: Repo = "", overrides: Overrides = ()
+) -> Published:
     """One commit, then a tag that never moves; running it again finds what is there.
 
     Args:
         version: Folder of a dataset version.
-        config: All settings; `hub` is what matters here.
     """
+    config = await asked(settings, overrides, repo=repo)
     to = f" to {config.hub.repo}" if config.hub.repo else ""
     name = f"publish {'/'.join(Path(version).parts[-2:])}{to}"
     await rename(name)

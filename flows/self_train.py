@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,6 +22,17 @@ from agent_r.evaluation.report import IterationReport, RunReport, newest_model
 from agent_r.files import write_json
 from agent_r.settings import Config
 from flows.collect import CollectResult, collect
+from flows.form.asked import asked
+from flows.form.parameters import (
+    AS_SET,
+    Base,
+    Dataset,
+    Endpoint,
+    LoopBudget,
+    Overrides,
+    Repo,
+    World,
+)
 from flows.measure import measure
 from flows.page.artifacts import gain_line, show_report
 from flows.page.run_log import tell
@@ -39,12 +50,18 @@ _log = logging.getLogger("agent_r.progress")
 
 @flow(name="self-train", persist_result=False, validate_parameters=False)
 @fails_in_one_line
-async def self_train(config: Config = Config()) -> RunReport:
-    """Agent-R (arXiv 2501.11425): an actor explores, finds its errors, is trained, and again.
-
-    Args:
-        config: All settings; the defaults need nothing but Python.
-    """
+async def self_train(
+    settings: Base = "default",
+    world: World = None,
+    endpoint: Endpoint = None,
+    dataset: Dataset = "",
+    repo: Repo = "",
+    budget: LoopBudget = AS_SET,
+    overrides: Overrides = (),
+) -> RunReport:
+    """Agent-R (arXiv 2501.11425): an actor explores, finds its errors, is trained, and again."""
+    config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset,
+                         repo=repo, budget=budget)  # fmt: skip
     context, needs = loops(config, run_id())
     first, last = context.iteration, context.iteration + config.iterations - 1
     name = await name_run("self-train", context, _these(first, last))
@@ -55,7 +72,7 @@ async def self_train(config: Config = Config()) -> RunReport:
     start = await measure(loop.config)  # of the very first actor, whose failures all continue
     loop.openings, loop.led = start.openings, start.robustness.led
     if ground.model:
-        start = await measure(loop.config, ground.model, ground.first - 1, loop.openings, loop.led)
+        start = await loop.measured(measure, ground.model, ground.first - 1)
     loop.outcomes.append(_outcome(start, ground.versions[-1:] if ground.model else []))
     await loop.run(ground)
     took = time.monotonic() - began
@@ -119,11 +136,10 @@ class Loop:
         config = self.config
         collected = await collect(
             self.left,
-            iteration,
-            self.model,
-            iteration - 1,
-            self.newest,
-            tuple(self.outcomes),
+            iteration=iteration,
+            model=self.model,
+            earlier=self.newest,
+            outcomes=tuple(self.outcomes),
             spend_all=is_last,
         )
         self.left, self.stopped = after(collected, self.left), collected.stopped
@@ -165,8 +181,14 @@ class Loop:
         self.new = self.new or trained.new
         name = f"measure {self.config.dataset.name}, {_these(iteration, iteration)}, control"
         measures = called(measure, name) if control else measure
-        measured = await measures(self.config, trained.model, iteration, self.openings, self.led)
-        return trained, measured
+        return trained, await self.measured(measures, trained.model, iteration)
+
+    async def measured(
+        self, measures: Flow[..., Coroutine[Any, Any, Measurement]], model: str, trained: int
+    ) -> Measurement:
+        """How a model does at what the first actor failed at, and was led to."""
+        again = {"openings": self.openings, "led": self.led}
+        return await measures(self.config, model=model, trained=trained, **again)
 
 
 def called(named: Flow[P, R], name: str) -> Flow[P, R]:

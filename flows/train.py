@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from agent_r.collection.identity import unnamed
 from agent_r.config import digest
 from agent_r.files import write_jsonl
-from agent_r.settings import Config
 from agent_r.training.backends import Source, TrainJob, finished, make_trainer
 from agent_r.training.mixture import mixture_key, training_rows
 from agent_r.training.progress_lines import spoken_line, training_line
+from flows.form.asked import asked
+from flows.form.parameters import Base, Dataset, Overrides
 from flows.general_rows import general_rows
 from flows.page.run_log import tell
 from flows.page.run_names import name_run
@@ -41,20 +42,22 @@ class Trained(BaseModel):
 @fails_in_one_line
 async def train(
     versions: list[str],
-    config: Config = Config(),
+    settings: Base = "default",
     iteration: int = 1,
     model: str = "",
     control: bool = False,
+    dataset: Dataset = "",
+    overrides: Overrides = (),
 ) -> Trained:
     """Train on the mixture of good, revision and general rows; the loss spares the bad steps.
 
     Args:
         versions: Folders of dataset versions, or `owner/name@v1.3` on the Hub; the newest last.
-        config: All settings; `train` is what matters here.
         iteration: Which iteration of Agent-R this is, from 1.
-        model: Folder of the model to start from; empty means the endpoint's own.
+        model: Folder of the model to start from; empty: the endpoint's own.
         control: Train as long on rows without errors instead, to compare with.
     """
+    config = await asked(settings, overrides, dataset=dataset)
     context = RunContext.of(config, iteration, model)
     name = await name_run("train", context, f"iteration {iteration}", "control" if control else "")
     await preflight(context, Needs(trains=True, versions=versions))

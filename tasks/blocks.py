@@ -1,4 +1,4 @@
-"""What Prefect keeps for runs, by name: endpoints and Hub repositories; their secrets masked.
+"""What Prefect keeps for runs, by name: endpoints, Hub repositories, settings; secrets masked.
 
 A block gives settings. Of its secret they say only where it is: what a run has as parameters, logs
 and artifacts holds the name, never the key.
@@ -74,10 +74,19 @@ class HubDataset(Block):
         return HubConfig.model_validate(plain | held)
 
 
+class AgentRSettings(Block):
+    """Settings of a run, as a file of `configs/` has them; a run's form names the block."""
+
+    _block_type_name = "Agent-R Settings"
+    _description = "Settings of a run that its form does not ask for, in TOML."
+
+    toml: str = Field(description="as in a settings file; no key or token belongs here")
+
+
 KEEPERS: dict[str, type[AgentREndpoint | HubDataset]] = {
     kind.get_block_type_slug(): kind for kind in (AgentREndpoint, HubDataset)
 }
-OURS: tuple[type[Block], ...] = tuple(KEEPERS.values())
+OURS: tuple[type[Block], ...] = (*KEEPERS.values(), AgentRSettings)
 
 
 async def load(kind: type[B], name: str) -> B:

@@ -44,20 +44,21 @@ def run_collect(arguments: argparse.Namespace) -> int:
     """Write one dataset version."""
     config = settings(arguments)
     flow_ready(config, arguments.iteration, arguments.model, acts=True)
-    where = (config, arguments.iteration, arguments.model, arguments.iteration - 1)
     if arguments.dry_run:
         from agent_r.collection.nights import Ground
         from flows.cli.cost_forecast import forecast
 
+        iteration, trained = arguments.iteration, arguments.iteration - 1
         if config.continual:  # the ground that `collect` would take
-            where = (config, Ground.ahead(config, "collect").first, arguments.model, 0)
-        print("\n".join(run(forecast(*where, arguments.sample))))
+            iteration, trained = Ground.ahead(config, "collect").first, 0
+        sample = forecast(config, iteration, arguments.model, trained, arguments.sample)
+        print("\n".join(run(sample)))
         return 0
     from agent_r.diagnostics.account import account_lines
     from flows.collect import collect
     from flows.states import nothing_new_line
 
-    collected = run(collect(*where))
+    collected = run(collect(config, iteration=arguments.iteration, model=arguments.model))
     built = collected.built
     print("\n".join(account_lines(built.account)))
     if not collected.new:
@@ -72,11 +73,11 @@ def run_grow(arguments: argparse.Namespace) -> int:
     """Explore and revise this machine's share of the trees."""
     config = settings(arguments)
     part_of([], arguments.part)
-    iteration = arguments.iteration
-    flow_ready(config, iteration, arguments.model, acts=True)
+    iteration, model = arguments.iteration, arguments.model
+    flow_ready(config, iteration, model, acts=True)
     from flows.grow import grow
 
-    grown = run(grow(config, iteration, arguments.model, iteration - 1, arguments.part))
+    grown = run(grow(config, iteration=iteration, model=model, part=arguments.part))
     print(f"{grown.finished} of {grown.trees} trees are finished")
     return 0
 
@@ -99,7 +100,7 @@ def run_measure(arguments: argparse.Namespace) -> int:
     flow_ready(config, arguments.trained + 1, arguments.model, acts=True)
     from flows.measure import measure
 
-    measured = run(measure(config, arguments.model, arguments.trained))
+    measured = run(measure(config, model=arguments.model, trained=arguments.trained))
     print(f"{measured.actor}: success {measured.success} of {measured.success.n}, "
           f"recovery {measured.recovery} of {measured.recovery.n}")  # fmt: skip
     for count, share in measured.robustness.kept.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
@@ -23,8 +23,9 @@ from prefect.states import (
 )
 from prefect.utilities.callables import parameter_schema
 
-from agent_r.settings import Config
+from agent_r.config import load
 from flows.cli import main as cli
+from flows.form.asked import asked
 from flows.states import NOTHING_NEW
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,6 @@ def test_parameters_are_what_the_flow_takes(name: str) -> None:
         flow.validate_parameters(given)
     else:
         assert not DEPLOYMENTS[name].get("schedules"), f"a schedule cannot give {needed}"
-    Config.model_validate(given.get("config", {}))
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
@@ -127,24 +127,14 @@ def test_the_automation_knows_every_state_in_which_a_run_gives_no_sign_of_life()
     assert set(AUTOMATION["trigger"]["expect"]) == expected
 
 
-def test_the_nightly_explores_new_ground_each_time() -> None:
-    config = Config.model_validate(DEPLOYMENTS["self-train"]["parameters"]["config"])
+async def test_the_nightly_explores_new_ground_each_time() -> None:
+    given = DEPLOYMENTS["self-train"]["parameters"]
+    config = await asked(given.pop("settings"), given.pop("overrides", ()), **given)
     assert config.continual
+    assert config == load(ROOT / "configs/nightly.toml")
 
 
 def test_no_schedule_is_active_before_someone_says_so() -> None:
     schedules = [s for d in DEPLOYMENTS.values() for s in d.get("schedules", [])]
     assert schedules
     assert not any(s["active"] for s in schedules)
-
-
-@pytest.mark.parametrize("name", DEPLOYMENTS)
-@pytest.mark.parametrize("field", ["env", "endpoint"])
-def test_the_form_opens_on_the_kind_that_a_deployment_gives(name: str, field: str) -> None:
-    """Prefect's form shows the first member of a union that has all the fields that are given."""
-    given = DEPLOYMENTS[name].get("parameters", {}).get("config", {}).get(field)
-    if given is None:
-        return
-    members = get_args(Config.model_fields[field].annotation)
-    shown = next(member for member in members if given.keys() <= member.model_fields.keys())
-    assert shown.model_fields["kind"].default == given["kind"]

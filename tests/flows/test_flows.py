@@ -169,14 +169,14 @@ async def test_a_flow_refuses_before_any_work_in_one_line_without_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     flow, given, over, said = case
-    state = await flow(config=config(tmp_path, **over), **given, return_state=True)
+    state = await flow(settings=config(tmp_path, **over), **given, return_state=True)
     assert (state.name, state.message.count("\n")) == ("Failed", 0)
     assert said in state.message
     assert "--" not in state.message
     assert "Traceback" not in caplog.text
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(AgentRError, match=re.escape(state.message)):
-        await flow(config=config(tmp_path, **over), **given)
+        await flow(settings=config(tmp_path, **over), **given)
 
 
 async def test_a_subflow_does_not_look_again(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ async def test_the_second_iteration_explores_other_tasks(
     first: tuple[Path, CollectResult],
 ) -> None:
     out, collected = first
-    second = await collect(config(out), 2, "", 1)
+    second = await collect(config(out), iteration=2)
     assert second.built.dataset.version == "v1.2"
     assert second.built.dataset.digest != collected.built.dataset.digest
 
@@ -216,13 +216,13 @@ async def test_the_second_iterations_version_holds_the_rows_of_both(
     first: tuple[Path, CollectResult],
 ) -> None:
     out, collected = first
-    second = await collect(config(out), 2, "", 1)
+    second = await collect(config(out), iteration=2)
     one, two = (read_manifest(Path(c.built.dataset.path)) for c in (collected, second))
     assert (one["iterations"], two["iterations"]) == ([1], [1, 2])
     assert two["counts"]["trees"] == 20 == 2 * second.built.counts["trees"]
     assert two["rows"]["trees"] == 20
     assert all(changed["removed"] == 0 for changed in two["changes"]["rows"].values())
-    assert (await collect(config(out), 2, "", 1)).built == second.built
+    assert (await collect(config(out), iteration=2)).built == second.built
 
 
 async def test_a_measurement_is_made_once_and_continues_the_failures_given(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ async def test_a_measurement_is_made_once_and_continues_the_failures_given(tmp_p
     assert measured.success.n == len(measured.rewards) == 6
     assert measured.recovery.n == len(measured.openings) > 0
     assert measured.robustness.success[0].n == 6
-    given = await measure(config(tmp_path), "", 0, measured.openings[:1])
+    given = await measure(config(tmp_path), openings=measured.openings[:1])
     assert given.recovery.n == 1
     plain = {"tasks": 6, "recovery_tasks": 3, "robustness_tasks": 0, "max_steps": 4}
     without = await measure(config(tmp_path, measure=plain))
@@ -336,11 +336,10 @@ async def test_the_second_iteration_asks_for_the_model_of_the_first_training(
     def says(body: dict[str, Any], k: int) -> str:
         return "Judgement: Good" if "Judgement" in str(body["messages"][-1]) else "Action: look"
 
-    with FaultyEndpoint(models=("tiny-1", "tiny-7"), says=says) as server:
+    with FaultyEndpoint(models=("tiny-1",), says=says) as server:
         endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny-{iteration}"}
         settings = config(tmp_path, endpoint=endpoint, trees=1)
         assert (await grow(settings, iteration=2)).actor == "tiny-1"
-        assert (await grow(settings, iteration=2, trained=7)).actor == "tiny-7"
-        assert {received.body["model"] for received in server.completions} == {"tiny-1", "tiny-7"}
+        assert {received.body["model"] for received in server.completions} == {"tiny-1"}
         with pytest.raises(EndpointError, match="does not serve the model 'tiny-0'"):
             await grow(settings)

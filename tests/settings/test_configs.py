@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
-from agent_r.config import load, parse
+from agent_r.config import load
 from agent_r.settings import OpenAIEndpoint
 
 ROOT = Path(__file__).parents[2]
@@ -22,12 +21,6 @@ def test_every_config_loads(path: Path) -> None:
 
 def test_the_papers_config_is_the_papers_preset() -> None:
     assert load(CONFIGS / "paper.toml") == load(None, preset="paper")
-
-
-def test_the_nightly_config_is_what_the_deployment_runs() -> None:
-    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    [nightly] = [d for d in deployments if d["name"] == "self-train"]
-    assert load(CONFIGS / "nightly.toml") == parse(nightly["parameters"]["config"], source="yaml")
 
 
 def test_the_config_for_an_own_endpoint_names_its_key_and_never_holds_it() -> None:

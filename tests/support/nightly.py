@@ -66,13 +66,18 @@ def settings(name: str, *, held_s: float = 0, **over: Any) -> dict[str, Any]:
     return SMALL | {"dataset": {"name": name}, "train": command} | over
 
 
+def asked_for(config: dict[str, Any]) -> dict[str, Any]:
+    """A run's parameters, with these settings and no others."""
+    return {"settings": json.dumps(config)}
+
+
 def deployments(hub: str) -> list[dict[str, Any]]:
     """Beside those of prefect.yaml: a nightly of every minute, and what waits for events."""
     loop = {"entrypoint": "flows.self_train.self_train", "work_pool": POOL}
     published = {
         "entrypoint": "flows.publish.publish",
         "work_pool": POOL,
-        "parameters": {"config": {"hub": {"repo": "tester/my-data", "endpoint": hub}}},
+        "parameters": {"repo": "tester/my-data", "overrides": [f"hub.endpoint={hub}"]},
         "triggers": [
             {
                 "type": "event",
@@ -82,7 +87,7 @@ def deployments(hub: str) -> list[dict[str, Any]]:
             }
         ],
     }
-    nightly = {"config": settings("nightly", continual=True)}
+    nightly = asked_for(settings("nightly", continual=True))
     return [
         loop | {"name": "loop"},
         loop | {"name": "elsewhere", "work_pool": POOL | {"name": "elsewhere"}},
@@ -131,7 +136,7 @@ def a_machine_dies(stage: Stage) -> dict[str, Any]:
     server = stage.server
     worker = server.start("prefect worker start --pool elsewhere", home="worker-1")
     held = hold(server, "elsewhere")
-    run = server.run("self-train/elsewhere", config=settings("elsewhere", held_s=600))
+    run = server.run("self-train/elsewhere", **asked_for(settings("elsewhere", held_s=600)))
     training(server, run)
     flow = server.pid(run)
     kill(worker.pid), kill(flow)
@@ -149,7 +154,7 @@ def a_machine_dies(stage: Stage) -> dict[str, Any]:
 def a_long_run(stage: Stage) -> dict[str, Any]:
     server = stage.server
     hold(server, "long")
-    run = server.run("self-train/loop", config=settings("long", held_s=LONG_S))
+    run = server.run("self-train/loop", **asked_for(settings("long", held_s=LONG_S)))
     ended = server.wait(run, "Completed", "Crashed", "Failed", within_s=LONG_S + SLOW_MACHINE_S)
     wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]},
               "resource": {"id": [f"prefect.flow-run.{run}"]}, "order": "ASC"}  # fmt: skip
@@ -174,9 +179,9 @@ def a_process_dies(stage: Stage) -> dict[str, Any]:
     """The nightly itself: another run beside it, its process killed, and the run retried."""
     server = stage.server
     held = hold(server, "limited")
-    run = server.run("self-train/self-train", config=settings("limited", held_s=600))
+    run = server.run("self-train/self-train", **asked_for(settings("limited", held_s=600)))
     training(server, run)
-    other = server.run("self-train/self-train", config=settings("limited"))
+    other = server.run("self-train/self-train", **asked_for(settings("limited")))
     refused = server.wait(other, "Cancelled")
     os.kill(server.pid(run), signal.SIGKILL)
     died = time.monotonic()
@@ -191,7 +196,7 @@ def a_process_dies(stage: Stage) -> dict[str, Any]:
 def a_cancelled_run(stage: Stage) -> dict[str, Any]:
     server = stage.server
     held = hold(server, "cancelled")
-    run = server.run("self-train/loop", config=settings("cancelled", held_s=600))
+    run = server.run("self-train/loop", **asked_for(settings("cancelled", held_s=600)))
     training(server, run)
     server.do(f"prefect flow-run cancel {run}")
     cancelled = server.wait(run, "Cancelled")
@@ -203,7 +208,7 @@ def a_cancelled_run(stage: Stage) -> dict[str, Any]:
 def a_dataset_is_written(stage: Stage) -> dict[str, Any]:
     """A version is announced: one deployment trains on it, another publishes it."""
     server = stage.server
-    asked = shlex.quote(json.dumps({"config": settings("my-data", trees=4)}))
+    asked = shlex.quote(json.dumps(asked_for(settings("my-data", trees=4))))
     said = server.do(f"prefect deployment run collect/collect --params {asked}")
     [run] = patiently(lambda: server.runs("collect/collect"))
     ended = server.wait(run["id"], "Completed", "Failed", "Crashed")
@@ -221,7 +226,7 @@ def with_a_key(stage: Stage) -> dict[str, Any]:
     server.do(make_block, KEY=KEY)
     openai = {"kind": "openai", "base_url": stage.endpoint.base_url, "model": "tiny"}
     openai |= {"api_key_block": "model-key"}
-    run = server.run("measure/measure", config=settings("keyed", endpoint=openai))
+    run = server.run("measure/measure", **asked_for(settings("keyed", endpoint=openai)))
     return server.wait(run, "Completed", "Failed", "Crashed")
 
 
@@ -240,7 +245,9 @@ BAD: dict[str, dict[str, Any]] = {
 def bad_configs(stage: Stage) -> dict[str, tuple[dict[str, Any], str]]:
     """Each with the run that it became, and what the terminal says of it."""
     server = stage.server
-    runs = {name: server.run("self-train/loop", config=config) for name, config in BAD.items()}
+    runs = {
+        name: server.run("self-train/loop", **asked_for(config)) for name, config in BAD.items()
+    }
     return {
         name: (server.wait(run, "Failed", "Completed", "Crashed"), in_a_terminal(server, BAD[name]))
         for name, run in runs.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -73,14 +74,14 @@ async def tasks_of(client: PrefectClient, run: FlowRun) -> list[str]:
 
 
 async def test_a_run_and_its_tasks_say_what_they_are(client: PrefectClient, tmp_path: Path) -> None:
-    run = await shown(client, collect, config=config(tmp_path))
+    run = await shown(client, collect, settings=config(tmp_path))
     assert run.name == "collect demo, iteration 1, scripted-0.5"
     assert await tasks_of(client, run) == [
         "build demo, iteration 1",
         "grow trees 1 to 8 of iteration 1",
         "grow trees 9 to 10 of iteration 1",
     ]
-    part = await shown(client, grow, config=config(tmp_path), iteration=2, part="2/5")
+    part = await shown(client, grow, settings=config(tmp_path), iteration=2, part="2/5")
     assert part.name == "grow demo, iteration 2, part 2/5, scripted-0.5"
 
 
@@ -114,9 +115,12 @@ async def test_settings_that_disagree_are_a_line_in_the_state_and_no_traceback(
     client: PrefectClient, tmp_path: Path
 ) -> None:
     given = config(tmp_path).model_dump(mode="json") | DISAGREE
-    run = await shown(client, grow, config=given)
+    run = await shown(client, grow, settings=json.dumps(given))
     assert run.state is not None
-    assert (run.state.name, run.state.message) == ("Failed", "config: 1 alphas for 3 iterations")
+    assert (run.state.name, run.state.message) == (
+        "Failed",
+        "the settings of this run: 1 alphas for 3 iterations",
+    )
     assert run.name == "grow, refused"
     assert "Traceback" not in "\n".join(await log_of(client, run))
 
@@ -141,7 +145,7 @@ async def test_a_task_that_fails_on_purpose_leaves_no_traceback_and_a_bug_leaves
 
 
 async def test_a_name_that_a_person_gave_stays(client: PrefectClient, tmp_path: Path) -> None:
-    run = await shown(client, grow, config=config(tmp_path), part="5/5", called="tuesday-run")
+    run = await shown(client, grow, settings=config(tmp_path), part="5/5", called="tuesday-run")
     assert run.name == "tuesday-run"
 
 
