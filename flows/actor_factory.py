@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agent_r.actor import Actor
-from agent_r.config import read_key
 from agent_r.endpoint.client import EndpointActor
 from agent_r.errors import ConfigError
 from agent_r.local_model.server_process import serving
@@ -16,6 +15,7 @@ from agent_r.settings import OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
 from env_adapters.scripted_actor import ScriptedCast, ScriptedPlayer
 from env_adapters.textcraft.scripted import ScriptedCrafter
 from flows.run_context import RunContext
+from tasks.keys import key_of
 
 
 @asynccontextmanager
@@ -31,7 +31,7 @@ async def acting(context: RunContext, *, checked: bool = True) -> AsyncIterator[
     if isinstance(endpoint, ScriptedEndpoint):
         yield scripted(endpoint, context.worlds)
     elif isinstance(endpoint, OpenAIEndpoint):
-        async with EndpointActor(endpoint, api_key=await _key(endpoint)) as actor:
+        async with EndpointActor(endpoint, api_key=await key_of(endpoint)) as actor:
             if checked:
                 await actor.check()
             yield actor
@@ -41,15 +41,6 @@ async def acting(context: RunContext, *, checked: bool = True) -> AsyncIterator[
             local = OpenAIEndpoint(base_url=base_url, model=name, concurrency=endpoint.concurrency)
             async with EndpointActor(local, api_key="none") as actor:
                 yield actor
-
-
-async def _key(endpoint: OpenAIEndpoint) -> str:
-    """From a block of Prefect's, which is imported for it alone, else from the environment."""
-    if not endpoint.api_key_block:
-        return read_key(endpoint)
-    from tasks.blocks import secret_of
-
-    return await secret_of(endpoint.api_key_block)
 
 
 def scripted(endpoint: ScriptedEndpoint, worlds: Worlds) -> Actor:

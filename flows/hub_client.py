@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 from pathlib import Path
@@ -10,13 +11,14 @@ from urllib.parse import urlsplit
 from huggingface_hub import get_token
 from pydantic import SecretStr
 
-from agent_r.config import read_key, read_token, secrets
+from agent_r.config import read_token, secrets
 from agent_r.errors import ConfigError, HubRejected
 from agent_r.hub.known_values import Private
 from agent_r.hub.repository import Hub, spoken
 from agent_r.hub.secret_rules import Detector
 from agent_r.hub.secret_scan import Allowing
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint
+from tasks.keys import key_of
 
 
 async def hub_of(settings: HubConfig, repo: str = "") -> Hub:
@@ -51,12 +53,13 @@ async def _held_token(settings: HubConfig) -> str:
     return await secret_of(settings.token_block)
 
 
-def private_here(config: Config, hub: Hub) -> Private:
+async def private_here(config: Config, hub: Hub) -> Private:
     """Private values of this machine and this run, which must not be published."""
     held = [hub.token.get_secret_value(), *secrets()]
     hosts = [socket.gethostname(), socket.getfqdn()]
     if isinstance(config.endpoint, OpenAIEndpoint):
-        held.append(read_key(config.endpoint))
+        with contextlib.suppress(ConfigError):  # no block, no key that could get out
+            held.append(await key_of(config.endpoint))
         hosts.append(urlsplit(config.endpoint.base_url).hostname or "")
     try:
         user = getpass.getuser()
@@ -74,7 +77,7 @@ def private_here(config: Config, hub: Hub) -> Private:
 async def detector_of(config: Config) -> Allowing:
     """What publishing with these settings looks for, without what they allow."""
     hub = await hub_of(config.hub, config.hub.repo or "nobody/nothing")
-    return Allowing(Detector(private_here(config, hub)), frozenset(config.hub.allow))
+    return Allowing(Detector(await private_here(config, hub)), frozenset(config.hub.allow))
 
 
 def ask_hub(hub: Hub) -> None:

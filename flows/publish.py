@@ -36,7 +36,7 @@ async def publish(
     await rename(name)
     await preflight(RunContext.of(config), Needs(publishes=True, versions=(version,)))
     hub = await hub_of(config.hub)
-    known = private_here(config, hub)
+    known = await private_here(config, hub)
     published = await asyncio.to_thread(publish_task, Path(version), hub, config.hub, known)
     await show_published(published)
     tell(f"{name}: {published.url}")

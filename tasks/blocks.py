@@ -96,6 +96,8 @@ async def load(kind: type[B], name: str) -> B:
         ConfigError: there is none, or it says what cannot be.
     """
     title = kind.get_block_type_name()
+    if not name:
+        raise ConfigError(f"which {title} block? It has no name")
     try:
         return await kind.aload(name)
     except ValidationError as error:

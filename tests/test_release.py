@@ -46,6 +46,24 @@ def test_the_wheel_holds_types_the_view_and_the_model_but_not_how_it_was_made() 
     assert {name.split("/")[0] for name in files} == {"agent_r", "env_adapters", "tasks", "flows"}
 
 
+def test_the_image_is_built_of_what_its_files_let_through_and_of_nothing_else() -> None:
+    ignored, *kept = [
+        line
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    ]
+    sent = {line.removeprefix("!") for line in kept if line.startswith("!")}
+    assert ignored == "*"
+    assert all((ROOT / name).exists() for name in sent)
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = set(re.findall(r"^COPY (\w\S*) ", dockerfile, flags=re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed = {*project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"], "README.md"}
+    assert copied | needed | {"LICENSE", "constraints.txt", "pyproject.toml"} == sent
+    [extras] = re.findall(r"^ARG EXTRAS=(\S+)$", dockerfile, flags=re.MULTILINE)
+    assert {*extras.split(",")} <= project["project"]["optional-dependencies"].keys()
+
+
 @pytest.mark.parametrize("name", agent_r.__all__)
 def test_what_the_front_door_names_is_there(name: str) -> None:
     assert getattr(agent_r, name).__doc__

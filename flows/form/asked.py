@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from agent_r.config import Table, layered, merge, overrides, parse
 from agent_r.errors import ConfigError
 from agent_r.settings import Config
+from flows.form.kept import filled_in
 from flows.form.parameters import AS_SET
 from flows.form.sources import table_of
 
@@ -50,7 +51,8 @@ async def asked(
     values = base.model_dump() if isinstance(base, Config) else await table_of(base)
     values = _chosen(values, "env", _world(world or {}), usual="textcraft")
     values = _chosen(values, "endpoint", _typed(endpoint or {}), usual="embedded")
-    return parse(layered(values, typed, over), source="the settings of this run")
+    values = await filled_in(layered(values, typed, over))
+    return parse(values, source="the settings of this run")
 
 
 def _typed(fields: Table) -> Table:

@@ -27,6 +27,7 @@ from agent_r.settings import (
     TextCraftEnv,
     TextWorldExpressEnv,
 )
+from flows.form.kept import KIND
 from flows.form.picking import Schema, beside, blank, picked, tabs
 
 _AS_SET = "As in settings"
@@ -77,11 +78,32 @@ _MIXTURE = picked(
         "description": "the worlds of this run, each with its share of the trees",
     },
 )
+_KEPT: Schema = {
+    "title": "Block",
+    "type": "object",
+    "properties": {
+        "kind": {
+            "title": "kind",
+            "type": "string",
+            "const": KIND,
+            "default": KIND,
+            "description": "an endpoint that Prefect keeps, with its key",
+        },
+        "name": {
+            "title": "name",
+            "type": "string",
+            "minLength": 1,
+            "description": "of an Agent-R Endpoint, which the UI makes under Blocks",
+        },
+    },
+    "required": ["name"],
+}
 ENDPOINTS = (
     picked(EmbeddedEndpoint, "kind", "checkpoint", title="Embedded"),
     picked(OpenAIEndpoint, "kind", "base_url", "model", "api_key_env", "api_key_block",
            title="OpenAI-compatible", base_url=_ADDRESS),
     picked(ScriptedEndpoint, "kind", "error_rate", title="Scripted"),
+    _KEPT,
 )  # fmt: skip
 
 
@@ -109,7 +131,8 @@ Repo = Annotated[
     str,
     _field(
         {"type": "string", "pattern": "^(no|[^/ ]+/[^/ ]+)?$"},
-        "Dataset repository on the Hub, as owner/name; no: nothing is published.",
+        "Dataset repository on the Hub, as owner/name, or hub-dataset/NAME for a block with its "
+        "token; no: nothing is published.",
     ),
 ]
 # In boxes: an empty number of its own would be sent as null, which is none.

@@ -101,7 +101,19 @@ def test_a_key_comes_from_its_block_and_is_shown_nowhere(night: Night) -> None:
     assert ended["state"]["name"] == "Completed", ended["state"]["message"]
     sent = {request.headers["authorization"] for request in night.endpoint.received}
     assert sent == {f"Bearer {KEY}"}
-    assert KEY not in str(ended) + night.server.logs(ended["id"])
+    assert ended["parameters"]["endpoint"] == {"kind": "block", "name": "mine"}
+    server = night.server
+    [block] = server.post("/block_documents/filter", {"include_secrets": False})
+    assert set(block["data"]["api_key"]) == {"*"}
+    answers = [
+        block,
+        ended,
+        server.post("/artifacts/filter", {}),
+        server.post("/events/filter", {}),
+    ]
+    assert KEY not in str(answers) + server.logs(ended["id"])
+    for file in [*server.database.parent.iterdir(), *server.folder.parent.glob("*.log")]:
+        assert KEY.encode() not in file.read_bytes(), file.name
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -37,12 +37,12 @@ async def test_a_variable_that_is_named_and_not_set_is_no_reason_to_take_another
         await hub_of(HubConfig(repo="me/data", token_env="MY_TOKEN"))
 
 
-def test_the_keys_of_the_environment_and_the_endpoints_host_stay_here(
+async def test_the_keys_of_the_environment_and_the_endpoints_host_stay_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", "very-secret-value-1")
     endpoint = {"kind": "openai", "base_url": "http://gpu-17.lab:8000/v1", "model": "m"}
-    known = private_here(Config.model_validate({"endpoint": endpoint}), Hub("me/data"))
+    known = await private_here(Config.model_validate({"endpoint": endpoint}), Hub("me/data"))
     assert "very-secret-value-1" in known.secrets
     assert "gpu-17.lab" in known.hosts
 

@@ -222,11 +222,10 @@ def a_dataset_is_written(stage: Stage) -> dict[str, Any]:
 
 def with_a_key(stage: Stage) -> dict[str, Any]:
     server = stage.server
-    [make_block] = commands("The endpoint's key")
-    server.do(make_block, KEY=KEY)
-    openai = {"kind": "openai", "base_url": stage.endpoint.base_url, "model": "tiny"}
-    openai |= {"api_key_block": "model-key"}
-    run = server.run("measure/measure", **asked_for(settings("keyed", endpoint=openai)))
+    [make_block] = commands("Blocks, and the endpoint's key")
+    server.do(make_block, URL=stage.endpoint.base_url, MODEL="tiny", KEY=KEY)
+    kept = {"kind": "block", "name": "mine"}
+    run = server.run("measure/measure", **asked_for(settings("keyed")), endpoint=kept)
     return server.wait(run, "Completed", "Failed", "Crashed")
 
 

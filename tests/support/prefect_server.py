@@ -51,6 +51,7 @@ class Server:
     folder: Path
     url: str
     environment: dict[str, str]
+    database: Path
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -176,11 +177,11 @@ def started(project: Path, command: str, **secrets: str) -> Iterator[Server]:
         "DO_NOT_TRACK": "1",
         "HF_HUB_DISABLE_XET": "1",
     }
-    server = Server(project, url, kept | ours_alone | secrets)
     # In memory where there is such a folder: while a busy disk syncs, SQLite has all writers wait.
     memory = Path("/dev/shm")
     held = memory if memory.is_dir() else project.parent
     database = Path(tempfile.mkdtemp(dir=held)) / "prefect.db"
+    server = Server(project, url, kept | ours_alone | secrets, database)
     server.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{database}"
     try:
         server.start(command.replace("4200", str(port)), home="server")

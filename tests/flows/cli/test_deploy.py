@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,9 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
 
+from agent_r.errors import ConfigError
+from agent_r.settings import OpenAIEndpoint
 from flows.cli.main import main
+from flows.form.asked import asked
+from tasks.blocks import AgentREndpoint, AgentRSettings, HubDataset, secret_of
+from tasks.keys import key_of
 from tests.support.ports import closed_port
 from tests.support.prefect_server import ROOT, Server, idle
 
@@ -148,3 +156,75 @@ def test_what_prefect_refuses_is_one_line(
     assert deployed(file, f"{server.url}/api") == 2
     [said] = capsys.readouterr().err.splitlines()
     assert re.search(line, said)
+
+
+SECRET = "sk-kept-by-prefect-0123456789"
+
+
+@pytest.fixture
+def blocks(server: Server, first: str) -> Iterator[None]:
+    """Blocks as the UI makes them, on the server that was set up."""
+    with temporary_settings({PREFECT_API_URL: f"{server.url}/api"}):
+        if not server.post("/block_documents/filter", {}):
+            asyncio.run(make_blocks())
+        yield
+
+
+async def make_blocks() -> None:
+    endpoint = AgentREndpoint(base_url="http://gpu/v1", model="m", api_key=SecretStr(SECRET))
+    await endpoint.asave("mine")
+    await AgentREndpoint(base_url="http://gpu/v1", model="m", concurrency=4).asave("open")
+    await HubDataset(repo="me/data", token=SecretStr(SECRET), private=False).asave("mine")
+    await AgentRSettings(toml='trees = 7\n[endpoint]\nkind = "block"\nname = "mine"').asave("mine")
+    await Secret(value="1e5").asave("plain")
+
+
+def test_a_run_names_a_block_and_its_settings_say_where_the_secret_is(blocks: None) -> None:
+    chosen = {"kind": "block", "name": "mine"}
+    config = asyncio.run(
+        asked("default", ["endpoint.attempts=2"], endpoint=chosen, repo="hub-dataset/mine")
+    )
+    assert isinstance(config.endpoint, OpenAIEndpoint)
+    assert (config.endpoint.base_url, config.endpoint.attempts) == ("http://gpu/v1", 2)
+    assert config.endpoint.api_key_block == "agent-r-endpoint/mine"
+    assert (config.hub.repo, config.hub.private) == ("me/data", False)
+    assert config.hub.token_block == "hub-dataset/mine"
+    assert SECRET not in config.model_dump_json()
+    assert asyncio.run(asked("agent-r-settings/mine")).endpoint.model_dump() == (
+        config.endpoint.model_dump() | {"attempts": 6}
+    )
+
+
+def test_the_secret_comes_from_the_block_that_is_named(blocks: None) -> None:
+    names = ("agent-r-endpoint/mine", "hub-dataset/mine", "plain")
+    assert [asyncio.run(secret_of(name)) for name in names] == [SECRET, SECRET, "1e5"]
+
+
+def test_no_key_of_the_environment_goes_to_an_endpoint_that_wants_none(
+    blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    config = asyncio.run(asked("default", endpoint={"kind": "block", "name": "open"}))
+    assert isinstance(config.endpoint, OpenAIEndpoint)
+    assert asyncio.run(key_of(config.endpoint)) == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("agent-r-endpoint/nobody", "no Prefect Agent-R Endpoint block 'nobody'"),
+        ("agent-r-endpoint/", "which Agent-R Endpoint block"),
+        ("agent-r-endpoint/open", "the Agent-R Endpoint block 'open' keeps no secret"),
+        ("json/mine", "'json/mine' is no block with a secret: NAME of a Secret block, or agent-r-"),
+        ("nobody", "no Prefect Secret block 'nobody'"),
+    ],
+)
+def test_a_block_that_is_not_there_is_one_line(blocks: None, name: str, line: str) -> None:
+    with pytest.raises(ConfigError, match=line):
+        asyncio.run(secret_of(name))
+
+
+def test_the_api_masks_what_the_database_has_encrypted(server: Server, blocks: None) -> None:
+    assert SECRET not in str(server.post("/block_documents/filter", {}))
+    for file in server.database.parent.iterdir():
+        assert SECRET.encode() not in file.read_bytes()
