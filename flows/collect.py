@@ -23,11 +23,14 @@ from flows.form.parameters import AS_SET, Base, Dataset, Endpoint, Overrides, Ru
 from flows.grow import GrowResult, growing, ready
 from flows.hub_client import hub_of
 from flows.page.artifacts import announce_folder, announce_written, show_version
+from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell, warn
 from flows.page.run_names import name_run
+from flows.page.run_page import show_account
+from flows.page.this_run import run_id
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
-from flows.states import fails_in_one_line, nothing_new, run_id
+from flows.states import fails_in_one_line, nothing_new
 from flows.versions import local_version
 from tasks.build import build
 
@@ -41,17 +44,23 @@ class CollectResult(GrowResult):
     def line(self) -> str:
         counts, path = self.built.counts, self.built.dataset.path
         rows = f"{counts.get('revisions', 0):,} revisions and {counts.get('good', 0):,} good"
-        return f"{rows} of {super().line()}: {path}"
+        return f"{rows} from {super().line()}: {path}"
 
-    def notes(self) -> list[str]:
-        notes = super().notes()
+    def of_rows(self) -> list[str]:
+        """What a person should know of what was made of the trees."""
+        notes = list(self.built.advice)
         if refused := self.built.counts.get("refused conversations"):
             notes.append(f"the server refused {refused} conversations: their episodes end there")
         return notes
 
 
 @hides("earlier", "outcomes", "spend_all")
-@flow(name="collect", persist_result=False, validate_parameters=False)
+@flow(
+    name="collect",
+    persist_result=False,
+    validate_parameters=False,
+    on_crashed=[close_what_it_left],
+)
 @fails_in_one_line
 async def collect(
     settings: Base = "default",
@@ -84,37 +93,44 @@ async def collect(
     config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset,
                          budget=budget)  # fmt: skip
     context = RunContext.of(config, iteration, model)
-    first = Ground.ahead(config, "collect", run_id()).first if config.continual else iteration
-    name = await name_run("collect", context, f"iteration {first}")
+    first = Ground.ahead(config, "collect", str(run_id())).first if config.continual else iteration
+    await name_run("collect", context, f"iteration {first}")
     await preflight(context, Needs(acts=True))
     ground = _ground(config, iteration)
     iteration = ground.first if config.continual else iteration
     context = replace(context, iteration=iteration)
     tasks, folder = context.tasks(), context.dataset_folder
-    tell(f"{name}: {len(tasks)} trees to explore")
+    tell(f"{len(tasks)} trees to explore")
     async with ready(context) as (stores, actor):
         grown = await growing(context, stores, tasks, actor, spend_all=spend_all)
     before = await _earlier(earlier or "".join(ground.versions[-1:]), config, iteration)
     on_hub = await _newest_on_hub(config)
     known = {path.name for path in versions(folder)}
     built = await build(stores, tasks, folder, grown.actor, iteration, before, on_hub, outcomes)
-    await show_version(built, name=config.dataset.name, actor=grown.actor, iteration=iteration)
+    new = built.dataset.version not in known
+    collected = CollectResult(built=built, new=new, **grown.model_dump())
+    warn(collected.of_rows())
+    tell(collected.line())
+    show_account(lambda: built.account, f"iteration {iteration}, all that there is")
+    await show_version(
+        built,
+        name=config.dataset.name,
+        actor=grown.actor,
+        iteration=iteration,
+        warnings=[*grown.notes(), *collected.of_rows()],
+    )
     announce_written(built, name=config.dataset.name, iteration=iteration)
     if not config.hub.repo:
         announce_folder(built, name=config.dataset.name, iteration=iteration)
     if not grown.stopped:
         ground.finish(last=iteration, versions=[built.dataset.path])
-    new = built.dataset.version not in known
-    collected = CollectResult(built=built, new=new, **grown.model_dump())
-    warn([*collected.notes(), *built.advice])
-    tell(f"{name}: {collected.line()}")
     return collected if new else nothing_new(collected, [built.dataset.version])
 
 
 def _ground(config: Config, iteration: int) -> Ground:
     if config.continual and iteration != 1:
         raise ConfigError("a continual run counts its iterations itself: it takes no iteration")
-    return Ground.of(config, "collect", run_id())
+    return Ground.of(config, "collect", str(run_id()))
 
 
 async def _earlier(version: str, config: Config, iteration: int) -> Path | None:

@@ -38,8 +38,10 @@ from agent_r.errors import BudgetSpent, EndpointUnavailable
 from flows.actor_factory import acting
 from flows.form.asked import asked
 from flows.form.parameters import AS_SET, Base, Dataset, Endpoint, Overrides, RunBudget, World
+from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell, warn
 from flows.page.run_names import name_run
+from flows.page.run_page import show_account
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line
@@ -98,7 +100,12 @@ class GrowResult(BaseModel):
         return notes
 
 
-@flow(name="grow", persist_result=False, validate_parameters=False)
+@flow(
+    name="grow",
+    persist_result=False,
+    validate_parameters=False,
+    on_crashed=[close_what_it_left],
+)
 @fails_in_one_line
 async def grow(
     settings: Base = "default",
@@ -123,14 +130,13 @@ async def grow(
     config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset,
                          budget=budget)  # fmt: skip
     context = RunContext.of(config, iteration, model)
-    name = await name_run("grow", context, f"iteration {iteration}", f"part {part}" if part else "")
+    await name_run("grow", context, f"iteration {iteration}", f"part {part}" if part else "")
     await preflight(context, Needs(acts=True))
     tasks = context.tasks(part)
-    tell(f"{name}: {len(tasks)} trees to explore")
+    tell(f"{len(tasks)} trees to explore")
     async with ready(context) as (stores, actor):
         grown = await growing(context, stores, tasks, actor)
-    warn(grown.notes())
-    tell(f"{name}: {grown.line()}")
+    tell(grown.line())
     return grown
 
 
@@ -175,13 +181,15 @@ async def growing(
     gc.freeze()  # what is loaded by now stays: looking through it takes a third of a second
     budget = Budget(config.budget, config.endpoint, actor.usage)
     form = form_of(stores.store_of(tasks[0]).world.grammar) if tasks else ""
+    early_stop = EarlyStop(config, config.revision_at(iteration), len(tasks), Accounting(form))
+    show_account(lambda: early_stop.accounting.account, f"iteration {iteration}, by now")
     scheduler = TreeScheduler(
         stores,
         Budgeted(actor, budget),
         budget,
         asyncio.Semaphore(at_once(config.endpoint.concurrency)),
         Progress(f"iteration {iteration}", len(tasks), "trees"),
-        EarlyStop(config, config.revision_at(iteration), len(tasks), Accounting(form)),
+        early_stop,
     )
     scheduler.progress.details = live = functools.partial(details, scheduler, actor)
     await in_shards(scheduler, tasks, f"of iteration {iteration}")
@@ -196,6 +204,7 @@ async def growing(
         raise EndpointUnavailable(f"not one of {len(tasks)} trees was finished ({what})")
     finished, stopped = scheduler.finished, scheduler.stopped
     if spend_all and not stopped and config.budget.limits:
+        early_stop.looking = False  # the planned trees are there, whatever comes of these
         await look_again(scheduler, tasks, f"iteration {iteration}, second looks", live)
     stores.leave()
     which = digest(*(f"{task.world}/{task.id}/{task.repeat}" for task in tasks))
@@ -203,7 +212,7 @@ async def growing(
     seconds = time.monotonic() - began
     spent = usage_log.add(account, actor.usage, seconds)
     prompt, completion = budget.tokens
-    return GrowResult(
+    grown = GrowResult(
         actor=actor.name,
         iteration=iteration,
         trees=len(tasks),
@@ -218,6 +227,8 @@ async def growing(
         seconds=spent.seconds,
         second_looks=scheduler.finished - finished,
     )
+    warn(grown.notes())
+    return grown
 
 
 async def in_shards(scheduler: TreeScheduler, tasks: list[TaskSpec], of: str) -> None:
@@ -235,7 +246,6 @@ async def look_again(
     scheduler: TreeScheduler, tasks: list[TaskSpec], stage: str, live: Callable[[], list[str]]
 ) -> None:
     """Spend what the budget leaves over on other trees of the tasks that gave no revision."""
-    scheduler.early_stop = None  # the planned trees are there, whatever comes of these
     for look in range(1, scheduler.trees.config.budget.second_looks + 1):
         chosen = await worth_another(scheduler.trees, tasks, look)
         if chosen and not scheduler.stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from prefect import flow
@@ -19,6 +20,7 @@ from flows.actor_factory import acting
 from flows.form.asked import asked
 from flows.form.hiding import hides
 from flows.form.parameters import Base, Dataset, Endpoint, Overrides, World
+from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell, warn
 from flows.page.run_names import name_run
 from flows.preflight import Needs, preflight
@@ -26,11 +28,17 @@ from flows.run_context import RunContext
 from flows.states import fails_in_one_line
 from tasks.score import score
 
+_log = logging.getLogger("agent_r.progress")
 MEASUREMENT = TypeAdapter(Measurement)
 
 
 @hides("openings", "led")
-@flow(name="measure", persist_result=False, validate_parameters=False)
+@flow(
+    name="measure",
+    persist_result=False,
+    validate_parameters=False,
+    on_crashed=[close_what_it_left],
+)
 @fails_in_one_line
 async def measure(
     settings: Base = "default",
@@ -54,19 +62,21 @@ async def measure(
     """
     config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset)
     context = RunContext.of(config, trained + 1, model)
-    name = await name_run("measure", context, f"iteration {trained}" if trained else "start")
+    await name_run("measure", context, f"iteration {trained}" if trained else "start")
     await preflight(context, Needs(acts=True))
     key = measurement_key(context, context.worlds, openings)
     path = context.work_folder / f"measure-{trained}-{_whole_key(key, config, led)}.json"
     measured = files.load(path, MEASUREMENT)
     if measured is None or measured.can_go_on:
-        tell(f"{name}: {config.measure.tasks} held-out tasks to play")
+        tell(f"{config.measure.tasks} held-out tasks to play")
         episodes = context.work_folder / f"episodes-{trained}-{key}"
         async with context.worlds as worlds, acting(context) as actor:
             measured = await score(actor, worlds, config, openings, led, episodes)
         files.save(path, MEASUREMENT, measured)
-    warn(measured.notes())
-    tell(f"{name}: {measured.line()}")
+    warn(measured.faults())
+    for line in measured.robustness.notes():
+        _log.info("%s", line)
+    tell(measured.line())
     return measured
 
 

@@ -12,6 +12,7 @@ from flows.form.asked import asked
 from flows.form.parameters import Base, Overrides, Repo
 from flows.hub_client import hub_of, private_here
 from flows.page.artifacts import announce_published, show_published
+from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell
 from flows.page.run_names import rename
 from flows.preflight import Needs, preflight
@@ -20,7 +21,12 @@ from flows.states import fails_in_one_line
 from tasks.publish import publish as publish_task
 
 
-@flow(name="publish", persist_result=False, validate_parameters=False)
+@flow(
+    name="publish",
+    persist_result=False,
+    validate_parameters=False,
+    on_crashed=[close_what_it_left],
+)
 @fails_in_one_line
 async def publish(
     version: str, settings: Base = "default", repo: Repo = "", overrides: Overrides = ()
@@ -32,13 +38,12 @@ async def publish(
     """
     config = await asked(settings, overrides, repo=repo)
     to = f" to {config.hub.repo}" if config.hub.repo else ""
-    name = f"publish {'/'.join(Path(version).parts[-2:])}{to}"
-    await rename(name)
+    await rename(f"publish {'/'.join(Path(version).parts[-2:])}{to}")
     await preflight(RunContext.of(config), Needs(publishes=True, versions=(version,)))
     hub = await hub_of(config.hub)
     known = await private_here(config, hub)
     published = await asyncio.to_thread(publish_task, Path(version), hub, config.hub, known)
     await show_published(published)
-    tell(f"{name}: {published.url}")
+    tell(published.url)
     announce_published(published)
     return published

@@ -35,11 +35,13 @@ from flows.form.parameters import (
 )
 from flows.measure import measure
 from flows.page.artifacts import gain_line, show_report
+from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell
 from flows.page.run_names import name_run
+from flows.page.this_run import run_id
 from flows.preflight import loops, preflight
 from flows.publish import publish
-from flows.states import fails_in_one_line, nothing_new, run_id
+from flows.states import fails_in_one_line, nothing_new
 from flows.train import Trained, train
 from flows.versions import local_version
 
@@ -48,7 +50,12 @@ R = TypeVar("R")
 _log = logging.getLogger("agent_r.progress")
 
 
-@flow(name="self-train", persist_result=False, validate_parameters=False)
+@flow(
+    name="self-train",
+    persist_result=False,
+    validate_parameters=False,
+    on_crashed=[close_what_it_left],
+)
 @fails_in_one_line
 async def self_train(
     settings: Base = "default",
@@ -62,12 +69,12 @@ async def self_train(
     """Agent-R (arXiv 2501.11425): an actor explores, finds its errors, is trained, and again."""
     config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset,
                          repo=repo, budget=budget)  # fmt: skip
-    context, needs = loops(config, run_id())
+    context, needs = loops(config, str(run_id()))
     first, last = context.iteration, context.iteration + config.iterations - 1
-    name = await name_run("self-train", context, _these(first, last))
+    await name_run("self-train", context, _these(first, last))
     await preflight(context, needs)
     began = time.monotonic()
-    ground = Ground.of(config, "self-train", run_id())
+    ground = Ground.of(config, "self-train", str(run_id()))
     loop = Loop(config.model_copy(update={"continual": False}), ground)
     start = await measure(loop.config)  # of the very first actor, whose failures all continue
     loop.openings, loop.led = start.openings, start.robustness.led
@@ -79,7 +86,7 @@ async def self_train(
     report = RunReport.of(loop.config, start, loop.reports, took, loop.control)
     was = newest_model(context.dataset_folder)
     await _leave(report, context.dataset_folder)
-    tell(f"{name}: {gain_line(report)}, {took / 60:.1f} minutes")
+    tell(f"{gain_line(report)}, {took / 60:.1f} minutes")
     if loop.new or was != loop.model:
         return report
     written = [it.built.dataset.version for it in report.iterations]

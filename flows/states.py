@@ -11,14 +11,14 @@ from typing import Any, ParamSpec, TypeVar, cast
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import ParameterTypeError
-from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import ValidationError
 
 from agent_r.errors import AgentRError, ConfigError, NothingMade
 from agent_r.settings import first_problem
-from flows.page.run_log import on_its_page, warn
+from flows.page.run_log import warn
 from flows.page.run_names import rename
+from flows.page.upkeep import on_its_page
 from flows.preflight import looking_once
 
 # A name of its own, for a green "Completed" would hide it; automations can wait for it.
@@ -42,16 +42,19 @@ def fails_in_one_line(
 
     @functools.wraps(work)
     async def reported(*args: P.args, **kwargs: P.kwargs) -> T:
-        with on_its_page(), looking_once():
+        async with on_its_page() as stage:
             try:
                 understood = _validated(signature.bind(*args, **kwargs))
-                return await work(*understood.args, **understood.kwargs)
+                with looking_once():
+                    return await work(*understood.args, **understood.kwargs)
             except AgentRError as error:
+                stage.fail(str(error))
+                if not stage.name:
+                    await rename(f"{work.__name__.replace('_', '-')}, refused")
                 _log.debug("where it failed:", exc_info=True)
                 if isinstance(error, NothingMade):
                     warn(error.lines)
                     error.lines = []  # they were said: whoever awaits this run need not
-                await rename(f"{work.__name__.replace('_', '-')}, refused")  # if it has no name yet
                 return cast(T, Failed(message=str(error), data=error))
 
     # Prefect would look for the annotations' names in this module.
@@ -95,8 +98,3 @@ def nothing_new_line(versions: list[str]) -> str:
     'nothing new: v1.3 holds the same rows'
     """
     return f"nothing new: {', '.join(versions)} {'hold' if versions[1:] else 'holds'} the same rows"
-
-
-def run_id() -> str:
-    """Of the flow run that this is; it stays the same when the run is retried."""
-    return str(flow_run.id)

@@ -16,6 +16,7 @@ from agent_r.training.progress_lines import spoken_line, training_line
 from flows.form.asked import asked
 from flows.form.parameters import Base, Dataset, Overrides
 from flows.general_rows import general_rows
+from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell
 from flows.page.run_names import name_run
 from flows.preflight import Needs, preflight
@@ -38,7 +39,12 @@ class Trained(BaseModel):
     new: bool  # it was not there before
 
 
-@flow(name="train", persist_result=False, validate_parameters=False)
+@flow(
+    name="train",
+    persist_result=False,
+    validate_parameters=False,
+    on_crashed=[close_what_it_left],
+)
 @fails_in_one_line
 async def train(
     versions: list[str],
@@ -59,7 +65,7 @@ async def train(
     """
     config = await asked(settings, overrides, dataset=dataset)
     context = RunContext.of(config, iteration, model)
-    name = await name_run("train", context, f"iteration {iteration}", "control" if control else "")
+    await name_run("train", context, f"iteration {iteration}", "control" if control else "")
     await preflight(context, Needs(trains=True, versions=versions))
     seed, work = context.training_seed, context.work_folder
     general = await general_rows(config, seed=seed)
@@ -79,7 +85,7 @@ async def train(
     stage = f"iteration {iteration} train" + (" the control" if control else "")
     trainer = make_trainer(config.train, training_line(stage), spoken_line(stage))
     new = finished(job) is None
-    tell(f"{name}: {', '.join(f'{n:,} {kind}' for kind, n in counts.items())} rows to train on")
+    tell(f"{', '.join(f'{n:,} {kind}' for kind, n in counts.items())} rows to train on")
     report = await fine_tune(trainer, job)
     if report.longest_reply > config.search.max_tokens:
         _log.warning(
@@ -90,7 +96,7 @@ async def train(
             config.search.max_tokens,
         )
     loss = f", loss {report.first_loss:.3f} → {report.last_loss:.3f}" if report.last_loss else ""
-    tell(f"{name}: {job.out}{loss}, {report.seconds:.0f} s")
+    tell(f"{job.out}{loss}, {report.seconds:.0f} s")
     return Trained(
         model=str(job.out),
         rows=counts,

@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from agent_r.actor import Usage
 
 LOG = logging.getLogger("agent_r.progress")
+
+
+@contextmanager
+def watched(watch: Callable[[Progress], None]) -> Iterator[None]:
+    """Within, whoever shows a run beside its log is handed each count that begins."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
 
 
 @dataclass(slots=True)
@@ -35,6 +47,8 @@ class Progress:
         self._began = self._logged = self.clock()
         self._tokens = self.usage.tokens if self.usage else 0
         LOG.info("%s: %d %s to do", self.stage, self.total, self.unit)
+        if (watch := _watch.get()) is not None:
+            watch(self)
 
     def step(self, count: int = 1) -> None:
         """Count what is finished."""
@@ -44,8 +58,17 @@ class Progress:
             self._logged = now
             LOG.info("%s", self.line())
 
+    @property
+    def share(self) -> float:
+        """How much of it is done."""
+        return self.done / self.total if self.total else 1.0
+
     def line(self) -> str:
         """The line for a person."""
+        return " · ".join(self.parts())
+
+    def parts(self) -> list[str]:
+        """The count, its rate and the time left; then what else there is to say."""
         seconds = max(self.clock() - self._began, 1e-9)
         rate = self.done / seconds
         left = (self.total - self.done) / rate if rate > 0 else 0.0
@@ -56,4 +79,7 @@ class Progress:
         ]
         if self.usage is not None:
             parts.append(f"{self.usage.tokens - self._tokens:,} tokens")
-        return " · ".join([*parts, *self.details()])
+        return [*parts, *self.details()]
+
+
+_watch: ContextVar[Callable[[Progress], None] | None] = ContextVar("watch", default=None)

@@ -16,11 +16,11 @@ SPEECHLESS_TREES = 4  # without one action in any reply: then the next will hold
 
 @dataclass(slots=True)
 class EarlyStop:
-    """Looks at trees as they are finished, until the first with a pair; `total` are planned."""
+    """Counts trees as they are finished, and looks at them until one has a pair."""
 
     config: Config
     revision: RevisionConfig  # with the iteration's alpha
-    total: int
+    total: int  # trees that are planned
     accounting: Accounting = field(default_factory=Accounting)  # of the trees seen
     looking: bool = True
 
@@ -35,9 +35,9 @@ class EarlyStop:
         Raises:
             NothingMade: so far no reply held an action, or no tree of many a pair.
         """
+        self.accounting.add(tree, revisions, self.revision, self.config.critique)
         if not self.looking:
             return
-        self.accounting.add(tree, revisions, self.revision, self.config.critique)
         self.looking = self.accounting.fruitless
         trees, patience = self.accounting.trees, self.config.budget.fruitless_trees
         if self.accounting.speechless and trees >= min(SPEECHLESS_TREES, self.total):

@@ -67,6 +67,10 @@ class Measurement(BaseModel):
 
     def notes(self) -> list[str]:
         """What a person should know beside the rates."""
+        return self.faults() + self.robustness.notes()
+
+    def faults(self) -> list[str]:
+        """What went otherwise than planned."""
         notes = []
         if self.unplayed:
             what = ", ".join(f"{n} {kind}" for kind, n in self.unplayed.items())
@@ -78,7 +82,7 @@ class Measurement(BaseModel):
             what = ", ".join(f"{n} {end.replace('_', ' ')}" for end, n in ends.items())
             notes.append(f"{sum(ends.values())} episodes of {self.actor} were ended by the server "
                         f"or the world ({what}), and count as they stood")  # fmt: skip
-        return notes + self.robustness.notes()
+        return notes
 
 
 async def measure_actor(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from agent_r.collection.progress import LOG
+from agent_r.collection.progress import LOG, Progress
 from agent_r.training.backends import TrainingProgress
 
 MOST_SAID = 200  # characters of a line of a job's
@@ -15,19 +15,18 @@ def training_line(
     stage: str, *, every: float = 2.0, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[TrainingProgress], None]:
     """A callback that logs a running job: step of how many, loss, tokens a second, time left."""
-    logged = began = clock()
+    progress: Progress | None = None
+    newest: TrainingProgress
 
     def on_progress(at: TrainingProgress) -> None:
-        nonlocal logged
-        now = clock()
-        if at.step < at.of and now - logged < every:
-            return
-        logged = now
-        left = (now - began) / max(at.step, 1) * (at.of - at.step)
-        LOG.info(
-            "%s: %d/%d steps · loss %.3f · %.0f tokens/s · %.0f s left",
-            *(stage, at.step, at.of, at.loss, at.tokens_per_s, left),
-        )
+        nonlocal progress, newest
+        newest = at
+        if progress is None:
+            progress = Progress(stage, at.of, "steps", every=every, clock=clock, details=details)
+        progress.step(at.step - progress.done)
+
+    def details() -> list[str]:
+        return [f"loss {newest.loss:.3f}", f"{newest.tokens_per_s:.0f} tokens/s"]
 
     return on_progress
 

@@ -2,61 +2,96 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.events import emit_event
+from prefect.settings import PREFECT_API_URL
 
 from agent_r.dataset.build import BuildResult
+from agent_r.dataset.card.facts import ManifestFacts
+from agent_r.dataset.card.page import example
+from agent_r.dataset.card.tree_figure import TREE
+from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.view.command import command
-from agent_r.diagnostics.account import Account
 from agent_r.evaluation.report import HEADINGS, RunReport, notes, table
 from agent_r.hub.publish import Published
+from flows.page.run_page import current_page
+from flows.page.run_table import markdown
+from flows.page.this_run import client_of_run
 
 WRITTEN = "agent_r.dataset.written"
 PUBLISHED = "agent_r.dataset.published"
 
 
-async def show_version(built: BuildResult, *, name: str, actor: str, iteration: int) -> None:
+async def leave(key: str, form: str, data: str, description: str) -> UUID | None:
+    """An artifact on the page of the run that a person started, whichever run within it calls.
+
+    A temporary server's are seen by nobody: there are none.
+    """
+    client, page = client_of_run(), current_page()
+    if client is None or page is None or not PREFECT_API_URL.value():
+        return None
+    artifact = ArtifactCreate(
+        key=key, type=form, data=data, description=description, flow_run_id=page.run
+    )
+    return (await client.create_artifact(artifact)).id
+
+
+async def show_version(
+    built: BuildResult, *, name: str, actor: str, iteration: int, warnings: Sequence[str]
+) -> None:
     """A dataset version: where it is, what went into it, what was dropped and why."""
     ref = built.dataset
     counted = [[what, f"{n:,}"] for what, n in built.counts.items()]
     dropped = [[f"dropped: {why}", f"{n:,}"] for why, n in built.drops.items()]
-    await acreate_markdown_artifact(
-        f"# {name} {ref.version}\n\nIteration {iteration}, actor `{actor}`.\n\n"
-        f"`{ref.path}`, digest `{ref.digest}`; `{command(ref.path)}` shows its trees\n\n"
-        + markdown(("what", "how many"), counted + dropped)
-        + "\n\n"
-        + account_table(built.account)
-        + "".join(f"\n\n**{line}**" for line in built.advice),
-        key=key("dataset", name),
-        description=f"{ref.version}: {built.counts.get('revisions', 0)} revisions, "
+    path = Path(ref.path).absolute()
+    parts = [
+        f"# {name} {ref.version}",
+        f"Iteration {iteration}, actor `{actor}`.",
+        "\n".join(f"- **!** {line}" for line in warnings),
+        f"It lies in `{path}` on `{socket.gethostname()}` (digest `{ref.digest[:12]}`). There "
+        f"`{command(path)}` opens a page of all its trees, with every judgement and row.",
+        await asyncio.to_thread(one_revision, path),
+        "## What went into it",
+        markdown(("what", "how many"), counted + dropped),
+    ]
+    await leave(
+        key("dataset", name),
+        "markdown",
+        "\n\n".join(filter(None, parts)),
+        f"{ref.version}: {built.counts.get('revisions', 0)} revisions, "
         f"{built.counts.get('good', 0)} good",
     )
 
 
-def account_table(account: Account) -> str:
-    """What became of every reply, episode, tree and pair."""
-    rows = [
-        [name, what.replace("_", " "), f"{n:,}"]
-        for name, table in account.model_dump().items()
-        for what, n in table.items()
-    ]
-    return markdown(("of all", "so many were", "how many"), rows)
+def one_revision(version: Path) -> str:
+    """A revision of a version's, turn by turn, with the picture of its tree in it."""
+    text = example(ManifestFacts(read_manifest(version)))
+    picture = version / TREE
+    return text.replace(f"]({TREE})", f"]({in_line(picture)})") if picture.is_file() else text
+
+
+def in_line(picture: Path) -> str:
+    """A picture as an address: Prefect's server has no files of ours."""
+    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
 
 
 async def show_published(published: Published) -> None:
     """Where a version is on the Hub."""
-    await acreate_link_artifact(
-        published.url,
-        link_text=published.address,
-        key=key("hub", published.dataset),
-        description=f"commit `{published.commit}`, digest `{published.digest}`",
+    await leave(
+        key("hub", published.dataset),
+        "markdown",
+        f"[{published.address}]({published.url})",
+        f"commit `{published.commit[:12]}`, digest `{published.digest[:12]}`",
     )
 
 
@@ -80,44 +115,31 @@ def _emit(event: str, name: str, payload: dict[str, Any]) -> None:
 
 
 async def show_report(report: RunReport, picture: Path) -> None:
-    """The whole run: the gain, the table, and the curve where it could be drawn."""
+    """The whole run: the gain, the curve where it could be drawn, the table, and what was left."""
     gain = gain_line(report)
+    measures = zip(HEADINGS, *table(report), strict=True)
+    (_, *actors), *rows = ([*row] for row in measures)
     parts = [
         f"# {report.dataset}, seed {report.seed}",
         f"**{gain}** on held-out tasks, last actor against first (95 %, the same tasks).",
-        markdown(HEADINGS, table(report)),
-        *notes(report),
     ]
     if picture.is_file():
-        data = base64.b64encode(picture.read_bytes()).decode()
-        parts.append(
-            f"![success, recovery and share kept by iteration](data:image/png;base64,{data})"
-        )
-    parts += [f"Model: `{report.iterations[-1].model}`"]
-    paths = [it.built.dataset.path for it in report.iterations]
-    parts += [f"Dataset: `{path}`; `{command(path)}` shows its trees" for path in paths]
-    await acreate_markdown_artifact(
-        "\n\n".join(parts), key=key("report", report.dataset), description=gain
-    )
+        parts.append(f"![success, recovery and share kept by iteration]({in_line(picture)})")
+    parts += [markdown(("", *actors), rows), "\n".join(f"- {line}" for line in notes(report))]
+    host = f"On `{socket.gethostname()}`:"
+    files = [f"- model `{Path(report.iterations[-1].model).absolute()}`"]
+    for it in report.iterations:
+        path = Path(it.built.dataset.path).absolute()
+        files.append(f"- dataset `{path}`; `{command(path)}` shows its trees")
+        if it.published is not None:
+            files.append(f"- published as [{it.published.address}]({it.published.url})")
+    parts += ["## Where it lies", host, "\n".join(files)]
+    await leave(key("report", report.dataset), "markdown", "\n\n".join(parts), gain)
 
 
 def gain_line(report: RunReport) -> str:
     """What all came to."""
     return f"{100 * report.gain:+.0f} ± {100 * report.gain_half_width:.0f} points of success"
-
-
-def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table.
-
-    >>> print(markdown(("a", "b"), [["1", "x|y"]]))
-    | a | b |
-    | --- | --- |
-    | 1 | x\\|y |
-    """
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
-    )
 
 
 def key(kind: str, name: str) -> str:

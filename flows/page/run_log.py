@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from uuid import UUID
+from collections.abc import Iterable
 
-from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL
 
 from agent_r.errors import AgentRError
+from flows.page.run_page import current_page, current_stage
+from flows.page.this_run import run_id
 
 _ours = logging.getLogger("agent_r")
 _log = logging.getLogger("agent_r.progress")
-_started: ContextVar[UUID | None] = ContextVar("started", default=None)
 _STAGE = {"stage": True}
 
 
 def tell(line: str) -> None:
     """What a stage of the run sets out to do, or what came of it."""
-    _log.info("%s", line, extra=_STAGE)
+    stage = current_stage()
+    stage.line = line
+    _log.info("%s: %s", stage.name, line, extra=_STAGE)
 
 
 def warn(notes: Iterable[str]) -> None:
@@ -36,41 +35,30 @@ def warn(notes: Iterable[str]) -> None:
         _log.warning("%s", note)
 
 
-@contextmanager
-def on_its_page() -> Iterator[None]:
-    """Within, a run of Prefect's shows what we log; the outermost one all that matters.
-
-    A temporary server's page is seen by nobody: nothing is sent there.
-    """
-    run = _run()
-    if run is not None and PREFECT_API_URL.value():
+def log_to_page() -> None:
+    """From now on a run of Prefect's shows what we log; a temporary server's is seen by nobody."""
+    if run_id() is not None and PREFECT_API_URL.value():
         _ours.addHandler(_to_page)
         if _ours.level == logging.NOTSET:
             _ours.setLevel(logging.INFO)
     for engine in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(engine).addFilter(_in_one_line)
-    before = _started.set(_started.get() or run)
-    try:
-        yield
-    finally:
-        _started.reset(before)
-
-
-def started_run() -> UUID | None:
-    """The run that a person started: it has those that it starts on its page."""
-    return _started.get() or _run()
 
 
 class _ToPage(APILogHandler):
     def emit(self, record: logging.LogRecord) -> None:
-        run, started = _run(), _started.get()
+        run, page = run_id(), current_page()
         if run is None:
             return  # a thread of a library's
         super().emit(record)
-        matters = record.levelno >= logging.WARNING or hasattr(record, "stage")
-        if matters and started not in (None, run):
+        warning = record.levelno >= logging.WARNING and record.name == _log.name
+        if page is None or not (warning or hasattr(record, "stage")):
+            return
+        if warning:
+            page.warnings[record.getMessage()] += 1
+        if page.run != run:
             again = copy.copy(record)
-            again.flow_run_id = started
+            again.flow_run_id = page.run
             super().emit(again)
 
 
@@ -80,14 +68,6 @@ def _in_one_line(record: logging.LogRecord) -> bool:
     if isinstance(error, AgentRError):
         record.msg, record.args, record.exc_info = str(error), (), None
     return True
-
-
-def _run() -> UUID | None:
-    """The run that calls; None where there is none."""
-    if (task := TaskRunContext.get()) is not None:
-        return task.task_run.flow_run_id
-    flow = FlowRunContext.get()
-    return flow.flow_run.id if flow is not None and flow.flow_run is not None else None
 
 
 _to_page = _ToPage()

@@ -6,34 +6,34 @@ from functools import cache
 from typing import Any, cast
 
 from coolname.data import config as coolnames
-from prefect.client.orchestration import PrefectClient
-from prefect.context import FlowRunContext
 
 from agent_r.errors import AgentRError
+from flows.page.run_page import current_page, current_stage
+from flows.page.this_run import client_of_run, this_run
 from flows.run_context import RunContext
 
 
-async def name_run(stage: str, context: RunContext, *particulars: str) -> str:
+async def name_run(stage: str, context: RunContext, *particulars: str) -> None:
     """Call the run that this is by its stage, dataset, particulars and actor.
 
     One request, as a `flow_run_name` would be, which knows neither the actor nor who gave a name.
-
-    Returns: what its log calls it, whatever name a person gave it.
     """
-    called = [f"{stage} {context.config.dataset.name}", *particulars, _actor(context)]
-    name = ", ".join(filter(None, called))
-    await rename(name)
-    return name
+    dataset = context.config.dataset.name
+    if (page := current_page()) is not None:
+        page.dataset = page.dataset or dataset
+    called = [f"{stage} {dataset}", *particulars, _actor(context)]
+    await rename(", ".join(filter(None, called)))
 
 
 async def rename(name: str) -> None:
-    """Give the run that this is a name, where it has one that nobody chose."""
-    run = FlowRunContext.get()
-    if run is None or run.flow_run is None or not isinstance(run.client, PrefectClient):
-        return
-    if by_chance(run.flow_run.name):
-        await run.client.set_flow_run_name(run.flow_run.id, name)
-        run.flow_run.name = name
+    """Name the run that this is, where nobody chose its name."""
+    run, client = this_run(), client_of_run()
+    if run is not None and client is not None and by_chance(run.name):
+        await client.set_flow_run_name(run.id, name)
+        run.name = name
+    page = current_page()
+    within = run is not None and page is not None and page.run != run.id
+    current_stage().name = run.name if run is not None and within else name
 
 
 def by_chance(name: str) -> bool:

@@ -26,6 +26,7 @@ from prefect.utilities.callables import parameter_schema
 from agent_r.config import load
 from flows.cli import main as cli
 from flows.form.asked import asked
+from flows.page.upkeep import LEFT
 from flows.states import NOTHING_NEW
 
 ROOT = Path(__file__).parents[2]
@@ -123,7 +124,7 @@ def test_the_automation_waits_for_two_heartbeats_and_more(name: str) -> None:
 def test_the_automation_knows_every_state_in_which_a_run_gives_no_sign_of_life() -> None:
     ends = [Completed(), Failed(), Crashed(), Cancelled(), Paused(), Suspended(), AwaitingRetry()]
     names = {str(state.name) for state in ends} | {NOTHING_NEW, "TimedOut", "Scheduled"}
-    expected = {f"prefect.flow-run.{name}" for name in names | {"heartbeat"}}
+    expected = {f"prefect.flow-run.{name}" for name in names | {"heartbeat"}} | {LEFT}
     assert set(AUTOMATION["trigger"]["expect"]) == expected
 
 

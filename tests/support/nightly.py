@@ -148,7 +148,22 @@ def a_machine_dies(stage: Stage) -> dict[str, Any]:
     before = {c["id"] for c in server.children(run)}
     ended = retried(server, run)
     again = [c for c in server.children(run) if c["id"] not in before]
+    patiently(lambda: not server.unended(run))
     return {"crashed": crashed, "seconds": seconds, "ended": ended, "again": again}
+
+
+def a_suspended_run(stage: Stage) -> dict[str, Any]:
+    """It is looked at when the automation would have called it dead."""
+    server = stage.server
+    held = hold(server, "suspended")
+    run = server.run("self-train/loop", **asked_for(settings("suspended", held_s=600)))
+    training(server, run)
+    suspended = {"state": {"type": "PAUSED", "name": "Suspended"}}  # as the button does
+    server.post(f"/flow_runs/{run}/set_state", suspended)
+    time.sleep(AUTOMATION["trigger"]["within"] + 45)
+    held.unlink()
+    patiently(lambda: not server.unended(run))
+    return dict(server.get(f"/flow_runs/{run}"))
 
 
 def a_long_run(stage: Stage) -> dict[str, Any]:
@@ -189,6 +204,7 @@ def a_process_dies(stage: Stage) -> dict[str, Any]:
     seconds = time.monotonic() - died
     held.unlink()
     time.sleep(10)  # as the docs say
+    patiently(lambda: not server.unended(run))
     return {"refused": refused, "crashed": crashed, "seconds": seconds,
             "ended": retried(server, run)}  # fmt: skip
 
@@ -272,7 +288,7 @@ def as_toml(config: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-LONG: list[Callable[..., Any]] = [a_machine_dies, a_long_run, two_nights]
+LONG: list[Callable[..., Any]] = [a_machine_dies, a_long_run, a_suspended_run, two_nights]
 SHORT: list[Callable[..., Any]] = [
     bad_configs, a_process_dies, a_cancelled_run, a_dataset_is_written, with_a_key,
 ]  # fmt: skip

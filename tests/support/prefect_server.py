@@ -124,6 +124,14 @@ class Server:
         wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [run]}}, "sort": "START_TIME_ASC"}
         return list(self.post("/flow_runs/filter", wanted))
 
+    def unended(self, run: str) -> list[str]:
+        """Names of the task runs of a run, and of the runs within it, that are not at an end."""
+        tasks = self.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+        within = self.children(run)
+        ends = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+        left = [each["name"] for each in [*tasks, *within] if each["state"]["type"] not in ends]
+        return left + [name for child in within for name in self.unended(child["id"])]
+
     def wait(self, run: str, *states: str, within_s: float = SLOW_MACHINE_S) -> dict[str, Any]:
         """The run once it is in one of these states (by name)."""
 

@@ -19,16 +19,17 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import Artifact, FlowRun, TaskRun
 from prefect.flow_engine import run_flow
 from prefect.logging.handlers import APILogHandler
+from prefect.states import Completed, Crashed, Running
 from prefect.testing.utilities import prefect_test_harness
 
 from agent_r.errors import TrainerError
 from agent_r.settings import Config
 from flows.collect import collect
 from flows.grow import grow
-from flows.page.run_names import by_chance
+from flows.page import orphans
 from flows.states import fails_in_one_line
 
 # One event loop for all: Prefect keeps clients per loop, and leaves their sockets to the collector.
@@ -49,6 +50,11 @@ def prefect() -> Iterator[None]:
 async def client(prefect: None) -> AsyncIterator[PrefectClient]:
     async with get_client() as asking:
         yield asking
+
+
+@task
+async def works(error: Exception) -> None:
+    raise error
 
 
 def config(out: Path, **over: Any) -> Config:
@@ -91,6 +97,11 @@ async def log_of(client: PrefectClient, run: FlowRun) -> list[str]:
     return [line.message for line in await client.read_logs(wanted)]
 
 
+async def artifacts_of(client: PrefectClient, run: FlowRun) -> list[Artifact]:
+    which = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    return await client.read_artifacts(flow_run_filter=which)
+
+
 async def test_a_run_within_another_says_in_both_logs_what_matters(
     client: PrefectClient, tmp_path: Path
 ) -> None:
@@ -128,10 +139,6 @@ async def test_settings_that_disagree_are_a_line_in_the_state_and_no_traceback(
 async def test_a_task_that_fails_on_purpose_leaves_no_traceback_and_a_bug_leaves_its_own(
     client: PrefectClient, tmp_path: Path
 ) -> None:
-    @task
-    async def works(error: Exception) -> None:
-        raise error
-
     @flow(persist_result=False)
     @fails_in_one_line
     async def whole(purposely: bool) -> None:
@@ -149,9 +156,62 @@ async def test_a_name_that_a_person_gave_stays(client: PrefectClient, tmp_path: 
     assert run.name == "tuesday-run"
 
 
-@pytest.mark.parametrize(
-    ("name", "drawn"),
-    [("hopeful-goat", True), ("nightly-run", False), ("my-test", False), ("goat", False)],
-)
-async def test_a_drawn_name_is_two_words_of_prefects_own(name: str, drawn: bool) -> None:
-    assert by_chance(name) is drawn
+async def test_its_artifacts_are_on_the_page_of_the_run_that_a_person_started(
+    client: PrefectClient, tmp_path: Path
+) -> None:
+    @flow(persist_result=False)
+    @fails_in_one_line
+    async def whole(config: Config) -> None:
+        await collect(config)
+
+    run = await shown(
+        client, whole, config=config(tmp_path, dataset={"out": str(tmp_path), "name": "shown"})
+    )
+    left = {artifact.key: artifact for artifact in await artifacts_of(client, run)}
+    assert left.keys() == {"progress-shown", "account-shown", "dataset-shown"}
+    assert "collect shown, iteration 1, scripted-0.5 | done |" in str(left["progress-shown"].data)
+    trees = [row for row in json.loads(str(left["account-shown"].data)) if row["of all"] == "trees"]
+    assert sum(int(row["how many"]) for row in trees) == 10
+    text = str(left["dataset-shown"].data)
+    assert f"`agent-r view {tmp_path}/shown/v1.1`" in text
+    assert "## One revision" in text and "](data:image/png;base64," in text
+
+
+async def begun(client: PrefectClient, run: FlowRun, key: str, ended: bool = False) -> TaskRun:
+    state = Completed() if ended else Running()
+    return await client.create_task_run(works, run.id, dynamic_key=key, state=state)
+
+
+async def test_what_a_killed_run_left_open_is_closed_and_what_may_live_is_not(
+    client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "LATE_S", 0.0)
+    killed = await client.create_flow_run(collect, state=Running())
+    through, over = await begun(client, killed, "1"), await begun(client, killed, "2", ended=True)
+    within = await client.create_flow_run(grow, parent_task_run_id=through.id, state=Running())
+    inmost = await begun(client, within, "1")
+    deployment = await client.create_deployment(killed.flow_id, "elsewhere")
+    lives = await client.create_flow_run_from_deployment(
+        deployment, parent_task_run_id=through.id, state=Running()
+    )
+    state = Crashed(message="Process exited with status code: -9.")
+    await client.set_flow_run_state(killed.id, state, force=True)
+    await orphans.close_what_it_left(collect, killed, state)
+    tasks = [await client.read_task_run(task.id) for task in (through, over, inmost)]
+    assert [task.state_name for task in tasks] == ["Crashed", "Completed", "Crashed"]
+    runs = [await client.read_flow_run(run.id) for run in (within, lives)]
+    assert [run.state_name for run in runs] == ["Crashed", "Running"]
+
+
+async def test_the_next_run_closes_what_dead_machines_left(
+    client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "LONG_AGO_S", 0.0)
+    dead, lives = [await client.create_flow_run(collect, state=Running()) for _ in range(2)]
+    left, works_on = await begun(client, dead, "1"), await begun(client, lives, "1")
+    within = await client.create_flow_run(grow, parent_task_run_id=left.id, state=Running())
+    await client.set_flow_run_state(dead.id, Crashed(), force=True)
+    await orphans.close_what_others_left(client, await client.create_flow_run(grow))
+    states = [(await client.read_task_run(task.id)).state_name for task in (left, works_on)]
+    assert states == ["Crashed", "Running"]
+    assert (await client.read_flow_run(within.id)).state_name == "Crashed"
