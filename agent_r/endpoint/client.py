@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections import Counter
@@ -14,13 +13,15 @@ from typing import Any, Self
 from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.concurrency import gather_bounded
 from agent_r.endpoint.limiter import ConcurrencyLimiter
-from agent_r.endpoint.payload import body_of, client_of, seed_of, wire_of, without
+from agent_r.endpoint.oddities import Oddities
+from agent_r.endpoint.payload import client_of, reseeded, wire_of
+from agent_r.endpoint.refusals.acceptance import Acceptance, Body
+from agent_r.endpoint.refusals.model_list import is_among, misnamed
+from agent_r.endpoint.refusals.request_refused import RequestRefused
 from agent_r.endpoint.responses import (
-    FEWER,
     NO_KEY,
     Doubtful,
     Reply,
-    RequestRefused,
     Server,
     read_names,
     read_reply,
@@ -30,10 +31,9 @@ from agent_r.endpoint.transport import Sent
 from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
 from agent_r.settings import OpenAIEndpoint
 
-OF_ONE = (400, 403, 413, 422, 451)  # refusals that may be one conversation's matter
-STUBBORN = 3  # requests in a row that stay odd in the same way: then it is the model's way
-
-_log = logging.getLogger(__name__)
+# Refusals that may be one conversation's matter, or that of the settings it is sent with.
+OF_ONE = (400, 403, 404, 413, 415, 422, 451, 501)
+HARMLESS = [{"role": "user", "content": "Hi"}]
 
 
 class EndpointActor:
@@ -58,9 +58,6 @@ class EndpointActor:
     ) -> None:
         self.usage = Usage()
         self._config = config
-        self._refused: set[str] = set()  # settings that the model turned out not to take
-        self._usual: set[str] = set()  # oddities of its replies that turned out to be its way
-        self._odd: Counter[str] = Counter()  # requests that stayed odd, since the last healthy one
         self._server = Server.of(config, api_key.strip() or NO_KEY)
         self._asking = RetryingClient(
             config,
@@ -70,6 +67,8 @@ class EndpointActor:
             sleep=sleep,
             clock=clock,
         )
+        self._acceptance = Acceptance(config, repr(self))
+        self._oddities = Oddities(repr(self))
         self._client = client_of(config, self._server)
         self._wire = wire_of(config, self._server)
 
@@ -104,7 +103,7 @@ class EndpointActor:
     @property
     def refused(self) -> list[str]:
         """Settings that the model turned out not to take: they are not sent again."""
-        return sorted(self._refused)
+        return sorted(self._acceptance.refused)
 
     @property
     def sent(self) -> Sent | None:
@@ -128,13 +127,13 @@ class EndpointActor:
         """
         if n < 1:
             raise ValueError(f"n is {n}: at least one reply must be asked for")
-        body = body_of(self._config, messages, params)
-        replies = await self._draw(body, n)
-        if len(replies) < min(n, 2) and self._odd[FEWER] >= STUBBORN:
-            self._refused.add("n")
-        single_bodies = [{**body, **seed_of(params, k)} for k in range(len(replies), n)]
+        replies = await self._draw(messages, params, n)
+        if len(replies) < min(n, 2) and self._oddities.gives_fewer:
+            self._acceptance.refused.add("n")
         drawn = await gather_bounded(
-            single_bodies, lambda one: self._draw(one, 1), limit=asyncio.Semaphore(n)
+            [reseeded(params, k) for k in range(len(replies), n)],
+            lambda one: self._draw(messages, one, 1),
+            limit=asyncio.Semaphore(n),
         )
         return replies + [reply for single in drawn for reply in single]
 
@@ -145,7 +144,7 @@ class EndpointActor:
 
         Nothing comes back where the server does not take `n`; `complete` says what is raised.
         """
-        return await self._draw(body_of(self._config, messages, params), n, as_it_is=True)
+        return await self._draw(messages, params, n, as_it_is=True)
 
     async def check(self) -> None:
         """Find out, before a run begins, whether the model answers; a good run calls this once.
@@ -164,32 +163,39 @@ class EndpointActor:
             if not any(kind.startswith("HTTP") for kind in self.faults):
                 raise  # nobody is there; a server that fails at this alone may do the rest
         # The list is optional, some keys may not read it, and many leave aliases out.
-        if not self._is_among(served):
+        if not is_among(self._config.model, served):
             ask = [Message("user", "Hi")]
             await self.complete(ask, n=1, params=SamplingParams(max_tokens=1))
 
     async def _draw(
-        self, body: dict[str, Any], n: int, *, as_it_is: bool = False
+        self, messages: Sequence[Message], params: SamplingParams, n: int, *, as_it_is: bool = False
     ) -> list[Completion]:
         """At most `n` replies by one request; none where the server draws one a request.
 
         A setting that the model does not take is left out from then on.
         """
-        while n == 1 or "n" not in self._refused:
-            wanted = without(self._refused, body)
-            if n > 1:  # some servers do not know `n` at all
-                wanted["n"] = n
+
+        def shaped() -> Body:
+            return self._acceptance.body(messages, params, n)
+
+        suspected: list[str] = []
+        while n == 1 or self._acceptance.several:
+            asked = shaped()
             try:
-                return await (self._taken(wanted) if as_it_is else self._drawn(wanted, n))
+                replies = await (self._taken(asked) if as_it_is else self._drawn(asked, n))
             except RequestRefused as error:
-                setting = error.setting(wanted)
                 if error.spent_thinking:
                     return [Completion("", "length")] * n
-                if not setting:
-                    raise (await self._explained(error, wanted)) from None
-            if setting not in self._refused | {"n"}:
-                _log.warning("%s does not take `%s`: it is not sent again", self, setting)
-            self._refused.add(setting)
+                if shaped() != asked:
+                    continue  # another request has found it out
+                if named := self._acceptance.suspect(error, asked):
+                    suspected.append(named)
+                elif refused := await self._understood(error, asked, shaped):
+                    self._acceptance.restore(suspected)
+                    raise refused from None
+            else:
+                self._acceptance.took(asked, suspected)
+                return replies
         return []
 
     async def _drawn(self, body: dict[str, Any], n: int) -> list[Completion]:
@@ -216,10 +222,7 @@ class EndpointActor:
         return [spent, *others]
 
     async def _reply(self, body: dict[str, Any], n: int) -> Reply:
-        """A healthy reply; one that stays doubtful in all tries is taken as it is.
-
-        Of several requests in a row it is the model's way, and no other is asked again for it.
-        """
+        """A healthy reply; one that stays doubtful in all tries is taken as it is."""
         try:
             question = PendingRequest(
                 lambda: self._wire.post(body),
@@ -228,20 +231,15 @@ class EndpointActor:
             )
             reply = await self._asking.answer(question, attempts=self._config.attempts)
         except Doubtful as doubt:
-            self._odd[doubt.kind] += 1
-            # For fewer replies the server is asked otherwise.
-            if doubt.kind != FEWER and self._odd[doubt.kind] >= STUBBORN:
-                self._usual.add(doubt.kind)
-                _log.warning("%s: %s, again and again: taken as it is", self, doubt)
+            self._oddities.stayed(doubt)
             return doubt.reply
-        for kind in [kind for kind in self._odd if n > 1 or kind != FEWER]:
-            del self._odd[kind]  # one of one says nothing of several
+        self._oddities.healthy(n)
         return reply
 
     def _paid(self, text: str, n: int) -> Reply:
         """Read a reply, and count its tokens: also one that will be asked for again was paid."""
         try:
-            reply = read_reply(text, n=n, usual=self._usual)
+            reply = read_reply(text, n=n, usual=self._oddities.usual)
         except Doubtful as doubt:
             self._pay(doubt.reply)
             raise
@@ -259,42 +257,42 @@ class EndpointActor:
         )
         return await self._asking.answer(question, attempts=attempts)
 
-    def _is_among(self, served: Sequence[str]) -> bool:
-        """Ollama and Gemini list longer names than they are called by."""
-        model = self._config.model
-        return not {model, f"{model}:latest", f"models/{model}"}.isdisjoint(served)
+    async def _understood(
+        self, error: RequestRefused, asked: Body, shaped: Callable[[], Body]
+    ) -> EndpointRejected | None:
+        """Whose matter a refusal is: the model's name, this conversation alone, or everybody's.
 
-    async def _explained(self, error: RequestRefused, asked: dict[str, Any]) -> EndpointRejected:
-        """Whether it is the model's name (a 404, or a router's 400), or this conversation alone."""
-        named = await self._misnamed(error) if error.status in (400, 404) else None
-        if named is None and error.status in OF_ONE and await self._answers_others(asked):
-            return ConversationRefused(str(error), status=error.status)
-        return named or error
+        None where it was a setting's: the request may be sent again.
+        """
+        async with self._acceptance.finding_out(asked):
+            if shaped() != asked:
+                return None
+            if error.status in (400, 404):  # a router's, and a server's
+                served = await self._listed()
+                if served and not is_among(self._config.model, served):
+                    return misnamed(error, served, self._server)
+                if error.status == 404 and not served:
+                    return error
+            if error.status not in OF_ONE:
+                return error
+            if await self._answers(asked):
+                return ConversationRefused(str(error), status=error.status)
+            return None if await self._acceptance.try_without(asked, self._answers) else error
 
-    async def _answers_others(self, asked: dict[str, Any]) -> bool:
-        """Whether a harmless conversation is answered with the settings of one that was refused."""
-        harmless = [{"role": "user", "content": "Hi"}]
-        settings = {name: value for name, value in asked.items() if name != "n"}
+    async def _listed(self) -> list[str]:
+        """The models served, where the server says."""
+        try:
+            return await self._served(attempts=1)
+        except (EndpointRejected, EndpointUnavailable):
+            return []
+
+    async def _answers(self, asked: Body) -> bool:
+        """Whether a harmless conversation is answered with the same settings."""
         refused = self._wire.sent
         try:
-            await self._reply(settings | {"messages": harmless}, 1)
+            await self._taken(asked | {"messages": HARMLESS})
         except (EndpointRejected, EndpointUnavailable):
             return False
         finally:
             self._wire.sent = refused  # what a person wants to see
         return True
-
-    async def _misnamed(self, error: RequestRefused) -> EndpointRejected | None:
-        """Where the model is not among those served: which there are."""
-        try:
-            served = await self._served(attempts=1)
-        except (EndpointRejected, EndpointUnavailable):
-            return None
-        if not served or self._is_among(served):
-            return None
-        line = str(error)
-        if error.status == 404:
-            line = f"{self._server.url} does not serve the model '{self._config.model}'"
-        more = f" and {len(served) - 5} more" if len(served) > 5 else ""
-        line = self._server.line(f"{line}; it serves {', '.join(served[:5])}{more}")
-        return EndpointRejected(line, status=error.status)

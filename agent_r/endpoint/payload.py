@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,17 +64,24 @@ def _is_web_address(url: str) -> bool:
 
 
 def body_of(
-    config: OpenAIEndpoint, messages: Sequence[Message], params: SamplingParams
+    config: OpenAIEndpoint,
+    messages: Sequence[Message],
+    params: SamplingParams,
+    *,
+    reasoning: bool,
 ) -> dict[str, Any]:
-    """A request for a chat completion."""
+    """A request for a chat completion; `reasoning` sends that of each turn back."""
     body: dict[str, Any] = {
         "model": config.model,
-        "messages": [_turn(message, config.send_reasoning) for message in messages],
+        "messages": [_turn(message, reasoning) for message in messages],
         "temperature": params.temperature,
         "max_tokens": params.max_tokens,
-        **seed_of(params, 0),
     }
-    return body | ({"stop": list(params.stop)} if params.stop else {})
+    if params.seed is not None:
+        body["seed"] = params.seed
+    if params.stop:
+        body["stop"] = list(params.stop)
+    return body
 
 
 def _turn(message: Message, reasoning: bool) -> dict[str, str]:
@@ -83,12 +91,6 @@ def _turn(message: Message, reasoning: bool) -> dict[str, str]:
     return turn | {"reasoning_content": encodable(message.reasoning)}
 
 
-def seed_of(params: SamplingParams, k: int) -> dict[str, int]:
-    """The seed of the k-th of several requests that together are one."""
-    return {} if params.seed is None else {"seed": params.seed + k}
-
-
-def without(refused: set[str], body: dict[str, Any]) -> dict[str, Any]:
-    """The body less what the model does not take; its token limit goes by another name there."""
-    renamed = {"max_completion_tokens": body["max_tokens"]} if "max_tokens" in refused else {}
-    return {name: value for name, value in body.items() if name not in refused} | renamed
+def reseeded(params: SamplingParams, k: int) -> SamplingParams:
+    """Those of the k-th of several requests that together are one."""
+    return params if params.seed is None else replace(params, seed=params.seed + k)

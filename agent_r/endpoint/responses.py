@@ -16,6 +16,7 @@ import openai
 from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr
 
 from agent_r.endpoint.choices import Choice
+from agent_r.endpoint.refusals.request_refused import RequestRefused
 from agent_r.errors import ContextOverflow, EndpointRejected
 from agent_r.printable import printable_line
 from agent_r.settings import OpenAIEndpoint
@@ -37,14 +38,6 @@ _OVERFLOW = re.compile(
 # Words of a passing limit as well, in which case the server says when to come back.
 _NO_QUOTA = re.compile(r"insufficient_quota|exceeded.(your.)?current.quota|billing", re.IGNORECASE)
 _COME_BACK = re.compile(r"(re)?try( again)? in \d|retryDelay", re.IGNORECASE)
-_UNSUPPORTED = re.compile(
-    r"unsupported|n[o']t support|unrecogni[sz]ed|unknown|extra_forbidden|not permitted|deprecated"
-    r"|only (the default|\S+ is allowed)",
-    re.IGNORECASE,
-)
-_SETTING = re.compile(r"\b(max_tokens|temperature|seed|stop)\b")
-_ONE_CHOICE_ONLY = re.compile(r"\bn\b.{0,40}\b(1|one)\b|one completion choice", re.IGNORECASE)
-_SPENT_THINKING = re.compile(r"max_tokens or model output limit was reached", re.IGNORECASE)
 
 
 class Unanswered(Exception):
@@ -66,35 +59,6 @@ class Doubtful(Unanswered):
     def __init__(self, cause: str, reply: Reply) -> None:
         super().__init__(cause)
         self.reply = reply
-
-
-class RequestRefused(EndpointRejected):
-    """The request is refused; `answer` is the server's whole answer: searched, never shown."""
-
-    def __init__(self, message: str, *, status: int, answer: SecretStr) -> None:
-        super().__init__(message, status=status)
-        self._answer = answer
-
-    @property
-    def answer(self) -> str:
-        return self._answer.get_secret_value()
-
-    def setting(self, sent: Mapping[str, object]) -> str:
-        """Which setting of the body sent the server cannot take; "" where it is none."""
-        if self.status not in (400, 422):
-            return ""
-        if "n" in sent and _ONE_CHOICE_ONLY.search(self.answer):
-            return "n"
-        named = [name for name in _SETTING.findall(self.answer) if name in sent]
-        if not named or not _UNSUPPORTED.search(self.answer):
-            return ""
-        known = named[0] != "max_tokens" or "max_completion_tokens" in self.answer
-        return named[0] if known else ""
-
-    @property
-    def spent_thinking(self) -> bool:
-        """OpenAI refuses after the fact where all tokens went into hidden reasoning."""
-        return self.status == 400 and bool(_SPENT_THINKING.search(self.answer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +89,21 @@ class Server:
         if status == 429 and _NO_QUOTA.search(searched) and not _COME_BACK.search(searched):
             line = f"{self.url}: the account has no quota left (HTTP {status}): {summary}"
             return EndpointRejected(self.line(line), status=status)
-        if status in (408, 409, 429) or status >= 500:
-            after_s = retry_after(error.response.headers, now=now)
-            return Unanswered(f"HTTP {status}: {summary}", kind=f"HTTP {status}", after_s=after_s)
-        if status == 401:
-            line = f"{self.url}: the endpoint refuses the key in {self.key_holder}"
-            return EndpointRejected(self.line(line), status=status)
         line = f"{self.url} refuses the request to '{self.model}' (HTTP {status}): {summary}"
         if status == 404 and "/v1" not in self.url:
             line += " (does base_url lack its /v1?)"
         if status in (400, 413, 422) and _OVERFLOW.search(searched):
             return ContextOverflow(self.line(line), status=status)
-        return RequestRefused(self.line(line), status=status, answer=SecretStr(searched))
+        refused = RequestRefused(
+            self.line(line), status=status, answer=SecretStr(searched), page=error.body
+        )
+        if status in (408, 409, 429) or (status >= 500 and not refused.blames_a_setting):
+            after_s = retry_after(error.response.headers, now=now)
+            return Unanswered(f"HTTP {status}: {summary}", kind=f"HTTP {status}", after_s=after_s)
+        if status == 401:
+            line = f"{self.url}: the endpoint refuses the key in {self.key_holder}"
+            return EndpointRejected(self.line(line), status=status)
+        return refused
 
     def _summary(self, error: openai.APIStatusError) -> str:
         """The server's own words; a proxy's are an HTML page."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent_r.actor import Actor, Completion, Message, SamplingParams
-from agent_r.endpoint.client import STUBBORN, EndpointActor
+from agent_r.endpoint.client import EndpointActor
+from agent_r.endpoint.oddities import STUBBORN
 from agent_r.endpoint.retry import DOUBTS
 from agent_r.errors import ContextOverflow, EndpointRejected
 from agent_r.reading.reply import MAX_TEXT_CHARS
@@ -114,7 +115,9 @@ async def test_a_setting_still_refused_when_it_is_left_out_ends_the_call() -> No
     async with bench(lambda _: UNSUPPORTED["OpenAI, stop"]) as (client, server):
         with pytest.raises(EndpointRejected, match="'stop' is not supported"):
             await client.ask(params=ALL_SET)
-    assert len(server.completions) == 3  # the last one is harmless: it is refused as well
+    # The last two are harmless, with all settings left and with none: they are refused as well.
+    assert len(server.completions) == 4
+    assert client.actor.refused == []
 
 
 async def test_tokens_all_spent_on_hidden_thinking_are_a_reply_cut_short() -> None:

@@ -1,0 +1,1 @@
+"""What a server refuses of a request: read by structure, by words, or found out by trial."""

@@ -1,0 +1,140 @@
+"""What one server takes of a request: found out as requests are refused, once for a run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+from agent_r.actor import Message, SamplingParams
+from agent_r.endpoint.payload import body_of
+from agent_r.endpoint.refusals.named_settings import CONTENT, least_first
+from agent_r.endpoint.refusals.request_refused import RequestRefused
+from agent_r.settings import OpenAIEndpoint
+
+LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"  # one setting's two names
+_EACH_TIME_ANOTHER = ("seed",)  # whose value says nothing of whether it is taken
+
+_log = logging.getLogger(__name__)
+Body = dict[str, Any]
+
+
+class Acceptance:
+    """Shapes requests by what was refused so far.
+
+    A setting that a refusal names is left out, and counts as refused once a request without it is
+    answered. Where nothing is named, a harmless conversation is tried without the settings that
+    were never answered, and then with one more each time.
+
+    Args:
+        who: the endpoint as messages name it.
+    """
+
+    def __init__(self, config: OpenAIEndpoint, who: str) -> None:
+        self.refused: set[str] = set()
+        self._config, self._who = config, who
+        self._reasoning = config.send_reasoning
+        self._most = 0  # tokens of a reply that may be asked for; 0: as many as one likes
+        self._answered: set[tuple[str, str]] = set()  # settings and values of answered requests
+        self._one_by_one = asyncio.Lock()
+
+    @property
+    def several(self) -> bool:
+        """Whether a request may ask for several replies."""
+        return "n" not in self.refused
+
+    def body(self, messages: Sequence[Message], params: SamplingParams, n: int) -> Body:
+        """A request in the shape that is taken, as far as that is known."""
+        body = body_of(self._config, messages, params, reasoning=self._reasoning)
+        if n > 1:  # some servers do not know `n` at all
+            body["n"] = n
+        if self._most:
+            body[LIMIT] = min(self._most, body[LIMIT])
+        for name in self.refused & body.keys():
+            value = body.pop(name)
+            if name == LIMIT and NEWER_LIMIT not in self.refused:
+                body[NEWER_LIMIT] = value
+        return body
+
+    def took(self, body: Body, suspected: Iterable[str]) -> None:
+        """The request was answered; so what was left out of it was the reason for its refusal."""
+        self._answered.update(self._marks(body))
+        for name in suspected:
+            self._say(name)
+
+    def suspect(self, error: RequestRefused, asked: Body) -> str:
+        """Leave out what the refusal names; "" where it names nothing that could be left out."""
+        if error.wants_reasoning and not self._reasoning:
+            self._reasoning = True
+            _log.warning("%s wants the reasoning of each turn back: it is sent from now on, as "
+                         "with `endpoint.send_reasoning`", self._who)  # fmt: skip
+        named = error.settings(asked)
+        if {LIMIT, NEWER_LIMIT} & set(self._known(asked)):
+            # What was taken before is refused for the length of this conversation.
+            named = [name for name in named if name not in (LIMIT, NEWER_LIMIT)]
+        if not named:
+            return ""
+        if named[0] in (LIMIT, NEWER_LIMIT) and NEWER_LIMIT not in error.answer:
+            self._most = error.number_below(asked[named[0]])
+        if not self._most:
+            self.refused.add(named[0])
+        return named[0]
+
+    def restore(self, suspected: Iterable[str]) -> None:
+        """They were not the reason."""
+        self.refused.difference_update(suspected)
+        if {LIMIT, NEWER_LIMIT} & set(suspected):
+            self._most = 0
+
+    def finding_out(self, asked: Body) -> AbstractAsyncContextManager[object]:
+        """Held by whoever finds out: where a setting is in doubt, one at a time."""
+        return self._one_by_one if self._doubtful(asked) else nullcontext()
+
+    async def try_without(self, asked: Body, answers: Callable[[Body], Awaitable[bool]]) -> bool:
+        """Whether a request without some settings is answered; which these are is found out.
+
+        Args:
+            asked: is refused, whatever its conversation.
+            answers: whether a request with these settings is answered.
+        """
+        doubtful = self._doubtful(asked)
+        bare = {name: value for name, value in asked.items() if name not in doubtful}
+        if not doubtful or not await answers(bare):
+            return False
+        for name in reversed(doubtful):  # first what matters most, should two not go together
+            if await answers(bare | {name: asked[name]}):
+                bare[name] = asked[name]
+                continue
+            self.refused.add(name)
+            if name == LIMIT and await answers(bare | {NEWER_LIMIT: asked[name]}):
+                bare[NEWER_LIMIT] = asked[name]
+            elif name == LIMIT:
+                self.refused.add(NEWER_LIMIT)
+            self._say(name)
+        self._answered.update(self._marks(bare))
+        return True
+
+    def _doubtful(self, asked: Body) -> list[str]:
+        """Settings that no answered request has had, the most dispensable first."""
+        known = self._known(asked)
+        return least_first([n for n in asked if n not in CONTENT and n not in known])
+
+    def _known(self, asked: Body) -> list[str]:
+        """Settings that an answered request has had, with that value."""
+        return [name for name, _ in self._answered & self._marks(asked)]
+
+    def _marks(self, body: Body) -> set[tuple[str, str]]:
+        return {
+            (name, "" if name in _EACH_TIME_ANOTHER else repr(value))
+            for name, value in body.items()
+            if name not in CONTENT
+        }
+
+    def _say(self, name: str) -> None:
+        if self._most and name in (LIMIT, NEWER_LIMIT):
+            _log.warning("%s takes a `%s` of %d at most: no more is asked for", self._who, name,
+                         self._most)  # fmt: skip
+        elif name != "n":  # a request for each reply is as well
+            _log.warning("%s does not take `%s`: it is not sent again", self._who, name)
