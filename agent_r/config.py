@@ -204,6 +204,19 @@ def read_token(hub: HubConfig) -> str:
     return os.environ.get(hub.token_env, "")
 
 
+def read_held(endpoint: OpenAIEndpoint) -> dict[str, str]:
+    """What the variables hold that headers name.
+
+    Raises:
+        ConfigError: one is not set.
+    """
+    held = {name: os.environ.get(name, "").strip() for name in endpoint.variables}
+    missing = next((name for name, value in held.items() if not value), "")
+    if missing:
+        raise ConfigError(f"endpoint.headers names ${missing}, which is not set")
+    return held
+
+
 def read_key(endpoint: OpenAIEndpoint) -> str:
     """The key, from the environment; servers that want none are sent a placeholder."""
     return os.environ.get(endpoint.api_key_env, "") or "none"

@@ -15,7 +15,7 @@ from agent_r.settings import OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
 from env_adapters.scripted_actor import ScriptedCast, ScriptedPlayer
 from env_adapters.textcraft.scripted import ScriptedCrafter
 from flows.run_context import RunContext
-from tasks.keys import key_of
+from tasks.keys import held_of, key_of
 
 
 @asynccontextmanager
@@ -31,7 +31,8 @@ async def acting(context: RunContext, *, checked: bool = True) -> AsyncIterator[
     if isinstance(endpoint, ScriptedEndpoint):
         yield scripted(endpoint, context.worlds)
     elif isinstance(endpoint, OpenAIEndpoint):
-        async with EndpointActor(endpoint, api_key=await key_of(endpoint)) as actor:
+        key, held = await key_of(endpoint), await held_of(endpoint)
+        async with EndpointActor(endpoint, api_key=key, held=held) as actor:
             if checked:
                 await actor.check()
             yield actor

@@ -18,7 +18,7 @@ from agent_r.hub.repository import Hub, spoken
 from agent_r.hub.secret_rules import Detector
 from agent_r.hub.secret_scan import Allowing
 from agent_r.settings import Config, HubConfig, OpenAIEndpoint
-from tasks.keys import key_of
+from tasks.keys import held_of, key_of
 
 
 async def hub_of(settings: HubConfig, repo: str = "") -> Hub:
@@ -60,6 +60,7 @@ async def private_here(config: Config, hub: Hub) -> Private:
     if isinstance(config.endpoint, OpenAIEndpoint):
         with contextlib.suppress(ConfigError):  # no block, no key that could get out
             held.append(await key_of(config.endpoint))
+            held += (await held_of(config.endpoint)).values()
         hosts.append(urlsplit(config.endpoint.base_url).hostname or "")
     try:
         user = getpass.getuser()

@@ -18,7 +18,7 @@ from agent_r.files import require_writable
 from agent_r.local_model.model_folder import model_name
 from agent_r.local_model.token_count import TokenCounter
 from agent_r.run_worlds import Worlds
-from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
+from agent_r.settings import Config, EmbeddedEndpoint, Endpoint, OpenAIEndpoint, ScriptedEndpoint
 from flows.actor_factory import acting, scripted
 from flows.general_rows import check_general
 from flows.hub_client import ask_hub, hub_of
@@ -67,8 +67,7 @@ def look_ahead(context: RunContext, needs: Needs) -> None:
     """
     config = context.config
     asyncio.run(look(context, needs, blocks=False))
-    held = config.hub.token_block or getattr(config.endpoint, "api_key_block", "")
-    _looked.set(not held)
+    _looked.set(not config.hub.token_block and not _in_blocks(config.endpoint))
 
 
 @contextmanager
@@ -141,6 +140,13 @@ async def check_actor(context: RunContext, *, blocks: bool = True) -> None:
             raise ExtraMissing("the embedded actor", "local")
         if context.model is not None:
             model_name(context.model)
-    if isinstance(endpoint, OpenAIEndpoint) and (blocks or not endpoint.api_key_block):
+    if isinstance(endpoint, OpenAIEndpoint) and (blocks or not _in_blocks(endpoint)):
         async with acting(context) as actor:
             await probe(actor, context.config)
+
+
+def _in_blocks(endpoint: Endpoint) -> bool:
+    """Whether Prefect keeps a part of what lets requests in."""
+    if not isinstance(endpoint, OpenAIEndpoint):
+        return False
+    return bool(endpoint.api_key_block or endpoint.blocks)

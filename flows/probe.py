@@ -36,7 +36,8 @@ async def probe(actor: Actor, config: Config) -> None:
     """
     if not isinstance(actor, EndpointActor) or not isinstance(config.endpoint, OpenAIEndpoint):
         return
-    key = digest(actor.name, config.endpoint, config.env, config.search)
+    endpoint = config.endpoint.model_copy(update={"headers": {}})  # these are stored nowhere
+    key = digest(actor.name, endpoint, config.env, config.search)
     healthy = work_folder(config) / f"answered-{key}.json"
     if healthy.exists() or (opened := await _opening(config)) is None:
         return

@@ -35,6 +35,8 @@ def unnamed(config: Config) -> dict[str, str]:
         if config.endpoint.reasoning_tags or config.endpoint.send_reasoning:
             reasoning = config.endpoint.model_dump(include={"reasoning_tags", "send_reasoning"})
             parts["reasoning"] = repr(sorted(reasoning.items()))
+        if shape := config.endpoint.replies_depend_on():
+            parts["request"] = digest(shape)
     if isinstance(config.endpoint, EmbeddedEndpoint):
         folder = Path(config.endpoint.checkpoint) if config.endpoint.checkpoint else PACKAGED
         parts["model"] = model_digest(folder)

@@ -96,11 +96,9 @@ def _ending(played: Played) -> str:
 
 
 def _of_manners(seen: Manners) -> Iterator[Fact]:
-    taken = [name for name in seen.refused if name != "n"]
-    if taken:
-        names = ", ".join(f"`{name}`" for name in taken)
-        yield Fact("settings", "warned", f"the server does not take {names}: not sent again")
-    else:
+    for line in seen.found:
+        yield Fact("settings", "warned", f"the server {line}")
+    if not seen.found:
         yield Fact("settings", "ok", "the server takes all that is sent")
     if len(seen.choices) >= 2:
         yield Fact("n", "ok", "honoured: several replies come of one request")
@@ -134,6 +132,7 @@ def document(trial: Trial, config: Config) -> dict[str, Any]:
         "facts": [_row(fact) for fact in facts(trial, config)],
         "symptoms": asdict(symptoms(trial, config)),
         "refused": list(seen.refused) if seen else [],
+        "found": list(seen.found) if seen else [],
         "honours_n": len(seen.choices) >= 2 if seen else None,
         "honours_seed": seen.honours_seed if seen else None,
         "forks": trial.forks,

@@ -18,6 +18,7 @@ class Manners:
 
     sent: Sent | None  # a request in the shape of a run's, as it went out; its key is hidden
     refused: Sequence[str]  # settings that the server does not take
+    found: Sequence[str]  # what was found out, in words: "does not take `seed`: …"
     choices: Sequence[Completion]  # that came of n = 2; none where `n` is refused
     repeats: bool | None  # two requests with equal seeds have equal replies
     varies: bool | None  # a request with another seed has another reply
@@ -57,6 +58,7 @@ async def observe(
     return Manners(
         sent=sent,
         refused=actor.refused,
+        found=list(actor.found),
         choices=choices,
         repeats=first == second if has_text else None,
         varies=first != third if has_text else None,

@@ -6,12 +6,13 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.concurrency import gather_bounded
+from agent_r.endpoint.access import Access
 from agent_r.endpoint.limiter import ConcurrencyLimiter
 from agent_r.endpoint.oddities import Oddities
 from agent_r.endpoint.payload import client_of, reseeded, wire_of
@@ -41,6 +42,7 @@ class EndpointActor:
 
     Args:
         api_key: sent to the server, and scrubbed from every message.
+        held: likewise, what the settings' headers name: by `NAME` and `block:NAME`.
         rng, sleep, clock: the jitter of a wait, the wait, and the time of day in seconds.
 
     Raises:
@@ -52,25 +54,22 @@ class EndpointActor:
         config: OpenAIEndpoint,
         *,
         api_key: str,
+        held: Mapping[str, str] | None = None,
         rng: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.usage = Usage()
         self._config = config
-        self._server = Server.of(config, api_key.strip() or NO_KEY)
+        self._server = Server.of(config, api_key.strip() or NO_KEY, held or {})
         self._asking = RetryingClient(
-            config,
-            self._server,
-            self.usage,
-            rng=rng or random.Random(),
-            sleep=sleep,
-            clock=clock,
+            config, self._server, self.usage, rng=rng or random.Random(), sleep=sleep, clock=clock
         )
         self._acceptance = Acceptance(config, repr(self))
         self._oddities = Oddities(repr(self))
-        self._client = client_of(config, self._server)
-        self._wire = wire_of(config, self._server)
+        access = Access.of(config, self._server, held or {})
+        self._client = client_of(config, self._server, access)
+        self._wire = wire_of(config, access)
 
     def __repr__(self) -> str:
         return self._server.line(f"EndpointActor({self.name!r} at {self._server.url})")
@@ -106,11 +105,14 @@ class EndpointActor:
         return sorted(self._acceptance.refused)
 
     @property
+    def found(self) -> list[str]:
+        """What was found out of the server, in words that its name begins."""
+        return self._acceptance.found
+
+    @property
     def sent(self) -> Sent | None:
-        """The last request for a completion as it went out, but for its key."""
-        key = self._server.key.get_secret_value()
-        sent = self._wire.sent
-        return sent.hidden(key) if sent and key != NO_KEY else sent
+        """The last request for a completion as it went out, but for its key and headers."""
+        return self._wire.sent
 
     @property
     def faults(self) -> Counter[str]:

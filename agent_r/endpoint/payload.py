@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import openai
 
 from agent_r.actor import Message, SamplingParams, encodable
+from agent_r.endpoint.access import Access
 from agent_r.endpoint.responses import Server
 from agent_r.endpoint.transport import Transport
 from agent_r.errors import ConfigError
@@ -19,37 +20,36 @@ from agent_r.settings import OpenAIEndpoint
 CONNECT_S = 10.0  # a host that drops packets is found out long before a slow reply is
 
 
-def client_of(config: OpenAIEndpoint, server: Server) -> openai.AsyncOpenAI:
+def client_of(config: OpenAIEndpoint, server: Server, access: Access) -> openai.AsyncOpenAI:
     """The library's client, without its retries: for all that is asked only now and then.
 
     Raises:
-        ConfigError: the address is no URL, or the key cannot be sent in a header.
+        ConfigError: the address is no URL.
     """
-    key, patience = server.key.get_secret_value(), config.timeout_s
+    patience = config.timeout_s
     if not _is_web_address(config.base_url):
         line = f"base_url '{server.url}' is not an http:// or https:// URL"
         raise ConfigError(server.line(line))
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(
-            f"the key in {server.key_holder} has characters that no HTTP header can carry"
-        )
     client = openai.AsyncOpenAI(
-        api_key=key,
+        api_key=server.key.get_secret_value(),
         base_url=config.base_url,
+        default_query=access.query,
         timeout=openai.Timeout(patience, connect=min(CONNECT_S, patience)),
         max_retries=0,
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=not is_loopback(config.base_url)),
+        http_client=openai.DefaultAsyncHttpxClient(
+            trust_env=not is_loopback(config.base_url), event_hooks={"request": [access.let_in]}
+        ),
     )
     # The library takes these from the environment: what we send is ours to say.
     client.organization = client.project = None
     return client
 
 
-def wire_of(config: OpenAIEndpoint, server: Server) -> Transport:
+def wire_of(config: OpenAIEndpoint, access: Access) -> Transport:
     """The connections that completions are requested over."""
     return Transport(
         config.base_url,
-        server.key.get_secret_value(),
+        access,
         timeout_s=config.timeout_s,
         connect_s=min(CONNECT_S, config.timeout_s),
     )
@@ -79,9 +79,11 @@ def body_of(
     }
     if params.seed is not None:
         body["seed"] = params.seed
-    if params.stop:
-        body["stop"] = list(params.stop)
-    return body
+    if config.top_p is not None:
+        body["top_p"] = config.top_p
+    if params.stop or config.stop:
+        body["stop"] = [*params.stop, *config.stop]
+    return body | config.extra_body
 
 
 def _turn(message: Message, reasoning: bool) -> dict[str, str]:

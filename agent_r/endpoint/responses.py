@@ -69,16 +69,20 @@ class Server:
     model: str
     key: SecretStr
     key_holder: str
+    more: tuple[SecretStr, ...] = ()  # that headers or the query carry
 
     @classmethod
-    def of(cls, config: OpenAIEndpoint, key: str) -> Self:
+    def of(cls, config: OpenAIEndpoint, key: str, held: Mapping[str, str]) -> Self:
         block = config.api_key_block
         holder = f"the Prefect block '{block}'" if block else f"${config.api_key_env}"
-        return cls(config.base_url, config.model, SecretStr(key), holder)
+        more = tuple(SecretStr(value) for value in held.values() if value)
+        return cls(config.base_url, config.model, SecretStr(key), holder, more)
 
     def line(self, text: str) -> str:
-        key = self.key.get_secret_value()
-        return printable_line(text if key == NO_KEY else _scrubbed(text, key))
+        for secret in (self.key, *self.more):
+            value = secret.get_secret_value()
+            text = text if value == NO_KEY else _scrubbed(text, value)
+        return printable_line(text)
 
     def judge(self, error: openai.APIStatusError, *, now: float) -> Exception:
         """What a failing status means: another try, the end of an episode, or that of a run."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -21,6 +21,7 @@ import openai
 from yarl import URL
 
 from agent_r import __version__
+from agent_r.endpoint.access import Access
 from agent_r.loopback import is_loopback
 
 IDLE_S = 4.5  # after which a connection is not used again: most servers close it at 5
@@ -28,16 +29,11 @@ IDLE_S = 4.5  # after which a connection is not used again: most servers close i
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request as it goes out, its key included: `hidden` is for people."""
+    """A request as it went out, but for what lets it in."""
 
     url: str
     headers: Mapping[str, str]
     body: Mapping[str, Any]
-
-    def hidden(self, key: str) -> Sent:
-        """The same without the key."""
-        shown = {name: value.replace(key, "***") for name, value in self.headers.items()}
-        return replace(self, headers=shown)
 
 
 class Transport:
@@ -47,14 +43,16 @@ class Transport:
         timeout_s: of silence; connect_s: until an address that does not answer is given up.
     """
 
-    def __init__(self, base_url: str, key: str, *, timeout_s: float, connect_s: float) -> None:
-        self._url = URL(base_url.rstrip("/") + "/chat/completions")
-        self.sent: Sent | None = None  # the last request, as it went out
-        self._headers = {
-            "Authorization": f"Bearer {key}",
-            "Content-Type": "application/json",
-            "User-Agent": f"agent-r/{__version__}",
-        }
+    def __init__(
+        self, base_url: str, access: Access, *, timeout_s: float, connect_s: float
+    ) -> None:
+        self._url = URL(base_url.rstrip("/") + "/chat/completions").update_query(access.query)
+        self.sent: Sent | None = None  # the last request
+        own = {"Content-Type": "application/json", "User-Agent": f"agent-r/{__version__}"}
+        taken = {name.lower() for name in access.headers}
+        own = {name: value for name, value in own.items() if name.lower() not in taken}
+        self._headers = dict(access.headers) | own
+        self._shown = dict(access.shown) | own
         self._proxy = _proxy(base_url)
         self._patience = aiohttp.ClientTimeout(sock_connect=connect_s, sock_read=timeout_s)
         self._session: aiohttp.ClientSession | None = None
@@ -68,7 +66,7 @@ class Transport:
             TimeoutError: none in time.
         """
         session = self._session or self._open()
-        self.sent = Sent(str(self._url), self._headers, body)
+        self.sent = Sent(str(self._url), self._shown, body)
         try:
             async with session.post(
                 self._url,

@@ -77,7 +77,7 @@ class RunReport(BaseModel):
             lead_half_width=lead_half,
             kept_leads=kept_gains(control.robustness, last.robustness) if control else {},
             seconds=seconds,
-            config=config.model_dump(mode="json"),
+            config=config.model_dump(mode="json", exclude={"endpoint": {"headers"}}),
         )
 
 

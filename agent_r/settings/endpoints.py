@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from agent_r.settings.base import Fraction, Positive, Settings
 from agent_r.settings.grammars import check_tags
+from agent_r.settings.request_shape import RequestShape
 
 
 class EmbeddedEndpoint(Settings):
@@ -20,7 +21,7 @@ class EmbeddedEndpoint(Settings):
     concurrency: Positive = Field(48, description="requests in flight, at most")
 
 
-class OpenAIEndpoint(Settings):
+class OpenAIEndpoint(RequestShape):
     """Any OpenAI-compatible server."""
 
     kind: Literal["openai"] = Field("openai", description="a server of your own, or a provider's")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from agent_r.settings.base import Settings
 
@@ -28,7 +30,8 @@ BOOKKEEPING = frozenset(
     "cache_prompt id_slot keep_alive request_id timeout".split()
 )
 _SECRET = re.compile(r"auth|key|token|secret|passw|credential|cookie|signature", re.IGNORECASE)
-_HELD = re.compile(r"\$\{?([A-Za-z_]\w*)\}?|\bblock:([a-z0-9-]+)")
+_LOOKS_SECRET = re.compile(r"\b(bearer|basic)\s|\b(sk|gsk|xai|hf|nvapi)[-_]\w{8}|[\w+/-]{32}", re.I)
+_HELD = re.compile(r"\$\{?([A-Za-z_]\w*)\}?|\bblock:([a-z0-9-]+(?:/[a-z0-9-]+)?)")
 
 
 class RequestShape(Settings):
@@ -45,9 +48,7 @@ class RequestShape(Settings):
         "Prefect Secret block: a secret is never a setting",
     )
     query: dict[str, str] = Field(
-        {},
-        description="after the address of each request, as Azure's api-version; a value may name "
-        "a variable or a block as those of headers do",
+        {}, description="after the address of each request, as Azure's api-version"
     )
     auth_header: str = Field(
         "",
@@ -67,20 +68,35 @@ class RequestShape(Settings):
     def _each_setting_has_one_place(cls, body: dict[str, Any]) -> dict[str, Any]:
         for name in body.keys() & _ELSEWHERE.keys():
             raise ValueError(f"`{name}` is set by {_ELSEWHERE[name]}")
+        try:
+            json.dumps(body, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"this is no JSON: {error}") from error
         return body
+
+    @field_validator("headers", "query", mode="before")
+    @classmethod
+    def _a_date_is_a_text_too(cls, values: Any) -> Any:
+        """TOML reads 2024-10-21 as a date, and 3 as a number."""
+        if not isinstance(values, dict):
+            return values
+        return {n: v if isinstance(v, str | dict | list) else str(v) for n, v in values.items()}
 
     @field_validator("headers", "query")
     @classmethod
-    def _no_secret_is_a_setting(cls, values: dict[str, str]) -> dict[str, str]:
-        """Settings are shown and stored, by Prefect too."""
+    def _no_secret_is_a_setting(
+        cls, values: dict[str, str], info: ValidationInfo
+    ) -> dict[str, str]:
+        """Settings are shown and stored, by Prefect too; addresses are in every log."""
         for name, value in values.items():
             if not re.fullmatch(r"[!-9;-~]+", name) or not value.isprintable():
-                raise ValueError(f"{name!r} cannot be sent: a name without spaces, one line of text")
-            if _SECRET.search(name) and value and not _HELD.search(value):
+                raise ValueError(f"{name!r} cannot be sent: no white space in a name, one line")
+            secret = _SECRET.search(name) or _LOOKS_SECRET.search(value)
+            held = info.field_name == "headers" and _HELD.search(value)
+            if value and secret and not held:
                 raise ValueError(
-                    f"the value of `{name}` may be a secret, and a secret is never a setting: "
-                    "write \"$NAME\" for an environment variable, or \"block:NAME\" for a Prefect "
-                    "Secret block"
+                    f"the value of `{name}` may be a secret, and a secret is never a setting: in "
+                    "headers write '$NAME' for a variable, 'block:NAME' for a Prefect block"
                 )
         return values
 
@@ -98,18 +114,18 @@ class RequestShape(Settings):
         return self
 
     @property
-    def variables(self) -> tuple[str, ...]:
-        """The environment variables that hold values of headers and the query."""
-        return tuple(variable for variable, _ in self._holders() if variable)
+    def variables(self) -> list[str]:
+        """The environment variables that hold values of headers."""
+        return [variable for variable, _ in self._holders() if variable]
 
     @property
-    def blocks(self) -> tuple[str, ...]:
-        """The Prefect Secret blocks that do."""
-        return tuple(block for _, block in self._holders() if block)
+    def blocks(self) -> list[str]:
+        """The Prefect blocks that do."""
+        return [block for _, block in self._holders() if block]
 
     def _holders(self) -> list[tuple[str, str]]:
-        values = [*self.headers.values(), *self.query.values()]
-        return list(dict.fromkeys(held for value in values for held in _HELD.findall(value)))
+        found = (holder for value in self.headers.values() for holder in _HELD.findall(value))
+        return list(dict.fromkeys(found))
 
     def replies_depend_on(self) -> dict[str, Any]:
         """What of all this changes a reply: not how a request is let in, or where to."""
@@ -121,15 +137,13 @@ class RequestShape(Settings):
         return {name: value for name, value in changing.items() if value not in (None, {}, [])}
 
 
-def filled(values: dict[str, str], variables: dict[str, str], blocks: dict[str, str]) -> dict[str, str]:
-    """Headers or a query with what their values name.
+def filled(values: Mapping[str, str], held: Mapping[str, str]) -> dict[str, str]:
+    """Headers with what their values name.
 
-    >>> filled({"X-Key": "Key $MINE", "X-Title": "mine"}, {"MINE": "abc"}, {})
+    >>> filled({"X-Key": "Key $MINE", "X-Title": "mine"}, {"MINE": "abc"})
     {'X-Key': 'Key abc', 'X-Title': 'mine'}
     """
-
-    def value_of(holder: re.Match[str]) -> str:
-        variable, block = holder.groups()
-        return variables[variable] if variable else blocks[block]
-
-    return {name: _HELD.sub(value_of, value) for name, value in values.items()}
+    return {
+        name: _HELD.sub(lambda holder: held[holder[1] or f"block:{holder[2]}"], value)
+        for name, value in values.items()
+    }

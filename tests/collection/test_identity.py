@@ -47,7 +47,16 @@ def test_two_actors_of_one_name_share_nothing(one: dict[str, Any], other: dict[s
     assert keys(one) == keys(dict(one))
 
 
-@pytest.mark.parametrize("how", [{"reasoning_tags": ("mull",)}, {"send_reasoning": True}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"reasoning_tags": ("mull",)},
+        {"send_reasoning": True},
+        {"top_p": 0.9},
+        {"stop": ("END",)},
+        {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}},
+    ],
+)
 def test_an_actor_that_is_read_or_told_otherwise_is_another(how: dict[str, Any]) -> None:
     assert not set(keys(served("m"))) & set(keys(served("m", **how)))
 
@@ -67,9 +76,22 @@ def test_a_checkpoint_of_each_iteration_is_an_actor_of_its_own() -> None:
     assert not set(keys(endpoint, trained=0)) & set(keys(endpoint, trained=1))
 
 
-def test_an_address_is_no_actor() -> None:
-    there = served("m") | {"base_url": "http://127.0.0.1:2/v1"}
-    assert keys(served("m")) == keys(there)
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"base_url": "http://127.0.0.1:2/v1"},
+        {"headers": {"X-Title": "mine"}},
+        {"query": {"api-version": "2024-10-21"}, "auth_header": "api-key"},
+        {"extra_body": {"user": "me", "service_tier": "flex"}},
+        {"n": 1},
+    ],
+)
+def test_an_address_and_the_way_in_are_no_actor(how: dict[str, Any]) -> None:
+    assert keys(served("m")) == keys(served("m") | how)
+
+
+def test_what_a_user_adds_to_a_request_is_named_by_a_digest() -> None:
+    assert "thinking" not in str(keys(served("m", extra_body={"thinking": {"type": "disabled"}})))
 
 
 @pytest.mark.parametrize("changed", ["config.json", "tokenizer.json", "chat_template.jinja"])

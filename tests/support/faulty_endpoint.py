@@ -58,6 +58,7 @@ class Received:
     path: str
     body: dict[str, Any]
     headers: dict[str, str]
+    query: dict[str, str] = field(default_factory=dict)
 
 
 Script: TypeAlias = Iterable[Fault | None] | Callable[[Received], Fault | None]
@@ -184,7 +185,10 @@ class FaultyEndpoint:
     async def _receive(self, request: Request) -> Received:
         body = await request.body()
         received = Received(
-            request.url.path, json.loads(body) if body else {}, dict(request.headers)
+            request.url.path,
+            json.loads(body) if body else {},
+            dict(request.headers),
+            dict(request.query_params),
         )
         self.received.append(received)
         return received

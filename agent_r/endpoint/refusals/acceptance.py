@@ -17,6 +17,8 @@ from agent_r.settings import OpenAIEndpoint
 LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"  # one setting's two names
 _EACH_TIME_ANOTHER = ("seed",)  # whose value says nothing of whether it is taken
 
+_REASONING = "reasoning_content"  # of turns, and no setting of the body
+
 _log = logging.getLogger(__name__)
 Body = dict[str, Any]
 
@@ -34,6 +36,7 @@ class Acceptance:
 
     def __init__(self, config: OpenAIEndpoint, who: str) -> None:
         self.refused: set[str] = set()
+        self.found: list[str] = []  # in words
         self._config, self._who = config, who
         self._reasoning = config.send_reasoning
         self._most = 0  # tokens of a reply that may be asked for; 0: as many as one likes
@@ -43,7 +46,7 @@ class Acceptance:
     @property
     def several(self) -> bool:
         """Whether a request may ask for several replies."""
-        return "n" not in self.refused
+        return self._config.n != 1 and "n" not in self.refused
 
     def body(self, messages: Sequence[Message], params: SamplingParams, n: int) -> Body:
         """A request in the shape that is taken, as far as that is known."""
@@ -62,14 +65,18 @@ class Acceptance:
         """The request was answered; so what was left out of it was the reason for its refusal."""
         self._answered.update(self._marks(body))
         for name in suspected:
-            self._say(name)
+            if name != _REASONING:
+                self._say(name)
 
     def suspect(self, error: RequestRefused, asked: Body) -> str:
         """Leave out what the refusal names; "" where it names nothing that could be left out."""
-        if error.wants_reasoning and not self._reasoning:
-            self._reasoning = True
-            _log.warning("%s wants the reasoning of each turn back: it is sent from now on, as "
-                         "with `endpoint.send_reasoning`", self._who)  # fmt: skip
+        demanded = error.forbids_reasoning if self._reasoning else error.wants_reasoning
+        if demanded and self._reasoning == self._config.send_reasoning:
+            self._reasoning = not self._reasoning
+            wants = "wants" if self._reasoning else "does not take"
+            self._tell(f"{wants} the reasoning of earlier turns: from now on "
+                       f"`endpoint.send_reasoning = {str(self._reasoning).lower()}`")  # fmt: skip
+            return _REASONING
         named = error.settings(asked)
         if {LIMIT, NEWER_LIMIT} & set(self._known(asked)):
             # What was taken before is refused for the length of this conversation.
@@ -134,7 +141,11 @@ class Acceptance:
 
     def _say(self, name: str) -> None:
         if self._most and name in (LIMIT, NEWER_LIMIT):
-            _log.warning("%s takes a `%s` of %d at most: no more is asked for", self._who, name,
-                         self._most)  # fmt: skip
+            self._tell(f"takes a `{name}` of {self._most} at most: no more is asked for")
         elif name != "n":  # a request for each reply is as well
-            _log.warning("%s does not take `%s`: it is not sent again", self._who, name)
+            whose = "endpoint.extra_body." if name in self._config.extra_body else ""
+            self._tell(f"does not take `{whose}{name}`: it is not sent again")
+
+    def _tell(self, line: str) -> None:
+        self.found.append(line)
+        _log.warning("%s %s", self._who, line)

@@ -18,6 +18,7 @@ _ALIASES = {
     "max_completion_tokens": ("max_tokens", "max_output_tokens", "max_new_tokens"),
     "stop": ("stop_sequences",),
     "n": ("candidate_count",),
+    "chat_template_kwargs": ("chat_template",),
 }
 _OURS = {"temperature", "top_p", "stop", "seed", "max_tokens", "max_completion_tokens"}
 

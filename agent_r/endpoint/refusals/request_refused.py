@@ -22,6 +22,11 @@ _WANTS_REASONING = re.compile(
     r"|missing.{0,20}\breasoning_content",
     re.IGNORECASE,
 )
+_NO_REASONING = re.compile(
+    r"reasoning_content.{0,80}(unsupported|not (supported|permitted|allowed)|extra_forbidden)"
+    r"|extra_forbidden.{0,80}reasoning_content",
+    re.IGNORECASE,
+)
 
 
 class RequestRefused(EndpointRejected):
@@ -58,6 +63,11 @@ class RequestRefused(EndpointRejected):
     def wants_reasoning(self) -> bool:
         """Whether each turn must bring its reasoning along (DeepSeek, Kimi)."""
         return bool(_WANTS_REASONING.search(self.answer))
+
+    @property
+    def forbids_reasoning(self) -> bool:
+        """Whether no turn may bring its reasoning along (Groq, Mistral)."""
+        return not self.wants_reasoning and bool(_NO_REASONING.search(self.answer))
 
     @property
     def spent_thinking(self) -> bool:
