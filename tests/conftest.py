@@ -45,6 +45,17 @@ SCRIPTED = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", type=Path, help="folder of the pictures that tests make anew")
+
+
+@pytest.fixture
+def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where the pictures of the docs go: `--pictures docs` makes them anew."""
+    folder: Path | None = request.config.getoption("--pictures")
+    return folder or tmp_path
+
+
 # The workers of `make test` take a file each, one after the other: what takes longest comes first,
 # above all what mostly waits, which leaves its core to the others.
 LONGEST = [

@@ -74,7 +74,7 @@ def _world(world: Table) -> Table:
         except ValueError as error:
             raise ConfigError(f"world.action is no JSON: {error}") from error
     if typed.get("kind") == "mixture":
-        typed["worlds"] = [_member(dict(member)) for member in typed.get("worlds", [])]
+        typed["worlds"] = [_member(dict(member)) for member in typed.get("worlds") or ()]
     return typed
 
 
@@ -85,7 +85,8 @@ def _member(member: Table) -> Table:
 
 def _chosen(values: Table, name: str, chosen: Table, *, usual: str) -> Table:
     """The kind that was chosen, on top of the base's where that is of the same kind."""
-    below = values.get(name, {})
+    below = values.get(name)
+    below = below if isinstance(below, dict) else {}
     kind = below.get("kind", usual)
     same = chosen.get("kind", kind) == kind
     return values | {name: merge(below, chosen) if same else chosen} if chosen else values

@@ -15,13 +15,17 @@ async def filled_in(values: Table) -> Table:
     Raises:
         ConfigError: there is no such block, or it says what cannot be.
     """
-    endpoint = dict(values.get("endpoint", {}))
-    if endpoint.get("kind") == KIND:
-        del endpoint["kind"]
+    endpoint, hub = _table(values, "endpoint"), _table(values, "hub")
+    if endpoint.pop("kind", "") == KIND:
         kept = await load(AgentREndpoint, endpoint.pop("name", ""))
         values = values | {"endpoint": kept.settings().model_dump() | endpoint}
-    repo = str(values.get("hub", {}).get("repo", ""))
+    repo = str(hub.get("repo", ""))
     if repo.startswith(_REPO):
-        hub = (await load(HubDataset, repo.removeprefix(_REPO))).settings()
-        values = merge(values, {"hub": hub.model_dump(exclude_unset=True)})
+        held = (await load(HubDataset, repo.removeprefix(_REPO))).settings()
+        values = merge(values, {"hub": held.model_dump(exclude_unset=True)})
     return values
+
+
+def _table(values: Table, name: str) -> Table:
+    table = values.get(name)
+    return dict(table) if isinstance(table, dict) else {}

@@ -146,9 +146,9 @@ Base = Annotated[
     Config | str,
     _field(
         {"type": "string"},
-        "What all that is left empty here is taken from: a preset (default, paper), a TOML file "
-        "(demo is configs/demo.toml; or a path, or s3://…), a block (agent-r-settings/NAME), or "
-        "TOML as it stands.",
+        "Where fields that are left empty take their values: a preset (default, paper); a TOML "
+        "file (demo for configs/demo.toml, a path, s3://…); a block (agent-r-settings/NAME); or "
+        "the TOML itself.",
     ),
 ]
 Overrides = Annotated[

@@ -13,17 +13,24 @@ from agent_r.settings import Settings
 
 Schema = dict[str, Any]
 # What is drawn of a field; the rest of its schema is checked.
-_DRAWN = {"title", "description", "type", "default", "enum", "const", "items", "minItems"}
+_DRAWN = {"title", "description", "type", "default", "enum", "const", "items"}
 
 
 def picked(settings: type[Settings], *names: str, title: str = "", **changes: Schema) -> Schema:
-    """These fields of a settings class as an object; `changes` are laid on a field's own schema."""
+    """These fields of a settings class as an object, with changes to a field's own schema.
+
+    A change with a type takes its place.
+    """
     whole = settings.model_json_schema()
-    fields = {
-        name: whole["properties"][name] | {"title": name} | changes.get(name, {}) for name in names
-    }
+    fields = {}
+    for name in names:
+        change = changes.get(name, {})
+        own = {} if "type" in change else whole["properties"][name]
+        fields[name] = own | {"title": name} | change
     if "kind" in fields:  # a person who chooses it reads there what it is
-        fields["kind"]["description"] = " ".join(whole["description"].split())
+        fields["kind"]["description"] = whole["description"]
+    for field in fields.values():  # the newer UI draws no Markdown
+        field["description"] = " ".join(field["description"].replace("`", "").split())
     needed = [name for name in names if "default" not in fields[name]]
     for name in needed:
         if fields[name]["type"] == "string" and not fields[name].keys() & {"enum", "pattern"}:
