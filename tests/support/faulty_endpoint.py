@@ -95,6 +95,8 @@ class FaultyEndpoint:
             a function of any request that gives its fault, None where there is none.
         models: names that `/v1/models` lists, and the only ones served; None: no such route, and
             any name is served.
+        any_model: all others are served as well.
+        prefix: of its routes, in place of `/v1`.
         ignores_n: every reply has one choice.
         says: the text of a choice, by the request's body and its place, in place of "reply …"; or
             the message with all that is odd about it, its `finish_reason` among it.
@@ -106,6 +108,8 @@ class FaultyEndpoint:
         script: Script = (),
         *,
         models: Sequence[str] | None = ("tiny",),
+        any_model: bool = False,
+        prefix: str = "/v1",
         ignores_n: bool = False,
         delay_s: float = 0.0,
         says: Callable[[dict[str, Any], int], str | dict[str, Any]] | None = None,
@@ -117,14 +121,15 @@ class FaultyEndpoint:
         self._unseeded = itertools.count(1_000_000)
         self._fault = script if callable(script) else _in_order(script)
         self._models, self._ignores_n, self._delay_s = models, ignores_n, delay_s
+        self._served = None if any_model else models
         # asyncio switches Nagle's delay off (40 ms a reply) only where the protocol is spelt out.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.listen()
-        self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}{prefix}"
         routes = [
-            Route("/v1/chat/completions", self._complete, methods=["POST"]),
-            Route("/v1/models", self._list_models),
+            Route(f"{prefix}/chat/completions", self._complete, methods=["POST"]),
+            Route(f"{prefix}/models", self._list_models),
         ]
         config = uvicorn.Config(
             Starlette(routes=routes), http="h11", ws="none", lifespan="off", log_config=None
@@ -174,7 +179,7 @@ class FaultyEndpoint:
             fault = self._fault(received)
             await asyncio.sleep(self._delay_s)
             model = received.body["model"]
-            if fault is None and self._models is not None and model not in self._models:
+            if fault is None and self._served is not None and model not in self._served:
                 fault = refusal(404, f"The model `{model}` does not exist.", code="model_not_found")
             if fault and fault.replaces_completion:
                 return await _faulty(request, fault)

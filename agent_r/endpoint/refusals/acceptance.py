@@ -142,6 +142,8 @@ class Acceptance:
     def _say(self, name: str) -> None:
         if self._most and name in (LIMIT, NEWER_LIMIT):
             self._tell(f"takes a `{name}` of {self._most} at most: no more is asked for")
+        elif name == LIMIT and NEWER_LIMIT not in self.refused:
+            self._tell(f"takes `{NEWER_LIMIT}` in place of `{LIMIT}`")
         elif name != "n":  # a request for each reply is as well
             whose = "endpoint.extra_body." if name in self._config.extra_body else ""
             self._tell(f"does not take `{whose}{name}`: it is not sent again")
