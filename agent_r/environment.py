@@ -95,6 +95,19 @@ class Forkable(Protocol):
     def restore(self, snapshot: Snapshot) -> None: ...
 
 
+@runtime_checkable
+class Proofreading(Protocol):
+    """A world that can tell when the words of a reply are plainly false, whatever its action does.
+
+    It needs no expert: a reply may name another goal than the task's, or another thing than its
+    own action is about. No such reply is trained, where another can be had for the same action.
+    """
+
+    def misstates(self, prompt: str, reply: str) -> bool:
+        """Whether they are, in an episode that began with `prompt`; False: it cannot tell."""
+        ...
+
+
 class Expert(Protocol):
     """Knows a right way through a world: the scripted actor follows it, and strays from it."""
 

@@ -1,27 +1,25 @@
-"""How many trained thoughts name another goal than their task's, in versions of TextCraft?
+"""How many trained replies say what is plainly false, in versions of TextCraft?
 
     python benchmarks/thoughts.py datasets_out/demo-seed-0/v1.1 ...
 
-The embedded actor says what each step is for: `For ash stool I get ash log.` A search samples at
-temperature 1, and a step that is right may be said to be for something else. What is trained is
-counted, by reply and by row.
+The embedded actor says what each step is for: `For ash stool I get ash log.` A step that is right
+may be said to be for another goal, or for another thing than it gets. Counted by reply and by row.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 from agent_r.algorithm.rows import Row
 from agent_r.dataset.shards import read_rows
-
-_PURPOSE = re.compile(r"Thought: For (.+?) I ")
+from env_adapters.textcraft.purposes import misstates
+from env_adapters.textcraft.recipes import load_recipes
 
 
 def main() -> None:
     for version in map(Path, sys.argv[1:]):
-        rows = [strayed(row) for row in read_rows(version, "sft")]
+        rows = [false_words(row) for row in read_rows(version, "sft")]
         replies = [reply for row in rows for reply in row]
         print(
             f"{version}: {sum(replies):,} of {len(replies):,} trained replies, "
@@ -29,15 +27,16 @@ def main() -> None:
         )
 
 
-def strayed(row: Row) -> list[bool]:
-    """For each trained reply, whether its thought is not for the row's own goal.
+def false_words(row: Row) -> list[bool]:
+    """For each trained reply, whether its words are false.
 
-    >>> reply = {"content": "Thought: For ash stool I get ash log.", "train": True}
-    >>> [strayed({"task": task, "messages": [reply]}) for task in ("ash stool", "ash door")]
+    >>> said = "Thought: For ash stool I get ash log.\\nAction: get 1 ash log"
+    >>> reply = {"content": said, "train": True}
+    >>> [false_words({"task": task, "messages": [reply]}) for task in ("ash stool", "ash door")]
     [[False], [True]]
     """
-    found = [_PURPOSE.match(m["content"]) for m in row["messages"] if m["train"]]
-    return [purpose is None or purpose[1] != row["task"] for purpose in found]
+    book = load_recipes("builtin")
+    return [misstates(book, row["task"], m["content"]) for m in row["messages"] if m["train"]]
 
 
 if __name__ == "__main__":

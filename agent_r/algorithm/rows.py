@@ -8,7 +8,7 @@ in the same order.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,7 @@ class Origin:
     tree: SearchTree
     columns: Row
     reasons: bool = False  # trained replies begin with their reasoning
+    misstated: Container[str] = ()  # replies whose words are false: trained nowhere
 
     @classmethod
     def of(
@@ -54,6 +55,7 @@ class Origin:
         actor: str,
         iteration: int,
         reasons: bool = False,
+        misstated: Container[str] = (),
     ) -> Origin:
         nodes = [[node.parent, node.step.response if node.step else ""] for node in tree.nodes]
         return cls(
@@ -72,6 +74,7 @@ class Origin:
                 "tree": name_row("tree", info.name, task.id, [iteration, actor, tree.seed, nodes]),
             },
             reasons,
+            misstated,
         )
 
     def name(self, kind: str, content: Any) -> str:
@@ -163,9 +166,15 @@ def good_row(origin: Origin, episode: Trajectory) -> Row:
 def _sft_row(origin: Origin, kind: str, turns: Sequence[Turn], reward: float) -> Row:
     """A row of which no error is known; it was executed, as is all that the search has seen.
 
-    A reply without an action is trained nowhere: the world was not asked.
+    A reply without an action is trained nowhere: the world was not asked. Nor is one whose words
+    are false, though its action was right.
     """
-    trained = [turn.part in TRAINED and bool(turn.step.action) for turn in turns]
+    trained = [
+        turn.part in TRAINED
+        and bool(turn.step.action)
+        and turn.step.response not in origin.misstated
+        for turn in turns
+    ]
     *messages, last = origin.conversation([turn.step for turn in turns], trained)
     return {
         "id": origin.name(kind, messages),

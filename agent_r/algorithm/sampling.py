@@ -6,12 +6,13 @@ is the server's doing: it becomes no step, is never sent back, and is counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent_r.actor import Actor, Message, SamplingParams
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
+from agent_r.environment import Environment, Proofreading
 from agent_r.errors import ContextOverflow, ConversationRefused
 from agent_r.reading.reply import Grammar, Outcome, Reading, read
 
@@ -97,3 +98,35 @@ def reseeded(params: SamplingParams, index: int, offset: int = 0) -> SamplingPar
     if params.seed is None:
         return params
     return replace(params, seed=(params.seed + 7919 * index + offset) % 2**31)
+
+
+def is_misstated(env: Environment, prompt: str) -> Callable[[str], bool]:
+    """Tells false words in an episode's replies; finds none where the world cannot.
+
+    >>> from agent_r.testing import Corridor
+    >>> is_misstated(Corridor(), "You are in a corridor.")("Thought: I fly.\\nAction: forward")
+    False
+    """
+    if not isinstance(env, Proofreading):
+        return lambda reply: False
+    misstates = env.misstates
+    return lambda reply: misstates(prompt, reply)
+
+
+def distinct(readings: Iterable[Reading], misstated: Callable[[str], bool]) -> list[Reading]:
+    """Those that act alike are one, worded as the first whose words are not false."""
+    found: dict[str, Reading] = {}
+    for reading in readings:
+        action = normal(reading.action)
+        if action not in found or (misstated(found[action].text) and not misstated(reading.text)):
+            found[action] = reading
+    return list(found.values())
+
+
+def normal(action: str) -> str:
+    """An action as it is compared: white space does not matter.
+
+    >>> normal(" get 1  ash log ")
+    'get 1 ash log'
+    """
+    return " ".join(action.split())

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from agent_r.actor import Actor, SamplingParams
 from agent_r.algorithm.episode import act, begin, broken, silent
 from agent_r.algorithm.prompts import conversation
-from agent_r.algorithm.sampling import count, reseeded, sample
+from agent_r.algorithm.sampling import count, distinct, is_misstated, reseeded, sample
 from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Step, StopReason
 from agent_r.algorithm.tree import ROOT, Node, SearchTree
 from agent_r.concurrency import gather_bounded
@@ -119,10 +119,12 @@ class _Growth:
     waiting: dict[int, list[Reading]] = field(default_factory=dict)  # not yet tried, by node
     forkable: Forkable | None = field(init=False)  # the same world, where it has snapshots
     tries_all: bool = field(init=False)
+    misstated: Callable[[str], bool] = field(init=False)  # replies whose words are false
 
     def __post_init__(self) -> None:
         self.forkable = self.env if isinstance(self.env, Forkable) else None
         forks = self.forkable is not None
+        self.misstated = is_misstated(self.env, self.tree.prompt)
         self.tries_all = self.config.expansion == "all" or (
             self.config.expansion == "auto" and forks
         )
@@ -254,10 +256,7 @@ class _Growth:
             raise sampled.refusal  # nothing can be said of this task: it is the tree's matter
         self.tree.nodes[index].stop = sampled.stop
         count(self.tree, sampled)
-        distinct: dict[str, Reading] = {}
-        for reading in sampled.usable:
-            distinct.setdefault(" ".join(reading.action.split()), reading)
-        return list(distinct.values())
+        return distinct(sampled.usable, self.misstated)
 
     async def go_to(self, index: int) -> bool:
         """Bring the world to a node: a snapshot where it has them, else reset and replay.

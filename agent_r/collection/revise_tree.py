@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pydantic import TypeAdapter
-
 from agent_r.actor import Actor, SamplingParams
 from agent_r.algorithm.critique import (
     Critique,
@@ -25,6 +23,7 @@ from agent_r.algorithm.proof.interleaving import Interleaved, Interleaver
 from agent_r.algorithm.proof.preference import at_the_error, at_the_fork
 from agent_r.algorithm.proof.pruning import prune
 from agent_r.algorithm.proof.rehearsal import Rehearsal
+from agent_r.algorithm.proof.rewording import Rewording
 from agent_r.algorithm.proof.tree_proofs import TreeProofs
 from agent_r.algorithm.revision import (
     Drop,
@@ -42,43 +41,12 @@ from agent_r.algorithm.revision import (
 from agent_r.algorithm.revision_signal import Signal, signal_of
 from agent_r.algorithm.trajectory import Trajectory
 from agent_r.algorithm.tree import SearchTree
+from agent_r.collection.tree_revisions import Dropped, TreeRevisions
 from agent_r.environment import Environment
 from agent_r.reading.reply import Reading
 from agent_r.settings import Config, RevisionConfig
 
 _GOOD_TRIED = 2  # good trajectories that are pruned, for each that is kept
-REVISING = 4  # raised when the same tree and settings could give other revisions
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A pair that gave no revision, and why."""
-
-    pair: TrajectoryPair
-    reason: Drop
-
-
-@dataclass(frozen=True, slots=True)
-class TreeRevisions:
-    """What one tree gave: judgements, revisions, good trajectories, and dropped pairs."""
-
-    critiques: dict[int, Critique] = field(default_factory=dict)
-    revisions: list[Revision] = field(default_factory=list)
-    good: list[Trajectory] = field(default_factory=list)
-    drops: dict[str, int] = field(default_factory=dict)  # counted by reason
-    dropped: list[Dropped] = field(default_factory=list)  # the same, each; older files have none
-    pairs: int = 0
-    calls: int = 0  # completion requests of judging, and of recovery
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    tree: str = ""  # digest of the tree's file: its nodes are meant, and no other tree's
-    replies: dict[str, int] = field(default_factory=dict)  # of recovery, by Outcome
-    effects: dict[int, Effect] = field(default_factory=dict)  # of the steps proved, by node
-    no_preference: int = 0  # revisions whose two ways on are no pair: neither is clearly better
-    interleaved: list[Interleaved] = field(default_factory=list)
-
-
-TREE_REVISIONS = TypeAdapter(TreeRevisions)
 
 
 def most_tried(config: RevisionConfig) -> int:
@@ -98,7 +66,7 @@ async def revise_tree(
     return await _TreeReviser(env, actor, tree, config, revision, proofs).revise_tree()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _TreeReviser:
     env: Environment
     actor: Actor
@@ -109,6 +77,13 @@ class _TreeReviser:
     critiques: dict[int, Critique] = field(default_factory=dict)
     spliced: set[tuple[int, int]] = field(default_factory=set)  # first error, and the good leaf
     replies: dict[str, int] = field(default_factory=dict)
+    rewording: Rewording = field(init=False)
+
+    def __post_init__(self) -> None:
+        samples = self.config.search.candidates
+        self.rewording = Rewording(
+            self.env, self.actor, self.tree, samples, self._sampling, self._count
+        )
 
     async def revise_tree(self) -> TreeRevisions:
         pairs = pair_trajectories(self.tree, self.revision)
@@ -134,6 +109,7 @@ class _TreeReviser:
                     found[key] = result
         kept, good = list(diverse(list(found.values()), cap)), await self._good()
         drops = dict(sorted(Counter(one.reason.value for one in dropped).items()))
+        interleaved = await self._interleaved(good)
         return TreeRevisions(
             dict(sorted(self.critiques.items())),  # they came in any order
             kept,
@@ -144,7 +120,8 @@ class _TreeReviser:
             replies=dict(sorted(self.replies.items())),
             effects=dict(sorted(self.proofs.effects.items())),
             no_preference=sum(revision.preference is None for revision in kept),
-            interleaved=await self._interleaved(good),
+            interleaved=interleaved,
+            misstated=self.rewording.left if self._cleans else [],
         )
 
     @property
@@ -153,8 +130,19 @@ class _TreeReviser:
 
     @property
     def _proves(self) -> bool:
-        cleans = self.revision.verify and self.revision.prune
-        return cleans or self.config.critique.localiser in ("replay", "witnesses")
+        return self._cleans or self.config.critique.localiser in ("replay", "witnesses")
+
+    @property
+    def _cleans(self) -> bool:
+        """Whether rows are made better than the paper's: executed, shortened, truly worded."""
+        return self.revision.verify and self.revision.prune
+
+    @property
+    def _sampling(self) -> SamplingParams:
+        how = self.config.search
+        return SamplingParams(
+            temperature=how.temperature, max_tokens=how.max_tokens, seed=self.tree.seed
+        )
 
     async def _judge(self, pairs: Sequence[TrajectoryPair]) -> None:
         how = self.config.critique
@@ -182,18 +170,24 @@ class _TreeReviser:
         for leaf in self.proofs.good[: _GOOD_TRIED * cap]:  # the shortest come first
             await asyncio.sleep(0)
             way = self.tree.trajectory(leaf)
-            if self.revision.verify and self.revision.prune:
+            if self._cleans:
                 way = await prune(self.proofs.rehearsal, way)
             found.setdefault(tuple(step.action for step in way.steps), way)
-        return sorted(found.values(), key=lambda way: len(way.steps))[:cap]
+        shortest = sorted(found.values(), key=lambda way: len(way.steps))[:cap]
+        return (
+            [await self.rewording.of_trajectory(way) for way in shortest]
+            if self._cleans
+            else shortest
+        )
 
     async def _interleaved(self, good: Sequence[Trajectory]) -> list[Interleaved]:
         """Good trajectories with the actor's own errors in them, where replay may prove those."""
-        if not (good and self.revision.verify and self.revision.prune):
+        if not (good and self._cleans):
             return []
         rng = random.Random(f"{self.tree.seed}/interleaved")
         interleaver = Interleaver(self.tree, self.proofs.prover(), good, rng)
-        return await interleaver.some(self.revision.interleaved)
+        some = await interleaver.some(self.revision.interleaved)
+        return [replace(one, turns=await self.rewording.of_turns(one.turns)) for one in some]
 
     async def _revise(self, pair: TrajectoryPair, rng: random.Random) -> Revision | Drop:
         path, effects = self.tree.path(pair.bad), self.proofs.effects
@@ -211,7 +205,7 @@ class _TreeReviser:
         splice = cut(self.tree, pair, error)
         if not splice.tail:
             return Drop.LOW_REWARD
-        if not (self.revision.verify and self.revision.prune):
+        if not self._cleans:
             return await self._as_it_is(pair, error, splice, rng)
         if effects.get(index) is Effect.PROGRESS and error.source != "direct":
             return Drop.NOT_AN_ERROR
@@ -276,6 +270,8 @@ class _TreeReviser:
         if effect is Effect.PROGRESS and not whole:
             return Drop.NOT_AN_ERROR
         kind = error_kind(effect, cleaned)
+        tail = await self.rewording.after(cleaned.before, cleaned.tail)
+        cleaned = replace(cleaned, tail=tail)
         used = signal or self._signal(index, kind, rng)
         preference = await at_the_error(
             prover,
@@ -285,6 +281,8 @@ class _TreeReviser:
             margin=self.revision.preference_margin,
             proved=effect in WRONG,
         )
+        if preference is not None:
+            preference = await self.rewording.of_preference(preference, cleaned)
         revision = replace(
             self._joined(pair, error, cleaned, used),
             signal="recovery" if signal else used.source,
@@ -295,17 +293,14 @@ class _TreeReviser:
 
     async def _recovered(self, revision: Revision, splice: Splice) -> Splice | None:
         """The splice with a tail that the actor found by itself, from the revision's signal on."""
-        how = self.config.search
         tail = await recover(
             self.env,
             self.actor,
             self.tree,
             revision,
             alpha=self.revision.alpha,
-            max_steps=how.max_depth,
-            params=SamplingParams(
-                temperature=how.temperature, max_tokens=how.max_tokens, seed=self.tree.seed
-            ),
+            max_steps=self.config.search.max_depth,
+            params=self._sampling,
             heard=self._count,
         )
         if not tail:

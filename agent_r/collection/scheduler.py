@@ -13,7 +13,7 @@ from typing import Protocol
 from agent_r.actor import Actor
 from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.progress import Progress
-from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.collection.tree_stores import Trees
 from agent_r.concurrency import first_of, gather_bounded
 from agent_r.endpoint.budget import Budget

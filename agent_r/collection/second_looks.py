@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from agent_r.algorithm.pairing import why_no_pair
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.collection.tree_stores import Trees
 from agent_r.concurrency import gather_bounded
 from agent_r.environment import TaskSpec

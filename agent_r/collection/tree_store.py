@@ -28,13 +28,8 @@ from agent_r.closing import lent
 from agent_r.collection.identity import of_world, unnamed
 from agent_r.collection.journal import Journal
 from agent_r.collection.object_store import ObjectStore
-from agent_r.collection.revise_tree import (
-    REVISING,
-    TREE_REVISIONS,
-    TreeRevisions,
-    most_tried,
-    revise_tree,
-)
+from agent_r.collection.revise_tree import most_tried, revise_tree
+from agent_r.collection.tree_revisions import REVISING, TREE_REVISIONS, TreeRevisions
 from agent_r.config import digest
 from agent_r.digests import sha256_of
 from agent_r.environment import EnvInfo, Environment, TaskSpec

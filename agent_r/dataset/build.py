@@ -28,8 +28,8 @@ from agent_r.algorithm.rows import (
 )
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TreeRevisions
 from agent_r.collection.second_looks import Found, looks_at
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.collection.tree_stores import Trees
 from agent_r.concurrency import gather_bounded
 from agent_r.dataset.audit.build_audit import WorldMaker, build_audit
@@ -108,6 +108,7 @@ def build(
                 actor=actor,
                 iteration=iteration,
                 reasons=trees.config.dataset.reasoning,
+                misstated=frozenset(tree_revisions.misstated),
             )
             split = {"split": validation.split_of(world.name, task)}
             for config, row in rows_of_tree(origin, tree_revisions):
@@ -170,6 +171,8 @@ def rows_of_tree(origin: Origin, tree_revisions: TreeRevisions) -> Iterator[tupl
     sft += [revision_row(origin, r, tree_revisions.critiques) for r in tree_revisions.revisions]
     sft += [interleaved_row(origin, one) for one in tree_revisions.interleaved]
     for row in sft:
+        if not any(message["train"] for message in row["messages"]):
+            continue  # of all its right steps the words are false
         yield "sft", row
         for reply in prompt_completion_rows(row):
             yield "prompt_completion", reply
@@ -224,6 +227,8 @@ def count(counts: Counter[str], tree: SearchTree, tree_revisions: TreeRevisions)
     counts["good"] += len(tree_revisions.good)
     counts["revisions"] += len(tree_revisions.revisions)
     counts["interleaved"] += len(tree_revisions.interleaved)
+    if tree_revisions.misstated:
+        counts["misstated replies"] += len(tree_revisions.misstated)
     counts["verified revisions"] += sum(r.verified for r in tree_revisions.revisions)
     counts["trained replies of revisions"] += sum(
         turn.part in (Part.SIGNAL, Part.GOOD) for r in tree_revisions.revisions for turn in r.turns

@@ -17,7 +17,7 @@ from agent_r.algorithm.proof.cleaning import UNPROVED
 from agent_r.algorithm.revision import Drop
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.diagnostics.symptoms import Symptoms, advice
 from agent_r.diagnostics.witnesses import agreement
 from agent_r.reading.reply import Outcome

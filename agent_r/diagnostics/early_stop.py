@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from agent_r.algorithm.pairing import pair_trajectories
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.diagnostics.account import Accounting
 from agent_r.errors import NothingMade
 from agent_r.settings import Config, RevisionConfig

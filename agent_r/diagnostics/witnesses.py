@@ -10,7 +10,7 @@ from agent_r.algorithm.critique import Verdict, find_first_error, largest_fall
 from agent_r.algorithm.pairing import pair_trajectories
 from agent_r.algorithm.proof.effects import WRONG
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.settings import CritiqueConfig, RevisionConfig
 
 WITNESSES = ("actor", "replay", "value")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from env_adapters.textcraft.distance import Distance, Held, distance
 from env_adapters.textcraft.environment import TextCraft
+from env_adapters.textcraft.purposes import item_of
 
 PLENTY = 1_000  # of a thing: more than any goal needs
 
@@ -29,15 +30,6 @@ class Deed:
     @property
     def item(self) -> str:
         return item_of(self.action)
-
-
-def item_of(action: str) -> str:
-    """What an action is to get or to craft.
-
-    >>> item_of("craft 4 ash boards using 1 ash log"), item_of("inventory")
-    ('ash boards', 'inventory')
-    """
-    return re.sub(r"^(?:get|craft) (?:\d+ )?", "", action.partition(" using ")[0])
 
 
 def thing_of(sentence: str) -> str | None:

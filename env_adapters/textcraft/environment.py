@@ -15,6 +15,7 @@ from agent_r.environment import EnvInfo, Split, StepResult, TaskSpec
 from agent_r.errors import UnknownTask
 from agent_r.settings import TextCraftEnv
 from env_adapters.splits import split_by_depth
+from env_adapters.textcraft.purposes import goal_of, misstates
 from env_adapters.textcraft.recipes import Ingredient, Recipe, RecipeBook, load_recipes
 
 VERSION = 1  # raised when the same actions could give other observations
@@ -90,6 +91,9 @@ class TextCraft:
         except _Refused as refusal:
             observation = str(refusal)
         return StepResult(observation, reward=float(self._done), terminated=self._done)
+
+    def misstates(self, prompt: str, reply: str) -> bool:
+        return misstates(self.book, goal_of(prompt), reply)
 
     async def close(self) -> None:
         self._done = True

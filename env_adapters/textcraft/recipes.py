@@ -74,6 +74,11 @@ class RecipeBook:
         )
 
     @cached_property
+    def words(self) -> frozenset[str]:
+        """All that names of items and tags are made of."""
+        return frozenset(word for name in (*self.items, *self.tags) for word in name.split())
+
+    @cached_property
     def depths(self) -> dict[str, int]:
         """Crafts on the longest way down from an item, by its easiest recipe; 0 is found."""
         known: dict[str, int] = {}

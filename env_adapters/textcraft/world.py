@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from agent_r.environment import Embedded, World
 from agent_r.settings import TextCraftEnv
-from env_adapters.textcraft.claims import Deed, holds, item_of, thing_of
+from env_adapters.textcraft.claims import Deed, holds, thing_of
 from env_adapters.textcraft.demonstrations import mistake, say
 from env_adapters.textcraft.distance import distance
 from env_adapters.textcraft.environment import REFUSALS, TextCraft
 from env_adapters.textcraft.expert import plan
+from env_adapters.textcraft.purposes import goal_of, item_of
 
 MISTAKES = 4
 
@@ -46,7 +47,7 @@ class Planner:
         return observation.startswith(REFUSALS)
 
     def say(self, prompt: str, action: str) -> str:
-        return say(action, _goal(prompt))
+        return say(action, goal_of(prompt))
 
     async def holds(self, prompt: str, actions: Sequence[str], sentence: str) -> bool | None:
         env, _ = await self._at(prompt, actions[:-1])
@@ -61,15 +62,11 @@ class Planner:
     async def _at(self, prompt: str, actions: Sequence[str]) -> tuple[TextCraft, bool]:
         """The world after these actions, and whether the episode is over."""
         env = TextCraft(self._spec)
-        await env.reset(_goal(prompt))
+        await env.reset(goal_of(prompt))
         for action in actions:
             if (await env.step(action)).terminated:
                 return env, True
         return env, False
-
-
-def _goal(prompt: str) -> str:
-    return prompt.rsplit("Goal: craft ", 1)[1].removesuffix(".")
 
 
 def textcraft(spec: TextCraftEnv) -> World:

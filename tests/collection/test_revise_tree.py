@@ -15,7 +15,8 @@ from agent_r.algorithm.replay import replay
 from agent_r.algorithm.revision import Drop, Part, Revision
 from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import Node, SearchTree
-from agent_r.collection.revise_tree import TreeRevisions, revise_tree
+from agent_r.collection.revise_tree import revise_tree
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.environment import EnvInfo, Environment, Split, StepResult, TaskSpec
 from agent_r.settings import Config
 from agent_r.testing import ForkableCorridor, ScriptedActor

@@ -11,8 +11,8 @@ from agent_r.algorithm.critique import FirstError
 from agent_r.algorithm.pairing import TrajectoryPair
 from agent_r.algorithm.revision import Revision
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TREE_REVISIONS, TreeRevisions
 from agent_r.collection.second_looks import looks_at, worth_another
+from agent_r.collection.tree_revisions import TREE_REVISIONS, TreeRevisions
 from agent_r.collection.tree_store import TREE, TreeStore, _file
 from agent_r.dataset.view.work import Work
 from agent_r.digests import sha256_of

@@ -19,7 +19,7 @@ from agent_r.algorithm.pairing import pair_trajectories
 from agent_r.algorithm.prompts import JUDGE
 from agent_r.algorithm.revision import Drop, lesson, why_no_error
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TREE_REVISIONS
+from agent_r.collection.tree_revisions import TREE_REVISIONS
 from agent_r.collection.tree_store import TREE, TreeStore
 from agent_r.concurrency import gather_bounded
 from agent_r.dataset.build import build

@@ -9,7 +9,7 @@ from agent_r.algorithm.pairing import TrajectoryPair
 from agent_r.algorithm.proof.effects import Effect
 from agent_r.algorithm.revision import Revision
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.diagnostics.account import Account, Accounting, account_lines
 from agent_r.settings import CritiqueConfig, RevisionConfig
 from tests.support.planting import judged, leaf, plant

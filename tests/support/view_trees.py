@@ -14,7 +14,7 @@ from agent_r.algorithm.pairing import TrajectoryPair
 from agent_r.algorithm.revision import Drop, Part, Revision, Turn
 from agent_r.algorithm.trajectory import Step, StopReason
 from agent_r.algorithm.tree import Node, SearchTree
-from agent_r.collection.revise_tree import TREE_REVISIONS, Dropped, TreeRevisions
+from agent_r.collection.tree_revisions import TREE_REVISIONS, Dropped, TreeRevisions
 from agent_r.collection.tree_store import TREE
 from agent_r.dataset.view.exhibit import Exhibit
 from agent_r.dataset.view.page import write_page

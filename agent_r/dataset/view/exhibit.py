@@ -11,7 +11,7 @@ from agent_r.algorithm.revision import Part
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.trajectory import Step, StopReason
 from agent_r.algorithm.tree import ROOT, Node, SearchTree
-from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.reading.reasoning import split_reasoning
 
 _STOPS = {stop.value: stop for stop in StopReason}

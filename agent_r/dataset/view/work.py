@@ -11,7 +11,7 @@ from typing import Any
 from agent_r import files
 from agent_r.algorithm.rows import Origin, Row
 from agent_r.algorithm.tree import SearchTree
-from agent_r.collection.revise_tree import TREE_REVISIONS, TreeRevisions
+from agent_r.collection.tree_revisions import TREE_REVISIONS, TreeRevisions
 from agent_r.collection.tree_store import TREE
 from agent_r.dataset.build import rows_of_tree
 from agent_r.dataset.shards import read_rows

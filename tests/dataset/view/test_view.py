@@ -10,7 +10,7 @@ from playwright.async_api import Browser
 
 from agent_r.algorithm.critique import Critique, Verdict
 from agent_r.algorithm.trajectory import StopReason
-from agent_r.collection.revise_tree import TreeRevisions
+from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.dataset.view.page import write_page
 from agent_r.dataset.view.path import collection
 from tests.support.made import Made
