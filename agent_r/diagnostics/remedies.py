@@ -17,6 +17,9 @@ _SYSTEM = re.compile(r"system.{0,40}(role|prompt|message|instruction|support)|"
                      r"(role|support).{0,40}\bsystem\b|roles must alternate",
                      re.IGNORECASE)  # fmt: skip
 _TEMPLATE = re.compile(r"chat.?template", re.IGNORECASE)
+_CREDIT = re.compile(r"credit|insufficient.?(balance|quota|funds)|billing|payment", re.IGNORECASE)
+_KEY = re.compile(r"\bapi.?key\b.{0,20}\b(not (valid|found)|invalid|missing)|invalid.{0,5}api.?key",
+                  re.IGNORECASE)  # fmt: skip
 _NO_JSON = re.compile(r"not JSON|without choices")
 
 
@@ -44,11 +47,15 @@ def surely_refused(error: EndpointRejected) -> bool:
 
 def _of_refusal(error: EndpointRejected, endpoint: OpenAIEndpoint) -> str:
     words = str(error)
-    if error.status == 401 or (error.status == 403 and not _SYSTEM.search(words)):
+    if error.status == 402 or _CREDIT.search(words):
+        return "the provider's account needs credit, or set another endpoint.model"
+    forbidden = error.status == 403 and not _SYSTEM.search(words)
+    if error.status == 401 or forbidden or _KEY.search(words):
         holder = f"the variable ${endpoint.api_key_env} (endpoint.api_key_env names it)"
         if endpoint.api_key_block:
             holder = f"the Prefect block '{endpoint.api_key_block}' (endpoint.api_key_block)"
-        return f"put a key that may use this model into {holder}"
+        elsewhere = "; the header that holds it is endpoint.auth_header"
+        return f"put a key that may use this model into {holder}{elsewhere}"
     if "does not serve the model" in words or "it serves " in words:
         return "set endpoint.model to a name that the server knows"
     if error.status == 404 and "/v1" not in endpoint.base_url:

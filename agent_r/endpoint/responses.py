@@ -205,7 +205,16 @@ def _json(text: str) -> Any:
 
 
 def _words(body: object) -> str:
-    """What a server says of a failure, in OpenAI's shape, FastAPI's, or none."""
+    """What a server says of a failure, in OpenAI's shape, FastAPI's, or none.
+
+    A router's own words say little: those of the server behind it are in its metadata.
+    """
+    if isinstance(body, list) and len(body) == 1:  # Gemini's
+        body = body[0]
+    if isinstance(body, dict) and isinstance(metadata := body.get("metadata"), dict):
+        raw = metadata.get("raw")
+        inner = _words(_json(raw) or raw) if isinstance(raw, str) else ""
+        return ": ".join(filter(None, (_words(body | {"metadata": None}), inner)))
     for key in ("error", "message", "detail"):
         if isinstance(body, dict) and body.get(key):
             body = body[key]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-DEEPEST = 6  # tables within tables of an answer
+DEEPEST = 9  # tables within tables of an answer
 CONTENT = ("model", "messages")  # what is asked, of whom: no settings
 
 # Names by which other interfaces, that a router translates to, know our settings.

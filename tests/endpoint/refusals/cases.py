@@ -173,6 +173,24 @@ REFUSED = {
                                "permitted, please reformat your input and try again."}),
         "BerriAI/litellm#7416",
     ),
+    "Anthropic, stop": Refused(
+        "stop", 400,
+        json.dumps({"type": "error", "error": {"type": "invalid_request_error", "message":
+                    "stop_sequences: each stop sequence must contain non-whitespace"}}),
+        "BerriAI/litellm#3286, 2024-04-25",
+    ),
+    "OpenRouter, in its metadata": Refused(
+        "seed", 400,
+        json.dumps({"error": {"message": "Provider returned error", "code": 400, "metadata": {
+                    "raw": _openai("Unsupported parameter: 'seed'"), "provider_name": "OpenAI"}}}),
+        "diegosouzapw/OmniRoute#3044, 2026-06-01",
+    ),
+    "OpenRouter, in its metadata, by param": Refused(
+        "temperature", 400,
+        json.dumps({"error": {"message": "Provider returned error", "code": 400, "metadata": {
+                    "raw": _openai("Not like this.", "temperature"), "is_byok": False}}}),
+        "reVrost/go-openrouter#21, 2025-08-10",
+    ),
     "NVIDIA NIM, n": Refused(
         "n", 422, json.dumps({"type": "urn:inference-service:problem-details:unprocessable-entity",
                               "title": "Unprocessable Entity", "status": 422,
