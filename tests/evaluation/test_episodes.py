@@ -156,8 +156,11 @@ async def test_actors_are_compared_on_the_tasks_that_both_played() -> None:
     from agent_r.evaluation.report import IterationReport
 
     it = IterationReport.model_construct(measured=last)
-    report = RunReport.of(CONFIG, start, [it], 1.0)
+    endpoint = OpenAIEndpoint(base_url="http://x/v1", model="m", headers={"X-Title": "mine"})
+    report = RunReport.of(CONFIG.model_copy(update={"endpoint": endpoint}), start, [it], 1.0)
     assert report.gain == 0.0
+    assert report.config["endpoint"]["model"] == "m"
+    assert "headers" not in report.config["endpoint"]
 
 
 async def test_episodes_of_a_measurement_are_played_many_at_once() -> None:

@@ -31,7 +31,7 @@ from flows.run_context import RunContext
 from flows.self_train import self_train
 from flows.states import NOTHING_NEW
 from flows.train import train
-from tests.support.faulty_endpoint import FaultyEndpoint
+from tests.support.faulty_endpoint import Fault, FaultyEndpoint, Received
 from tests.support.hub_server import WRITE, LoopbackHub
 
 # One event loop for all: Prefect keeps clients per loop, and leaves their sockets to the collector.
@@ -343,3 +343,28 @@ async def test_the_second_iteration_asks_for_the_model_of_the_first_training(
         assert {received.body["model"] for received in server.completions} == {"tiny-1"}
         with pytest.raises(EndpointError, match="does not serve the model 'tiny-0'"):
             await grow(settings)
+
+
+async def test_what_lets_a_request_in_is_in_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-lets-me-in-0123456789")
+    monkeypatch.setenv("GATEWAY", "gate-lets-me-in-0123456789")
+    headers = {"X-Gateway": "Key $GATEWAY", "X-Title": "a title of mine"}
+
+    def refuses(received: Received) -> Fault | None:
+        told = f"no top_p for {received.headers}"
+        return Fault(400, told) if "top_p" in received.body else None
+
+    with FaultyEndpoint(refuses, says=lambda body, k: "Action: look") as server:
+        endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny", "top_p": 0.5}
+        settings = config(tmp_path, endpoint=endpoint | {"headers": headers}, trees=2)
+        await preflight(RunContext.of(settings), Needs(acts=True))
+        await grow(settings)
+        await measure(settings)
+    [values] = {(r.headers["x-gateway"], r.headers["x-title"]) for r in server.received}
+    assert values == ("Key gate-lets-me-in-0123456789", "a title of mine")
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    shown = caplog.text + "".join(file.read_bytes().decode("latin-1") for file in files)
+    assert "does not take `top_p`" in shown and files
+    assert not [word for word in ("lets-me-in", "a title of mine") if word in shown]

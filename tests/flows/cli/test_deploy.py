@@ -20,7 +20,7 @@ from agent_r.settings import OpenAIEndpoint
 from flows.cli.main import main
 from flows.form.asked import asked
 from tasks.blocks import AgentREndpoint, AgentRSettings, HubDataset, secret_of
-from tasks.keys import key_of
+from tasks.keys import held_of, key_of
 from tests.support.ports import closed_port
 from tests.support.prefect_server import ROOT, Server, idle
 
@@ -198,6 +198,10 @@ def test_a_run_names_a_block_and_its_settings_say_where_the_secret_is(blocks: No
 def test_the_secret_comes_from_the_block_that_is_named(blocks: None) -> None:
     names = ("agent-r-endpoint/mine", "hub-dataset/mine", "plain")
     assert [asyncio.run(secret_of(name)) for name in names] == [SECRET, SECRET, "1e5"]
+    headers = {"X-A": "Key block:plain", "X-B": "block:agent-r-endpoint/mine"}
+    endpoint = OpenAIEndpoint(base_url="http://gpu/v1", model="m", headers=headers)
+    held = {"block:plain": "1e5", "block:agent-r-endpoint/mine": SECRET}
+    assert asyncio.run(held_of(endpoint)) == held
 
 
 def test_no_key_of_the_environment_goes_to_an_endpoint_that_wants_none(
