@@ -16,6 +16,7 @@ from agent_r.settings import OpenAIEndpoint
 
 LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"  # one setting's two names
 _EACH_TIME_ANOTHER = ("seed",)  # whose value says nothing of whether it is taken
+_AS_A_WHOLE = ("n", "seed", LIMIT, NEWER_LIMIT)  # left out with every value
 
 _REASONING = "reasoning_content"  # of turns, and no setting of the body
 
@@ -35,7 +36,7 @@ class Acceptance:
     """
 
     def __init__(self, config: OpenAIEndpoint, who: str) -> None:
-        self.refused: set[str] = set()
+        self.refused: set[str] = set()  # settings, or one value of a setting
         self.found: list[str] = []  # in words
         self._config, self._who = config, who
         self._reasoning = config.send_reasoning
@@ -55,11 +56,16 @@ class Acceptance:
             body["n"] = n
         if self._most:
             body[LIMIT] = min(self._most, body[LIMIT])
-        for name in self.refused & body.keys():
-            value = body.pop(name)
-            if name == LIMIT and NEWER_LIMIT not in self.refused:
-                body[NEWER_LIMIT] = value
-        return body
+        return self._taken_of(body) if self.refused else body
+
+    def _taken_of(self, body: Body) -> Body:
+        taken: Body = {}
+        for name, value in body.items():
+            if name in CONTENT or self.refused.isdisjoint((name, _of_value(name, value))):
+                taken[name] = value
+            elif name == LIMIT and NEWER_LIMIT not in self.refused:
+                taken[NEWER_LIMIT] = value
+        return taken
 
     def took(self, body: Body, suspected: Iterable[str]) -> None:
         """The request was answered; so what was left out of it was the reason for its refusal."""
@@ -83,11 +89,19 @@ class Acceptance:
             named = [name for name in named if name not in (LIMIT, NEWER_LIMIT)]
         if not named:
             return ""
-        if named[0] in (LIMIT, NEWER_LIMIT) and NEWER_LIMIT not in error.answer:
-            self._most = error.number_below(asked[named[0]])
-        if not self._most:
-            self.refused.add(named[0])
-        return named[0]
+        name = named[0]
+        if name in (LIMIT, NEWER_LIMIT) and NEWER_LIMIT not in error.answer:
+            self._most = error.number_below(asked[name])
+            if self._most:
+                return name
+        return self._leave_out(name, asked[name])
+
+    def _leave_out(self, name: str, value: object) -> str:
+        """A setting that was taken with another value is left out with this value alone."""
+        elsewhere = any(name == known for known, _ in self._answered)
+        refused = _of_value(name, value) if elsewhere and name not in _AS_A_WHOLE else name
+        self.refused.add(refused)
+        return refused
 
     def restore(self, suspected: Iterable[str]) -> None:
         """They were not the reason."""
@@ -114,12 +128,12 @@ class Acceptance:
             if await answers(bare | {name: asked[name]}):
                 bare[name] = asked[name]
                 continue
-            self.refused.add(name)
+            refused = self._leave_out(name, asked[name])
             if name == LIMIT and await answers(bare | {NEWER_LIMIT: asked[name]}):
                 bare[NEWER_LIMIT] = asked[name]
             elif name == LIMIT:
                 self.refused.add(NEWER_LIMIT)
-            self._say(name)
+            self._say(refused)
         self._answered.update(self._marks(bare))
         return True
 
@@ -151,3 +165,12 @@ class Acceptance:
     def _tell(self, line: str) -> None:
         self.found.append(line)
         _log.warning("%s %s", self._who, line)
+
+
+def _of_value(name: str, value: object) -> str:
+    """What is refused of a setting that is taken with other values.
+
+    >>> _of_value("temperature", 0.0)
+    'temperature = 0.0'
+    """
+    return f"{name} = {value!r}"

@@ -109,14 +109,34 @@ async def test_of_two_that_do_not_go_together_the_temperature_stays() -> None:
     assert server.completions[-1].body["temperature"] == 0.5
 
 
-async def test_a_judges_temperature_that_is_refused_is_found_out_later() -> None:
-    def only_one(received: Received) -> Fault | None:
-        return refusal(400, "no") if received.body.get("temperature", 1.0) != 1.0 else None
+@pytest.mark.parametrize("words", ["no", "`temperature` must be strictly positive"])  # TGI
+async def test_a_value_that_is_refused_takes_no_other_with_it(
+    words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def positive(received: Received) -> Fault | None:
+        return refusal(422, words) if received.body.get("temperature") == 0 else None
 
-    async with bench(only_one) as (client, _):
-        await client.ask(params=SamplingParams(temperature=1.0))
-        await client.ask(params=SamplingParams(temperature=0.0))
-    assert client.actor.refused == ["temperature"]
+    async with bench(positive) as (client, server):
+        for _ in range(2):
+            await client.ask(params=SamplingParams(temperature=0.7))
+            await client.ask(params=SamplingParams(temperature=0.0))
+        assert client.actor.refused == ["temperature = 0.0"]
+    assert [r.body.get("temperature") for r in server.completions[-2:]] == [0.7, None]
+    [line] = warnings(caplog)
+    assert line.endswith("does not take `temperature = 0.0`: it is not sent again")
+
+
+async def test_one_setting_after_another_is_found_out() -> None:
+    def picky(received: Received) -> Fault | None:
+        if received.body.get("max_tokens", 0) > 4096:
+            return refusal(400, "max_tokens is too large: at most 4096")
+        return refusal(400, "Unknown name: seed") if "seed" in received.body else None
+
+    async with bench(picky) as (client, server):
+        await client.ask(params=SamplingParams(max_tokens=9000, seed=7))
+        await client.ask(params=SamplingParams(max_tokens=9000, seed=7))
+    assert [r.body["max_tokens"] for r in server.completions] == [9000, 4096, 4096, 4096]
+    assert ["seed" in r.body for r in server.completions] == [True, True, False, False]
 
 
 async def test_a_refused_conversation_teaches_nothing_once_the_settings_are_known() -> None:
