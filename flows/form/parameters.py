@@ -31,7 +31,7 @@ from flows.form.kept import KIND
 from flows.form.picking import Schema, beside, blank, picked, tabs
 
 _AS_SET = "As in settings"
-_ADDRESS = {"pattern": "^https?://"}
+_ADDRESS = {"pattern": "^https?://[^@ ]+$"}  # no password in it: it would be stored
 _LINES: Schema = {
     "type": "array",
     "items": {"type": "string", "pattern": "^[^=]+="},

@@ -191,7 +191,7 @@ async def test_a_mixture_that_was_typed_is_what_a_real_run_explores(
 
 # What cannot be, by its field; and what the form says there.
 WRONG = [
-    ("base_url", "localhost:8000", "'localhost:8000' does not match '^https?://'"),
+    ("base_url", "localhost:8000", "'localhost:8000' does not match '^https?://[^@ ]+$'"),
     ("dataset", "a/b", "'a/b' does not match '^[A-Za-z0-9._-]*$'"),
     ("model", "", "'' should be non-empty"),
 ]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import build_error_obj, validate
 
 from agent_r.settings import Config
 
+YAML = Path(__file__).parents[3] / "prefect.yaml"
+DEPLOYMENTS = yaml.safe_load(YAML.read_text(encoding="utf-8"))["deployments"]
 FLOWS = ["self_train", "collect", "grow", "publish", "train", "measure"]
 MOST_FIELDS = 14  # that are seen when a form is opened
 
@@ -51,14 +55,26 @@ def test_what_only_another_flow_can_give_is_not_asked(name: str) -> None:
     assert not asked & {"earlier", "outcomes", "spend_all", "openings", "led", "config"}
 
 
+def opened(name: str, value: dict[str, Any]) -> str:
+    """The tab that both UIs show of a value: the first that has most of its names."""
+    kinds = tabs(name)[1:]
+    common = [len(value.keys() & kind["properties"].keys()) for kind in kinds]
+    return str(kinds[common.index(max(common))]["properties"]["kind"]["enum"][0])
+
+
 @pytest.mark.parametrize("name", ["world", "endpoint"])
 def test_a_tab_is_found_again_by_what_it_sends(name: str) -> None:
-    """Both UIs take the first tab that has most of the value's names, at every key pressed."""
-    kinds = tabs(name)[1:]
-    for kind in kinds:
-        sent = {n for n, field in kind["properties"].items() if "default" in field}
-        common = [len(sent & each["properties"].keys()) for each in kinds]
-        assert kinds[common.index(max(common))] is kind
+    for kind in tabs(name)[1:]:
+        fields = kind["properties"].items()
+        sent = {key: field["default"] for key, field in fields if "default" in field}
+        assert opened(name, sent) == sent["kind"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: one["name"])
+def test_a_deployment_s_form_opens_on_the_kinds_that_it_gives(deployment: dict[str, Any]) -> None:
+    for name in ("world", "endpoint"):
+        if given := deployment.get("parameters", {}).get(name):
+            assert opened(name, given) == given["kind"], "give a field that no other kind has"
 
 
 @pytest.mark.parametrize("name", ["world", "endpoint"])
@@ -72,7 +88,7 @@ def test_every_kind_of_the_settings_has_a_tab(name: str) -> None:
 
 WRONG: list[tuple[dict[str, Any], list[str], str]] = [
     ({"endpoint": {"kind": "openai", "base_url": "x", "model": "m"}}, ["endpoint", "base_url"],
-     "'x' does not match '^https?://'"),
+     "'x' does not match '^https?://[^@ ]+$'"),
     ({"endpoint": {"kind": "scripted", "error_rate": 2}}, ["endpoint", "error_rate"],
      "2 is greater than the maximum of 1.0"),
     ({"world": {"kind": "shop", "products": 1}}, ["world", "products"],
