@@ -49,6 +49,7 @@ class Usage:
     prompt_tokens: int = 0
     cached_tokens: int = 0  # of the prompt tokens, those the server did not compute again
     completion_tokens: int = 0
+    estimated: int = 0  # requests whose tokens the server did not count, or not all
 
     @property
     def tokens(self) -> int:
@@ -60,6 +61,7 @@ class Usage:
         self.prompt_tokens += other.prompt_tokens
         self.cached_tokens += other.cached_tokens
         self.completion_tokens += other.completion_tokens
+        self.estimated += other.estimated
 
 
 class Actor(Protocol):

@@ -59,7 +59,9 @@ class EndpointError(AgentRError):
 
 
 class EndpointUnavailable(EndpointError):
-    """No usable answer after all retries."""
+    """No usable answer after all retries; `kind` is what the last try is counted as."""
+
+    kind = ""
 
 
 class EndpointDown(EndpointUnavailable):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from agent_r.actor import Actor
 from agent_r.endpoint.client import EndpointActor
 from agent_r.errors import ConfigError
 from agent_r.local_model.server_process import serving
+from agent_r.local_model.token_count import TokenCounter
 from agent_r.run_worlds import Member, Worlds
 from agent_r.settings import OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
 from env_adapters.scripted_actor import ScriptedCast, ScriptedPlayer
@@ -32,7 +34,8 @@ async def acting(context: RunContext, *, checked: bool = True) -> AsyncIterator[
         yield scripted(endpoint, context.worlds)
     elif isinstance(endpoint, OpenAIEndpoint):
         key, held = await key_of(endpoint), await held_of(endpoint)
-        async with EndpointActor(endpoint, api_key=key, held=held) as actor:
+        counter = partial(TokenCounter.of, context.config)
+        async with EndpointActor(endpoint, api_key=key, held=held, tokenizer=counter) as actor:
             if checked:
                 await actor.check()
             yield actor

@@ -73,6 +73,8 @@ def _of_replies(trial: Trial, seen: Symptoms, config: Config) -> Iterator[Fact]:
         mean, limit = sum(spent) / len(spent), config.search.max_tokens
         full: Mark = "warned" if max(spent) >= limit else "ok"
         text = f"{mean:.0f} a reply, {max(spent)} at most, of search.max_tokens = {limit}"
+        if trial.manners is not None and trial.manners.estimated:
+            full, text = "warned", f"{text}: estimated, for the server does not count them all"
         yield Fact("tokens", full, text)
     else:
         yield Fact("tokens", "skipped", "the endpoint does not count them")
@@ -107,6 +109,8 @@ def _of_manners(seen: Manners) -> Iterator[Fact]:
         yield Fact("n", "ok", f"n = 2 {what}: a request for each reply, which costs more prompt "
                    "tokens and is well otherwise")  # fmt: skip
     yield _of_seeds(seen)
+    if seen.context:
+        yield Fact("context", "ok", f"{seen.context:,} tokens, as the server says")
 
 
 def _of_seeds(seen: Manners) -> Fact:
@@ -133,6 +137,7 @@ def document(trial: Trial, config: Config) -> dict[str, Any]:
         "symptoms": asdict(symptoms(trial, config)),
         "refused": list(seen.refused) if seen else [],
         "found": list(seen.found) if seen else [],
+        "context": seen.context if seen else None,
         "honours_n": len(seen.choices) >= 2 if seen else None,
         "honours_seed": seen.honours_seed if seen else None,
         "forks": trial.forks,

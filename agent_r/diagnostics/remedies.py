@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from agent_r.endpoint.habits.streaming import demands_stream
 from agent_r.errors import (
     ContextOverflow,
     ConversationRefused,
@@ -68,10 +69,12 @@ def _of_refusal(error: EndpointRejected, endpoint: OpenAIEndpoint) -> str:
         return "the provider's account needs credit, or set another endpoint.model"
     if _SYSTEM.search(words):
         return (
-            "the model's chat template takes no system message: start the server with a template "
-            "that does (vLLM --chat-template, llama.cpp --chat-template-file), or choose another "
-            "endpoint.model"
+            "the model's chat template takes no system message: set endpoint.system = 'merge' or "
+            "'auto', or start the server with a template that does (vLLM --chat-template, "
+            "llama.cpp --chat-template-file)"
         )
+    if demands_stream(words):
+        return "set endpoint.stream = 'always'"
     if _TEMPLATE.search(words):
         return (
             "the model has no chat template: serve an instruct or chat model, or start the server "

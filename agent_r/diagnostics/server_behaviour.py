@@ -22,6 +22,8 @@ class Manners:
     choices: Sequence[Completion]  # that came of n = 2; none where `n` is refused
     repeats: bool | None  # two requests with equal seeds have equal replies
     varies: bool | None  # a request with another seed has another reply
+    estimated: bool = False  # it does not count all tokens
+    context: int | None = None  # tokens, where it says so
 
     @property
     def honours_seed(self) -> bool | None:
@@ -62,6 +64,8 @@ async def observe(
         choices=choices,
         repeats=first == second if has_text else None,
         varies=first != third if has_text else None,
+        estimated=bool(actor.usage.estimated),
+        context=await actor.limit.tokens(),
     )
 
 

@@ -42,6 +42,9 @@ class Symptoms:
     judge_sample: str = ""  # a judgement without a verdict
     overflows: int = 0  # episodes that ended as their conversation no longer fitted the model
     refusals: int = 0  # episodes that ended as the server refused their conversation
+    context: int = 0  # tokens of the server's context, where it says so
+    needed: int = 0  # tokens of an episode of `max_depth` steps, about
+    reads_at_most: int = 0  # tokens to which the server cuts prompts without a word
     rewards: Sequence[float] = ()  # final ones, one an episode
     alike: bool | None = None  # replies with other seeds are the same reply, at temperature 1
 
@@ -70,7 +73,7 @@ def quoted(text: str) -> str:
 
 def advice(seen: Symptoms) -> list[str]:
     """One line for each thing that is wrong: what it is, and the setting to change; worst first."""
-    return [*_of_replies(seen), *_of_judgements(seen), *_of_episodes(seen)]
+    return [*_of_replies(seen), *_of_judgements(seen), *_of_episodes(seen), *_of_context(seen)]
 
 
 def _of_replies(seen: Symptoms) -> Iterator[str]:
@@ -180,6 +183,22 @@ def _of_judgements(seen: Symptoms) -> Iterator[str]:
         f"{what}{sample}: set critique.localiser = 'value', which asks no judge, or choose an "
         "endpoint.model that ends with `Judgement: …` as it is asked to"
     )
+
+
+def _of_context(seen: Symptoms) -> Iterator[str]:
+    """What a server without enough room does: refuse, or cut without a word."""
+    if seen.reads_at_most:
+        yield (
+            f"the server reads {seen.reads_at_most:,} tokens of a prompt at most, and cuts the "
+            "rest without a word: serve the model with a longer context (Ollama num_ctx, LM "
+            "Studio's context length), or lower search.max_depth"
+        )
+    elif 0 < seen.context < seen.needed:
+        yield (
+            f"an episode of search.max_depth steps needs about {seen.needed:,} tokens, and the "
+            f"server's context has {seen.context:,}: serve the model with a longer one, or lower "
+            "search.max_depth"
+        )
 
 
 def _of_episodes(seen: Symptoms) -> Iterator[str]:

@@ -41,6 +41,7 @@ class Trial:
     played: list[Played] = field(default_factory=list)
     forks: dict[str, bool] = field(default_factory=dict)  # by world
     judged: Judged | None = None
+    reads_at_most: int = 0  # tokens to which the server cuts prompts without a word
     manners: Manners | None = None  # None: there is no server, or it answers nothing
     sent: Sent | None = None  # the request that shows what is asked
     failure: EndpointError | None = None  # what the server could not be brought to do
@@ -84,6 +85,8 @@ async def try_out(
             trial.sent = trial.manners.sent
     except EndpointError as failure:
         trial.failure = failure
+    if isinstance(actor, EndpointActor):
+        trial.reads_at_most = actor.reads_at_most
     if not trial.turns:
         trial.failure = next((p.failure for p in trial.played if p.failure), trial.failure)
     if trial.sent is None and isinstance(actor, EndpointActor):
@@ -167,9 +170,24 @@ def symptoms(trial: Trial, config: Config) -> Symptoms:
         judge_sample=judged.critique.text if judged is not None and silent else "",
         overflows=ends[StopReason.CONTEXT_OVERFLOW],
         refusals=ends[StopReason.REFUSED],
+        context=(trial.manners and trial.manners.context) or 0,
+        needed=_needed(trial, config),
+        reads_at_most=trial.reads_at_most,
         rewards=[played.episode.reward for played in trial.played if played.episode],
         alike=trial.manners.alike if trial.manners else None,
     )
+
+
+def _needed(trial: Trial, config: Config) -> int:
+    """Tokens of an episode of full length, by how those played have grown; 0: it cannot be told."""
+    longest = 0.0
+    for played in trial.played:
+        prompts = [turn.completion.prompt_tokens for turn in played.turns]
+        if len(prompts) < 2 or prompts[-1] <= prompts[0]:
+            continue
+        a_step = (prompts[-1] - prompts[0]) / (len(prompts) - 1)
+        longest = max(longest, prompts[0] + a_step * (config.search.max_depth - 1))
+    return round(longest) + config.search.max_tokens if longest else 0
 
 
 def only_reasons(reading: Reading) -> bool:

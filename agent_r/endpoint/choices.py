@@ -32,6 +32,8 @@ class _Said(BaseModel):
         if not isinstance(message, dict):
             return message
         content, thoughts = message.get("content"), [message.get(name) for name in _REASONING]
+        if isinstance(content, dict):
+            content = [content]
         if isinstance(content, list):
             parts = list(_parts(content))
             content = "".join(text for kind, text in parts if kind == "text")

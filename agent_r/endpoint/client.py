@@ -8,28 +8,33 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
 from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.concurrency import gather_bounded
 from agent_r.endpoint.access import Access
+from agent_r.endpoint.exchange import Body, Exchange
+from agent_r.endpoint.habits.conversation_trial import FOLDED, LONG, ConversationTrial, Verdict
+from agent_r.endpoint.habits.overflow import Room
+from agent_r.endpoint.habits.server_limit import ServerLimit
+from agent_r.endpoint.habits.streaming import Streaming
+from agent_r.endpoint.habits.template_folds import Folding
+from agent_r.endpoint.habits.token_estimate import TokenEstimate, Tokenizer
 from agent_r.endpoint.limiter import ConcurrencyLimiter
-from agent_r.endpoint.oddities import Oddities
 from agent_r.endpoint.payload import client_of, reseeded, wire_of
-from agent_r.endpoint.refusals.acceptance import Acceptance, Body
+from agent_r.endpoint.refusals.acceptance import Acceptance
 from agent_r.endpoint.refusals.model_list import is_among, misnamed
 from agent_r.endpoint.refusals.request_refused import RequestRefused
-from agent_r.endpoint.responses import (
-    NO_KEY,
-    Doubtful,
-    Reply,
-    Server,
-    read_names,
-    read_reply,
-)
-from agent_r.endpoint.retry import PendingRequest, RetryingClient
+from agent_r.endpoint.responses import NO_KEY, Server, TooLong, read_names
+from agent_r.endpoint.retry import BROKEN, PendingRequest, RetryingClient
 from agent_r.endpoint.transport import Sent
-from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
+from agent_r.errors import (
+    ContextOverflow,
+    ConversationRefused,
+    EndpointRejected,
+    EndpointUnavailable,
+)
+from agent_r.reading.folding import Fold
 from agent_r.settings import OpenAIEndpoint
 
 # Refusals that may be one conversation's matter, or that of the settings it is sent with.
@@ -43,6 +48,7 @@ class EndpointActor:
     Args:
         api_key: sent to the server, and scrubbed from every message.
         held: likewise, what the settings' headers name: by `NAME` and `block:NAME`.
+        tokenizer: loads the model's own, where it is known: for what the server does not count.
         rng, sleep, clock: the jitter of a wait, the wait, and the time of day in seconds.
 
     Raises:
@@ -55,6 +61,7 @@ class EndpointActor:
         *,
         api_key: str,
         held: Mapping[str, str] | None = None,
+        tokenizer: Callable[[], Tokenizer | None] | None = None,
         rng: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.time,
@@ -65,11 +72,19 @@ class EndpointActor:
         self._asking = RetryingClient(
             config, self._server, self.usage, rng=rng or random.Random(), sleep=sleep, clock=clock
         )
-        self._acceptance = Acceptance(config, repr(self))
-        self._oddities = Oddities(repr(self))
         access = Access.of(config, self._server, held or {})
         self._client = client_of(config, self._server, access)
         self._wire = wire_of(config, access)
+        tokens = TokenEstimate(repr(self), tokenizer)
+        self._exchange = Exchange(
+            config, self._server, self._asking, self._wire, self.usage, tokens, repr(self)
+        )
+        self._acceptance = Acceptance(config, repr(self))
+        self._streaming = Streaming(config, repr(self))
+        self._folding = Folding(config, repr(self))
+        self.limit = ServerLimit(self._client, self._server, tokens)
+        self._trial = ConversationTrial(self._folding, self._exchange.answers, self.limit.chars)
+        self._finding_out = asyncio.Lock()
 
     def __repr__(self) -> str:
         return self._server.line(f"EndpointActor({self.name!r} at {self._server.url})")
@@ -107,7 +122,17 @@ class EndpointActor:
     @property
     def found(self) -> list[str]:
         """What was found out of the server, in words that its name begins."""
-        return self._acceptance.found
+        return [*self._acceptance.found, *self._folding.found, *self._streaming.found]
+
+    @property
+    def folds(self) -> list[Fold]:
+        """How a conversation's turns are folded before they are sent."""
+        return sorted(self._folding.folds)
+
+    @property
+    def reads_at_most(self) -> int:
+        """Tokens to which the server cuts prompts without a word; 0: it is not known to."""
+        return self._exchange.tokens.cut_prompts.tokens
 
     @property
     def sent(self) -> Sent | None:
@@ -130,7 +155,7 @@ class EndpointActor:
         if n < 1:
             raise ValueError(f"n is {n}: at least one reply must be asked for")
         replies = await self._draw(messages, params, n)
-        if len(replies) < min(n, 2) and self._oddities.gives_fewer:
+        if len(replies) < min(n, 2) and self._exchange.oddities.gives_fewer:
             self._acceptance.refused.add("n")
         drawn = await gather_bounded(
             [reseeded(params, k) for k in range(len(replies), n)],
@@ -174,84 +199,51 @@ class EndpointActor:
     ) -> list[Completion]:
         """At most `n` replies by one request; none where the server draws one a request.
 
-        A setting that the model does not take is left out from then on.
+        What the model turns out not to take is left out from then on; a reply that does not fit
+        beside its prompt is asked for with fewer tokens.
         """
+        room = Room(params.max_tokens)
 
         def shaped() -> Body:
-            return self._acceptance.body(messages, params, n)
+            body = self._acceptance.body(messages, replace(params, max_tokens=room.tokens), n)
+            return self._streaming.shaped(self._folding.shaped(body), self._acceptance.refused)
 
-        suspected: list[str] = []
+        suspected, folds, patient = list[str](), list[Fold](), as_it_is
         while n == 1 or self._acceptance.several:
             asked = shaped()
             try:
-                replies = await (self._taken(asked) if as_it_is else self._drawn(asked, n))
+                if as_it_is:
+                    replies = await self._exchange.as_it_is(asked)
+                else:
+                    hasty = not patient and self._trial.suspects(asked)
+                    replies = await self._exchange.healthy(asked, n, impatient=hasty)
+            except TooLong as error:
+                if not room.shrinks(error.words):
+                    raise ContextOverflow(str(error), status=error.status) from None
+            except EndpointUnavailable as error:
+                if patient or error.kind not in BROKEN:
+                    raise
+                patient = True
+                if await self._of_conversation(error.kind, asked, shaped, passing=True) == LONG:
+                    raise ContextOverflow(str(error), status=500) from None
             except RequestRefused as error:
                 if error.spent_thinking:
                     return [Completion("", "length")] * n
-                if shaped() != asked:
+                if shaped() != asked or self._streaming.demanded(error.answer):
                     continue  # another request has found it out
                 if named := self._acceptance.suspect(error, asked):
                     suspected.append(named)
+                elif fold := self._folding.suspect(error.answer, asked["messages"]):
+                    folds.append(fold)
                 elif refused := await self._understood(error, asked, shaped):
                     self._acceptance.restore(suspected)
+                    self._folding.restore(folds)
                     raise refused from None
             else:
                 self._acceptance.took(asked, suspected)
+                self._trial.answered(asked, folds)
                 return replies
         return []
-
-    async def _drawn(self, body: dict[str, Any], n: int) -> list[Completion]:
-        return self._completions(await self._reply(body, n), n)
-
-    async def _taken(self, body: dict[str, Any]) -> list[Completion]:
-        def read(text: str) -> Reply:
-            try:
-                return self._paid(text, 1)
-            except Doubtful as doubt:
-                return doubt.reply
-
-        question = PendingRequest(lambda: self._wire.post(body), read, lambda: "a trial")
-        reply = await self._asking.answer(question, attempts=self._config.attempts)
-        return self._completions(reply, len(reply.choices))
-
-    def _completions(self, reply: Reply, n: int) -> list[Completion]:
-        """The first `n` choices; the first tells the tokens of them all."""
-        tags = self._config.reasoning_tags
-        first, *others = [choice.completion(tags) for choice in reply.choices[:n]]
-        spent = replace(
-            first, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens
-        )
-        return [spent, *others]
-
-    async def _reply(self, body: dict[str, Any], n: int) -> Reply:
-        """A healthy reply; one that stays doubtful in all tries is taken as it is."""
-        try:
-            question = PendingRequest(
-                lambda: self._wire.post(body),
-                lambda text: self._paid(text, n),
-                lambda: repr(body["messages"][:2]),  # an episode's opening: one tree's
-            )
-            reply = await self._asking.answer(question, attempts=self._config.attempts)
-        except Doubtful as doubt:
-            self._oddities.stayed(doubt)
-            return doubt.reply
-        self._oddities.healthy(n)
-        return reply
-
-    def _paid(self, text: str, n: int) -> Reply:
-        """Read a reply, and count its tokens: also one that will be asked for again was paid."""
-        try:
-            reply = read_reply(text, n=n, usual=self._oddities.usual)
-        except Doubtful as doubt:
-            self._pay(doubt.reply)
-            raise
-        self._pay(reply)
-        return reply
-
-    def _pay(self, reply: Reply) -> None:
-        self.usage.prompt_tokens += reply.prompt_tokens
-        self.usage.cached_tokens += reply.cached_tokens
-        self.usage.completion_tokens += reply.completion_tokens
 
     async def _served(self, *, attempts: int) -> list[str]:
         question = PendingRequest(
@@ -277,9 +269,28 @@ class EndpointActor:
                     return error
             if error.status not in OF_ONE:
                 return error
-            if await self._answers(asked):
-                return ConversationRefused(str(error), status=error.status)
-            return None if await self._acceptance.try_without(asked, self._answers) else error
+            if not await self._harmless(asked):
+                found = await self._acceptance.try_without(asked, self._harmless)
+                found = found or await self._streaming.helps(asked, self._harmless)
+                return None if found else error
+        if (verdict := await self._of_conversation(error.answer, asked, shaped)) == FOLDED:
+            return None
+        how = ContextOverflow if verdict == LONG else ConversationRefused
+        return how(str(error), status=error.status)
+
+    async def _of_conversation(
+        self, words: str, asked: Body, shaped: Callable[[], Body], *, passing: bool = False
+    ) -> Verdict:
+        """What of this conversation is not taken; one at a time finds it out."""
+        if not self._trial.suspects(asked):
+            return ""
+        async with self._finding_out:
+            known = shaped() != asked
+            return FOLDED if known else await self._trial.verdict(words, asked, passing=passing)
+
+    async def _harmless(self, asked: Body) -> bool:
+        """Whether a harmless conversation is answered with the same settings."""
+        return await self._exchange.answers(asked | {"messages": HARMLESS})
 
     async def _listed(self) -> list[str]:
         """The models served, where the server says."""
@@ -287,14 +298,3 @@ class EndpointActor:
             return await self._served(attempts=1)
         except (EndpointRejected, EndpointUnavailable):
             return []
-
-    async def _answers(self, asked: Body) -> bool:
-        """Whether a harmless conversation is answered with the same settings."""
-        refused = self._wire.sent
-        try:
-            await self._taken(asked | {"messages": HARMLESS})
-        except (EndpointRejected, EndpointUnavailable):
-            return False
-        finally:
-            self._wire.sent = refused  # what a person wants to see
-        return True

@@ -13,12 +13,15 @@ from typing import Annotated, Any, Self
 import aiohttp
 import httpx2
 import openai
-from pydantic import AliasPath, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, Field, SecretStr
 
 from agent_r.endpoint.choices import Choice
+from agent_r.endpoint.habits.overflow import is_overflow
+from agent_r.endpoint.habits.streaming import assembled, demands_stream, is_stream
 from agent_r.endpoint.refusals.request_refused import RequestRefused
 from agent_r.errors import ContextOverflow, EndpointRejected
 from agent_r.printable import printable_line
+from agent_r.reading.folding import is_of_turns
 from agent_r.settings import OpenAIEndpoint
 
 MAX_SAID_CHARS = 400  # of a server's own words in an error message
@@ -27,14 +30,6 @@ FEWER = "fewer replies than asked for"
 SHORTEST_KEY = 8  # characters; a shorter one is a word that a server may say as well
 NO_KEY = "none"  # sent where a server wants no key; no secret, so never scrubbed
 
-# vLLM, llama.cpp, SGLang, TGI, OpenAI. A bare "too long" is not enough: a stop string can be that.
-_OVERFLOW = re.compile(
-    r"context_length_exceeded|exceed_context_size|context[ _-](length|size|window)"
-    r"|maximum (context|model|sequence) length|reduce the length of the (messages|prompt|input)"
-    r"|`inputs` (tokens \+|must have less than)|input token count"
-    r"|\b(prompt|inputs?|request|conversation|messages|sequence) (\S+ ){0,6}too long\b",
-    re.IGNORECASE,
-)
 # Words of a passing limit as well, in which case the server says when to come back.
 _NO_QUOTA = re.compile(r"insufficient_quota|exceeded.(your.)?current.quota|billing", re.IGNORECASE)
 _COME_BACK = re.compile(r"(re)?try( again)? in \d|retryDelay", re.IGNORECASE)
@@ -59,6 +54,26 @@ class Doubtful(Unanswered):
     def __init__(self, cause: str, reply: Reply) -> None:
         super().__init__(cause)
         self.reply = reply
+
+
+class ErrorInside(Unanswered):
+    """An error in place of a reply, with a status that says all is well; `words` are its own."""
+
+    def __init__(self, cause: str, *, kind: str, words: str) -> None:
+        super().__init__(cause, kind=kind)
+        self.words = words
+
+
+class TooLong(ContextOverflow):
+    """Prompt and reply do not fit; `words` are the server's: searched, never shown."""
+
+    def __init__(self, message: str, *, status: int, words: SecretStr) -> None:
+        super().__init__(message, status=status)
+        self._words = words
+
+    @property
+    def words(self) -> str:
+        return self._words.get_secret_value()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +108,15 @@ class Server:
         if status == 429 and _NO_QUOTA.search(searched) and not _COME_BACK.search(searched):
             line = f"{self.url}: the account has no quota left (HTTP {status}): {summary}"
             return EndpointRejected(self.line(line), status=status)
-        line = f"{self.url} refuses the request to '{self.model}' (HTTP {status}): {summary}"
+        line = self._refusal(status, summary)
         if status == 404 and "/v1" not in self.url:
             line += " (does base_url lack its /v1?)"
-        if status in (400, 413, 422) and _OVERFLOW.search(searched):
-            return ContextOverflow(self.line(line), status=status)
+        if is_overflow(searched, status=status):
+            return self._too_long(_words(error.body), status, summary)
         refused = RequestRefused(
             self.line(line), status=status, answer=SecretStr(searched), page=error.body
         )
-        if status in (408, 409, 429) or (status >= 500 and not refused.blames_a_setting):
+        if status in (408, 409, 429) or (status >= 500 and not _is_for_good(refused)):
             after_s = retry_after(error.response.headers, now=now)
             return Unanswered(f"HTTP {status}: {summary}", kind=f"HTTP {status}", after_s=after_s)
         if status == 401:
@@ -109,11 +124,34 @@ class Server:
             return EndpointRejected(self.line(line), status=status)
         return refused
 
+    def judge_inside(self, error: ErrorInside) -> Exception:
+        """The same of an error that came with the status of a reply."""
+        words, summary = error.words, self.line(error.words)[:MAX_SAID_CHARS]
+        if is_overflow(words, status=400):
+            return self._too_long(words, 200, summary)
+        if is_of_turns(words) or demands_stream(words):
+            line = self.line(self._refusal(200, summary))
+            return RequestRefused(line, status=200, answer=SecretStr(words[:MAX_SEARCHED_CHARS]))
+        return error
+
+    def _too_long(self, words: str, status: int, summary: str) -> TooLong:
+        line = self.line(self._refusal(status, summary))
+        return TooLong(line, status=status, words=SecretStr(words[:MAX_SEARCHED_CHARS]))
+
+    def _refusal(self, status: int, summary: str) -> str:
+        return f"{self.url} refuses the request to '{self.model}' (HTTP {status}): {summary}"
+
     def _summary(self, error: openai.APIStatusError) -> str:
         """The server's own words; a proxy's are an HTML page."""
         words = self.line(_words(error.body))[:MAX_SAID_CHARS]  # scrubbed first: half a key is one
         plain = " ".join(re.sub(r"<[^>]*>", " ", words).split())
         return plain or error.response.reason_phrase
+
+
+def _is_for_good(refused: RequestRefused) -> bool:
+    """Whether the words mean the request, though the status is that of a passing failure."""
+    words = refused.answer
+    return refused.blames_a_setting or is_of_turns(words) or demands_stream(words)
 
 
 def _scrubbed(text: str, key: str) -> str:
@@ -149,21 +187,27 @@ def never_reached(error: BaseException) -> bool:
 
 
 def _count(value: object) -> int:
-    """A reply is never lost because its bookkeeping is odd."""
-    return value if isinstance(value, int) and value >= 0 else 0
+    """A reply is never lost because its bookkeeping is odd; 0 is no measurement."""
+    try:
+        return max(int(value), 0) if isinstance(value, int | float | str) else 0
+    except (ValueError, OverflowError):
+        return 0
 
 
 _Count = Annotated[int, BeforeValidator(_count)]
+
+
+def _usage(*names: str) -> Any:
+    """A count by OpenAI's name for it, or those that other interfaces have."""
+    return Field(default=0, validation_alias=AliasChoices(*(AliasPath("usage", n) for n in names)))
 
 
 class Reply(BaseModel):
     """What we read of a chat completion; the rest differs from server to server."""
 
     choices: list[Choice] = Field(min_length=1)
-    prompt_tokens: _Count = Field(default=0, validation_alias=AliasPath("usage", "prompt_tokens"))
-    completion_tokens: _Count = Field(
-        default=0, validation_alias=AliasPath("usage", "completion_tokens")
-    )
+    prompt_tokens: _Count = _usage("prompt_tokens", "input_tokens", "promptTokenCount")
+    completion_tokens: _Count = _usage("completion_tokens", "output_tokens", "candidatesTokenCount")
     cached_tokens: _Count = Field(
         default=0, validation_alias=AliasPath("usage", "prompt_tokens_details", "cached_tokens")
     )
@@ -175,13 +219,17 @@ def read_reply(text: str, *, n: int, usual: Container[str] = ()) -> Reply:
     `usual` are doubts that this model has shown to be its way.
     """
     page = _json(text)
+    if page is None and is_stream(text) and (page := assembled(text)) is None:
+        raise Unanswered("a stream that broke off")
     try:
         reply = Reply.model_validate(page)
     except ValueError:
         # Some routers answer 200 with an error inside; its words are the cause.
         message = _words(page.get("error")) if isinstance(page, dict) else ""
         what = "a reply that is not JSON" if page is None else "a reply without choices"
-        raise Unanswered(f"{what}: {message}" if message else what, kind=what) from None
+        if not message:
+            raise Unanswered(what) from None
+        raise ErrorInside(f"{what}: {message}", kind=what, words=message) from None
     doubts = [choice.doubt for choice in reply.choices]
     doubts += [FEWER] if len(reply.choices) < n else []
     if doubt := next((doubt for doubt in doubts if doubt and doubt not in usual), ""):

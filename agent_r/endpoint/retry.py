@@ -29,11 +29,13 @@ from agent_r.endpoint.responses import (
     deepest_cause,
     never_reached,
 )
-from agent_r.errors import EndpointUnavailable
+from agent_r.errors import EndpointRejected, EndpointUnavailable
 from agent_r.settings import OpenAIEndpoint
 
 DOUBTS = 4  # tries until an odd reply is taken as it is
 TOO_MUCH = ("HTTP 429", "HTTP 503")  # what a server says that has enough to do
+BROKEN = ("HTTP 500", "HTTP 501", "HTTP 520")  # what a server says that broke at a request
+FEW = 2  # tries in which it breaks, until that may be the request's own doing
 FIRST_WAIT_S = 0.5
 MAX_WAIT_S = 60.0
 
@@ -48,6 +50,7 @@ class PendingRequest(Generic[T]):
     send: Callable[[], Awaitable[str]]
     read: Callable[[str], T]
     party: Callable[[], str]  # whose it is, to tell one tree's trouble from everybody's
+    impatient: bool = False  # two tries that break the server itself may be this request's doing
 
 
 class RetryingClient:
@@ -89,7 +92,7 @@ class RetryingClient:
 
     async def _again(self, failure: Unanswered, question: PendingRequest[T], *, attempts: int) -> T:
         """Try on after a first failure, which is the first of the attempts."""
-        tried, doubts, failures = 0, 0, [failure]
+        tried, doubts, broken, failures = 0, 0, 0, [failure]
 
         async def attempt() -> T:
             if failures:
@@ -97,11 +100,13 @@ class RetryingClient:
             return await self._breaker.ask(lambda: self._try(question))
 
         def is_last(state: RetryCallState) -> bool:
-            nonlocal tried, doubts
+            nonlocal tried, doubts, broken
             tried += not self._breaker.suspect
-            doubted = state.outcome and isinstance(state.outcome.exception(), Doubtful)
-            doubts += bool(doubted)
-            return tried >= attempts or (bool(doubted) and doubts >= DOUBTS)
+            error = state.outcome.exception() if state.outcome else None
+            doubts += (doubted := isinstance(error, Doubtful))
+            broken += isinstance(error, Unanswered) and error.kind in BROKEN
+            hopeless = question.impatient and broken >= FEW
+            return tried >= attempts or hopeless or (doubted and doubts >= DOUBTS)
 
         tries = AsyncRetrying(
             retry=retry_if_exception_type(Unanswered),
@@ -116,10 +121,12 @@ class RetryingClient:
         except Doubtful:
             raise
         except Unanswered as error:
-            cause = self._server.line(str(error))[:MAX_SAID_CHARS]
+            cause, kind = self._server.line(str(error))[:MAX_SAID_CHARS], error.kind
         times = f"{attempts} tries" if attempts > 1 else "1 try"
         line = f"no answer from {self._server.url} after {times}: {cause}"
-        raise EndpointUnavailable(self._server.line(line))
+        unavailable = EndpointUnavailable(self._server.line(line))
+        unavailable.kind = kind
+        raise unavailable
 
     async def _try(self, question: PendingRequest[T]) -> T:
         async with self.slots:
@@ -156,7 +163,7 @@ class RetryingClient:
             # The client's own limit is on silence: a server that drips bytes would never meet it.
             async with asyncio.timeout(self._timeout_s):
                 answer = question.read(await question.send())
-        except Unanswered as failure:
+        except (Unanswered, EndpointRejected) as failure:
             return failure
         except (TimeoutError, openai.APITimeoutError):
             return Unanswered("timed out")

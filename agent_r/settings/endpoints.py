@@ -56,6 +56,14 @@ class OpenAIEndpoint(RequestShape):
         description="send the actor's reasoning back with each of its turns, as "
         "`reasoning_content`: only for servers that demand it",
     )
+    system: Literal["auto", "keep", "merge"] = Field(
+        "auto",
+        description="the instruction as a system message; `merge`: in the first user turn; `auto` "
+        "finds out what the model's chat template takes",
+    )
+    stream: Literal["auto", "never", "always"] = Field(
+        "auto", description="replies in pieces; `auto`: where the server gives none otherwise"
+    )
     prompt_price: float = Field(0.0, ge=0, description="money for a million prompt tokens")
     completion_price: float = Field(0.0, ge=0, description="money for a million sampled tokens")
 

@@ -26,7 +26,14 @@ async def forecast(config: Config, iteration: int, model: str, trained: int, few
         await growing(context, stores, chosen, actor, spend_all=False)
         seconds = time.monotonic() - began
         known = await costs(stores, chosen)
-        return lines(config, known, len(tasks), _seconds_a_tree(actor, config, known, seconds))
+        forecast_lines = lines(
+            config, known, len(tasks), _seconds_a_tree(actor, config, known, seconds)
+        )
+        if actor.usage.estimated:
+            forecast_lines.append(
+                "the endpoint does not count all tokens: they are estimated, and the money"
+            )
+        return forecast_lines
 
 
 def lines(config: Config, known: list[Cost], trees: int, seconds_a_tree: float | None) -> list[str]:

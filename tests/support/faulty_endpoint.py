@@ -269,10 +269,12 @@ class Bench:
         self.waits: list[float] = []
         base_url = server.base_url if server else settings.pop("base_url")
         key = settings.pop("api_key", KEY)
+        tokenizer = settings.pop("tokenizer", None)
         given = {"base_url": base_url, "model": "tiny", "attempts": 3, "timeout_s": 5.0}
         self.actor = EndpointActor(
             OpenAIEndpoint.model_validate(given | settings),
             api_key=key,
+            tokenizer=tokenizer,
             rng=random.Random(0),
             sleep=self._sleep,
             clock=lambda: NOON,

@@ -33,7 +33,7 @@ class OddEndpoint(FaultyEndpoint):
         model: what it says to a request's body, as the choice of that place.
         ignores: settings that change nothing: `n`, `seed`.
         refuses: settings that are answered with 400; `system` for a system message, and `policy`
-            for any conversation that has one.
+            for any conversation with a goal.
         key: the only one that is let in; "": all are.
         context: characters of all messages, above which a request is refused; 0: none.
         delay_s: how long each completion takes.
@@ -63,7 +63,7 @@ class OddEndpoint(FaultyEndpoint):
         instructed = any(message["role"] == "system" for message in body.get("messages", ()))
         if "system" in self._refuses and instructed:
             return refusal(400, "System role not supported")
-        if "policy" in self._refuses and instructed:
+        if "policy" in self._refuses and "Goal: " in json.dumps(body.get("messages")):
             return refusal(400, "The prompt violates our usage policy")
         sent = sum(len(message["content"]) for message in body.get("messages", ()))
         if self._context and sent > self._context:

@@ -161,7 +161,7 @@ async def test_what_is_refused_with_no_setting_at_all_ends_the_run() -> None:
         with pytest.raises(EndpointRejected) as caught:
             await client.ask(params=ALL)
     assert not isinstance(caught.value, ConversationRefused)
-    assert len(server.completions) == 3
+    assert len(server.completions) == 4
     assert client.actor.refused == []
 
 

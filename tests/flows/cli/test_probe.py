@@ -76,7 +76,6 @@ async def test_what_looks_bad_is_one_warning_and_no_refusal(
 @pytest.mark.parametrize(
     ("ways", "word"),
     [
-        ({"refuses": ["system"]}, "takes no system message"),
         ({"context": 100}, "do not fit the model's context"),
         ({"key": "sk-another"}, "$OPENAI_API_KEY"),
     ],
@@ -88,6 +87,19 @@ async def test_what_surely_cannot_work_is_refused_with_what_to_change(
         await probed(config_of(server, tmp_path))
     assert word in str(caught.value) and "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+async def test_a_template_without_a_system_role_is_folded_for_unless_that_is_forbidden(
+    tmp_path: Path,
+) -> None:
+    with OddEndpoint(healthy, refuses=["system"]) as server:
+        await probed(config_of(server, tmp_path))
+        [turn] = server.completions[-1].body["messages"]
+        assert turn["role"] == "user" and "Goal: craft wheat flour." in turn["content"]
+        config = config_of(server, tmp_path)
+        kept = config.endpoint.model_copy(update={"system": "keep"})
+        with pytest.raises(EndpointRejected, match=r"set endpoint\.system = 'merge'"):
+            await probed(config.model_copy(update={"endpoint": kept}))
 
 
 async def test_one_conversation_that_a_policy_refuses_is_no_reason_to_stop(

@@ -76,13 +76,21 @@ def test_json_is_one_document_with_the_same_facts(tmp_path: Path) -> None:
 
 def test_json_of_a_refusal_has_the_refused_request_and_exit_code_1(tmp_path: Path) -> None:
     with OddEndpoint(healthy, refuses=["system"]) as server:
-        done = agent_r_try(settings(server), tmp_path, "--json")
+        done = agent_r_try(settings(server, system="keep"), tmp_path, "--json")
     told = json.loads(done.stdout)
     assert (done.returncode, told["usable"]) == (1, False)
     assert "System role not supported" in told["error"]
     assert "takes no system message" in told["advice"][0]
     assert told["request"]["body"]["messages"][0]["role"] == "system"
     assert [e["replies"] for e in told["episodes"]] == [[]]
+
+
+def test_turns_that_a_template_does_not_take_are_folded_and_it_is_said(tmp_path: Path) -> None:
+    with OddEndpoint(healthy, refuses=["system"]) as server:
+        done = agent_r_try(settings(server), tmp_path)
+    assert done.returncode == 0
+    assert "the instruction goes into the first user turn" in squeezed(done.stdout)
+    assert done.stderr.count("first user turn") == 1
 
 
 def test_reasoning_is_set_apart_from_the_answer(tmp_path: Path) -> None:
@@ -221,4 +229,5 @@ async def test_a_trial_costs_an_episode_a_judgement_and_four_requests() -> None:
         trial = await tried(config, Logged(), episodes=None, task="")
     assert trial.usable
     assert [r.body.get("n") for r in server.completions] == [None] * 4 + [2] + [None] * 3
-    assert len(server.received) == len(server.completions)
+    lists = [r.path for r in server.received if not r.path.endswith("/completions")]
+    assert lists == ["/v1/models"]  # how long the context is: other places have no such page
