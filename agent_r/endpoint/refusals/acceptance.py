@@ -16,6 +16,7 @@ from agent_r.settings import OpenAIEndpoint
 
 LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"  # one setting's two names
 _EACH_TIME_ANOTHER = ("seed",)  # whose value says nothing of whether it is taken
+_VARIED = ("temperature", LIMIT, NEWER_LIMIT, "n")  # by one request or another of ours
 _AS_A_WHOLE = ("n", "seed", LIMIT, NEWER_LIMIT)  # left out with every value
 
 _REASONING = "reasoning_content"  # of turns, and no setting of the body
@@ -41,7 +42,9 @@ class Acceptance:
         self._config, self._who = config, who
         self._reasoning = config.send_reasoning
         self._most = 0  # tokens of a reply that may be asked for; 0: as many as one likes
+        self._in_part: set[str] = set()  # settings of which some values may be refused
         self._answered: set[tuple[str, str]] = set()  # settings and values of answered requests
+        self._answered_as: set[tuple[object, ...]] = set()  # the same at a glance
         self._one_by_one = asyncio.Lock()
 
     @property
@@ -61,7 +64,8 @@ class Acceptance:
     def _taken_of(self, body: Body) -> Body:
         taken: Body = {}
         for name, value in body.items():
-            if name in CONTENT or self.refused.isdisjoint((name, _of_value(name, value))):
+            whole = name in self.refused
+            if not whole and not (name in self._in_part and _of_value(name, value) in self.refused):
                 taken[name] = value
             elif name == LIMIT and NEWER_LIMIT not in self.refused:
                 taken[NEWER_LIMIT] = value
@@ -69,7 +73,10 @@ class Acceptance:
 
     def took(self, body: Body, suspected: Iterable[str]) -> None:
         """The request was answered; so what was left out of it was the reason for its refusal."""
-        self._answered.update(self._marks(body))
+        at_a_glance = (len(body), tuple(body.get("stop", ())), *map(body.get, _VARIED))
+        if at_a_glance not in self._answered_as:  # of each call, this is worth a fiftieth
+            self._answered_as.add(at_a_glance)
+            self._answered.update(self._marks(body))
         for name in suspected:
             if name != _REASONING:
                 self._say(name)
@@ -99,7 +106,10 @@ class Acceptance:
     def _leave_out(self, name: str, value: object) -> str:
         """A setting that was taken with another value is left out with this value alone."""
         elsewhere = any(name == known for known, _ in self._answered)
-        refused = _of_value(name, value) if elsewhere and name not in _AS_A_WHOLE else name
+        refused = name
+        if elsewhere and name not in _AS_A_WHOLE:
+            refused = _of_value(name, value)
+            self._in_part.add(name)
         self.refused.add(refused)
         return refused
 
