@@ -19,7 +19,7 @@ from agent_r.errors import EndpointUnavailable
 from agent_r.evaluation.episodes import REFUSED, PlannedEpisode, Player
 from agent_r.evaluation.injection import LedTask
 from agent_r.evaluation.leading import Leading, continued
-from agent_r.evaluation.robustness import Robustness
+from agent_r.evaluation.robustness import Robustness, percent
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 
@@ -58,11 +58,13 @@ class Measurement(BaseModel):
 
     def line(self) -> str:
         """Success, recovery, and the share kept after mistakes, for a log."""
-        rates = [f"success {self.success} of {self.success.n}"]
+        rates = [f"success {percent(self.success)} of {self.success.n}"]
         if self.recovery.n:
-            rates.append(f"recovery {self.recovery} of {self.recovery.n}")
+            rates.append(f"recovery {percent(self.recovery)} of {self.recovery.n}")
         kept = self.robustness.kept.items()
-        rates += [f"kept after {count} injected {share} of {share.n}" for count, share in kept]
+        rates += [
+            f"kept after {count} injected {percent(share)} of {share.n}" for count, share in kept
+        ]
         return ", ".join(rates)
 
     def notes(self) -> list[str]:

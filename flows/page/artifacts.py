@@ -25,7 +25,7 @@ from agent_r.dataset.view.command import command
 from agent_r.evaluation.report import HEADINGS, RunReport, notes, table
 from agent_r.hub.publish import Published
 from flows.page.run_page import current_page
-from flows.page.run_table import markdown
+from flows.page.run_table import escaped, markdown, plain
 from flows.page.this_run import client_of_run
 
 WRITTEN = "agent_r.dataset.written"
@@ -57,7 +57,7 @@ async def show_version(
     parts = [
         f"# {name} {ref.version}",
         f"Iteration {iteration}, actor `{actor}`.",
-        "\n".join(f"- **!** {line}" for line in warnings),
+        "\n".join(f"- **!** {plain(line)}" for line in warnings),
         f"It lies in `{path}` on `{socket.gethostname()}` (digest `{ref.digest[:12]}`). There "
         f"`{command(path)}` opens a page of all its trees, with every judgement and row.",
         await asyncio.to_thread(one_revision, path),
@@ -75,7 +75,7 @@ async def show_version(
 
 def one_revision(version: Path) -> str:
     """A revision of a version's, turn by turn, with the picture of its tree in it."""
-    text = example(ManifestFacts(read_manifest(version)))
+    text = escaped(example(ManifestFacts(read_manifest(version))))
     picture = version / TREE
     return text.replace(f"]({TREE})", f"]({in_line(picture)})") if picture.is_file() else text
 

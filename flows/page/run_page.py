@@ -11,10 +11,10 @@ from uuid import UUID
 
 from agent_r.collection.progress import Progress, watched
 from agent_r.diagnostics.account import Account
-from flows.page.run_table import account_rows, bar, markdown
+from flows.page.run_table import account_rows, bar, plain
 
 MOST_WARNINGS = 12  # shown; the log has all
-DONE, FAILED = "done", "**failed**"
+DONE, FAILED, STOPPED = "done", "failed", "stopped"
 
 
 @dataclass(slots=True)
@@ -29,16 +29,13 @@ class Stage:
     def fail(self, line: str) -> None:
         self.line, self.end = line, FAILED
 
-    def row(self) -> list[str]:
+    def text(self) -> str:
+        """An item of a list: what came of it, or how far it is."""
         if self.end or self.progress is None:
-            return [self.name, self.end or "begins", self.line]
-        return [self.name, bar(self.progress.share), " · ".join(self.progress.parts()[:3])]
-
-    def details(self) -> str:
-        """What there is no room for in its row."""
-        if self.end or self.progress is None or not (more := self.progress.parts()[3:]):
-            return ""
-        return f"{self.name}: {' · '.join(more)}"
+            line = f": {plain(self.line)}" if self.line else ""
+            return f"- **{self.name}**, {self.end or 'begun'}{line}"
+        done = self.progress.line()
+        return f"- **{self.name}** {bar(self.progress.share)}: {done}"
 
 
 @dataclass(slots=True)
@@ -62,16 +59,15 @@ class RunPage:
     def newest(self) -> str:
         """How far it is, in a line."""
         last = next((s for s in reversed(self.shown) if not s.end), None) or self.shown[-1]
-        return last.line if last.end or last.progress is None else last.progress.line()
+        return plain(last.line) if last.end or not last.progress else last.progress.line()
 
     def progress(self) -> str:
-        """Its stages as a table, and what a person should know of them."""
-        table = markdown(("stage", "", "so far"), [stage.row() for stage in self.shown])
-        listed = [f"- **!** {line}" for line in list(self.warnings)[:MOST_WARNINGS]]
+        """Its stages, and what a person should know of them."""
+        stages = [stage.text() for stage in self.shown]
+        listed = [f"- **!** {plain(line)}" for line in list(self.warnings)[:MOST_WARNINGS]]
         if (more := len(self.warnings) - len(listed)) > 0:
             listed.append(f"- {more} warnings more are in the log")
-        details = [stage.details() for stage in self.shown]
-        return "\n\n".join(filter(None, [table, *details, "\n".join(listed)]))
+        return "\n".join([*stages, *(["\n## Warnings\n"] if listed else []), *listed])
 
     def rows(self) -> tuple[list[dict[str, str]], str]:
         """The account as a table, and what it is of."""
@@ -93,8 +89,11 @@ def opened(run: UUID) -> Iterator[tuple[RunPage, Stage]]:
     try:
         with watched(_counting):
             yield page, stage
-    except BaseException:
+    except Exception:
         stage.end = FAILED
+        raise
+    except BaseException:  # it was cancelled, or suspended
+        stage.end = stage.end or STOPPED
         raise
     finally:
         stage.end = stage.end or DONE

@@ -1,12 +1,15 @@
-"""Tables of an artifact's: in Markdown, and of a run's account."""
+"""An artifact's text: Markdown as Prefect's pages read it, and a run's account as a table."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from agent_r.dataset.card.markup import inline
 from agent_r.diagnostics.account import Account
 
 BLOCKS = 12  # of a bar
+MOST_CHARS = 400  # of a line
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -40,3 +43,22 @@ def bar(share: float) -> str:
     """
     full = round(BLOCKS * share)
     return f"{'▓' * full}{'░' * (BLOCKS - full)} {100 * share:.0f} %"
+
+
+def plain(line: str) -> str:
+    """A line in which nothing acts as markup: it may hold what a model or a server has said.
+
+    >>> plain("no answer: <b>")
+    'no answer\\\\: \\\\<b\\\\>'
+    """
+    return escaped(inline(line, MOST_CHARS))
+
+
+def escaped(card: str) -> str:
+    """A card's text for Prefect's pages, which show entities as they are spelt.
+
+    >>> escaped("&#91;a&#93; <span>&#64;</span>b")
+    '\\\\[a\\\\] \\\\@b'
+    """
+    marks = re.sub(r"&#(\d+);", lambda entity: f"\\{chr(int(entity[1]))}", card)
+    return re.sub(r"</?span>", "", marks)

@@ -12,13 +12,13 @@ from uuid import UUID
 import httpx
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.events import emit_event
-from prefect.exceptions import PrefectException
+from prefect.exceptions import PrefectException, PrefectSignal
 from prefect.settings import PREFECT_API_URL
 
 from flows.page.artifacts import key, leave
 from flows.page.orphans import close_what_others_left
 from flows.page.run_log import log_to_page
-from flows.page.run_page import DONE, RunPage, Stage, opened
+from flows.page.run_page import DONE, STOPPED, RunPage, Stage, opened
 from flows.page.this_run import client_of_run, run_id, this_run
 
 FIRST_S, EVERY_S = 3.0, 20.0  # a person waits for the first; each write costs the server 8 ms
@@ -42,18 +42,19 @@ async def on_its_page() -> AsyncIterator[Stage]:
         upkeep = asyncio.create_task(artifacts.keep())
         try:
             yield stage
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, PrefectSignal):
+            stage.end = STOPPED
             emit_event(LEFT, resource={"prefect.resource.id": f"prefect.flow-run.{run}"})
             raise
         except Exception:
             stage.fail("a mistake of ours: the log has its traceback")
             raise
         finally:
-            upkeep.cancel()
-            await asyncio.gather(upkeep, return_exceptions=True)
             if not _cancelled():
                 stage.end = stage.end or DONE
                 await artifacts.write()
+            upkeep.cancel()
+            await asyncio.gather(upkeep, return_exceptions=True)
 
 
 class _Live:
@@ -62,6 +63,7 @@ class _Live:
     def __init__(self, page: RunPage) -> None:
         self._page = page
         self._ids: dict[str, UUID] = {}
+        self._turn = asyncio.Lock()  # two at once would leave each artifact twice
 
     async def keep(self) -> None:
         client, run, wait = client_of_run(), this_run(), FIRST_S
@@ -78,7 +80,7 @@ class _Live:
         if not page.dataset or not page.shown:
             return
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S), self._turn:
                 await self._put("progress", "markdown", page.progress(), page.newest)
                 rows, of = page.rows()
                 if rows:

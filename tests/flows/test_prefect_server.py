@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.async_api import Page
 
 from agent_r.dataset.manifest import read_manifest
 from tests.support.nightly import (
@@ -136,10 +139,35 @@ def test_a_deployed_run_refuses_what_the_terminal_refuses_at_once(night: Night, 
     assert night.server.children(run["id"]) == []
 
 
+async def test_a_run_s_page_in_a_browser_has_what_it_does_and_what_it_made(
+    night: Night, page: Page
+) -> None:
+    await asyncio.to_thread(night.after, a_long_run)
+    page.set_default_timeout(60_000)
+    run = loop_of(night, "long")
+    await page.goto(f"{night.server.url}/runs/flow-run/{run['id']}")
+    await page.get_by_text("self-train long, iteration 1, scripted-0.5").first.wait_for()
+    await page.get_by_text("Artifacts", exact=True).first.click()
+    for kind in ("progress", "account", "report"):
+        await page.get_by_text(f"{kind}-long", exact=True).first.wait_for()
+    [dataset] = night.server.artifacts("dataset-long")
+    await page.goto(f"{night.server.url}/artifacts/artifact/{dataset['id']}")
+    await page.get_by_text("One revision", exact=True).wait_for()
+    assert await page.locator("img[src^='data:']").evaluate("picture => picture.naturalWidth") > 0
+    text = await page.locator("body").inner_text()
+    assert "Crafting commands:" in text and "&#" not in text
+
+
+def loop_of(night: Night, name: str) -> dict[str, Any]:
+    """The run of the loop that makes a dataset of this name."""
+    runs = night.server.runs("self-train/loop")
+    [run] = [r for r in runs if f'"name": "{name}"' in r["parameters"]["settings"]]
+    return run
+
+
 def test_progress_is_in_the_logs_and_results_are_in_artifacts(night: Night) -> None:
     night.after(a_long_run)
-    runs = night.server.runs("self-train/loop")
-    [run] = [r for r in runs if '"name": "long"' in r["parameters"]["settings"]]
+    run = loop_of(night, "long")
     [collected] = [
         r for r in night.server.children(run["id"]) if r["name"].startswith("collect long, ")
     ]

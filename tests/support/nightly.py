@@ -153,15 +153,16 @@ def a_machine_dies(stage: Stage) -> dict[str, Any]:
 
 
 def a_suspended_run(stage: Stage) -> dict[str, Any]:
-    """It is looked at when the automation would have called it dead."""
+    """It gives a sign of life yet, and is looked at when the automation would call it dead."""
     server = stage.server
     held = hold(server, "suspended")
     run = server.run("self-train/loop", **asked_for(settings("suspended", held_s=600)))
     training(server, run)
     suspended = {"state": {"type": "PAUSED", "name": "Suspended"}}  # as the button does
     server.post(f"/flow_runs/{run}/set_state", suspended)
-    time.sleep(AUTOMATION["trigger"]["within"] + 45)
+    time.sleep(31)
     held.unlink()
+    time.sleep(AUTOMATION["trigger"]["within"] + 30)
     patiently(lambda: not server.unended(run))
     return dict(server.get(f"/flow_runs/{run}"))
 

@@ -124,6 +124,10 @@ class Server:
         wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [run]}}, "sort": "START_TIME_ASC"}
         return list(self.post("/flow_runs/filter", wanted))
 
+    def artifacts(self, key: str) -> list[dict[str, Any]]:
+        """Those of a key, each with the id that its page has."""
+        return list(self.post("/artifacts/filter", {"artifacts": {"key": {"any_": [key]}}}))
+
     def unended(self, run: str) -> list[str]:
         """Names of the task runs of a run, and of the runs within it, that are not at an end."""
         tasks = self.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
@@ -207,7 +211,7 @@ def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> 
     project.mkdir()
     shutil.copytree(ROOT / "automations", project / "automations")
     ours = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
-    own = yaml.safe_dump(deployments, sort_keys=False)
+    own = yaml.safe_dump(deployments, sort_keys=False) if deployments else ""
     text = ours + deployment_of_the_docs() + own
     (project / "prefect.yaml").write_text(text, encoding="utf-8")
     start, *others, worker = commands("Set up")

@@ -31,27 +31,24 @@ def test_a_stage_that_runs_shows_its_count_and_one_that_is_over_what_came_of_it(
             Progress("iteration 1", 40, "trees", clock=lambda: next(seconds), every=60,
                      details=lambda: ["8/8 slots", "0.01 spent"]).done = 20  # fmt: skip
             assert page.progress().splitlines() == [
-                "| stage |  | so far |",
-                "| --- | --- | --- |",
-                "| measure demo, start | done | success 0.5 of 4 |",
-                "| collect demo, iteration 1 | ▓▓▓▓▓▓░░░░░░ 50 % "
-                "| iteration 1: 20/40 trees · 2.0/s · 10 s left |",
-                "",
-                "collect demo, iteration 1: 8/8 slots · 0.01 spent",
+                "- **measure demo, start**, done: success 0.5 of 4",
+                "- **collect demo, iteration 1** ▓▓▓▓▓▓░░░░░░ 50 %: "
+                "iteration 1: 20/40 trees · 2.0/s · 10 s left · 8/8 slots · 0.01 spent",
             ]
             assert page.newest.startswith("iteration 1: 20/40 trees")
-    assert page.shown[-1].row() == ["self-train demo", "done", ""]
+    assert page.shown[-1].text() == "- **self-train demo**, done"
 
 
-def test_a_stage_that_fails_says_so_and_why() -> None:
+def test_a_stage_that_fails_or_is_stopped_says_so() -> None:
     with opened(uuid4()) as (page, stage):
         stage.name = "collect demo"
         stage.fail("no answer")
-    assert page.progress().endswith("| collect demo | **failed** | no answer |")
-    with pytest.raises(KeyError), opened(uuid4()) as (page, stage):
-        stage.name = "grow demo"
-        raise KeyError
-    assert "| **failed** |" in page.progress()
+    assert page.progress() == "- **collect demo**, failed: no answer"
+    for error, end in ((KeyError, "failed"), (KeyboardInterrupt, "stopped")):
+        with pytest.raises(error), opened(uuid4()) as (page, stage):
+            stage.name = "grow demo"
+            raise error
+        assert page.progress() == f"- **grow demo**, {end}"
 
 
 def test_warnings_stand_below_each_once_and_not_without_end() -> None:

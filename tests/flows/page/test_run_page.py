@@ -169,7 +169,9 @@ async def test_its_artifacts_are_on_the_page_of_the_run_that_a_person_started(
     )
     left = {artifact.key: artifact for artifact in await artifacts_of(client, run)}
     assert left.keys() == {"progress-shown", "account-shown", "dataset-shown"}
-    assert "collect shown, iteration 1, scripted-0.5 | done |" in str(left["progress-shown"].data)
+    assert "- **collect shown, iteration 1, scripted-0.5**, done: " in str(
+        left["progress-shown"].data
+    )
     trees = [row for row in json.loads(str(left["account-shown"].data)) if row["of all"] == "trees"]
     assert sum(int(row["how many"]) for row in trees) == 10
     text = str(left["dataset-shown"].data)
