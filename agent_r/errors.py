@@ -23,6 +23,7 @@
     │   │   └── NotOnHub        there is no such repository, version or file, or not for this token
     │   └── VersionConflict     that version is there already, with other rows
     ├── TrainerError            a fine-tuning job failed
+    ├── WorkerFailed            a worker's part failed, or its process died again and again
     └── PrefectFault            Prefect's server cannot be reached, or does not understand us
 """
 
@@ -130,6 +131,10 @@ class VersionConflict(HubError):
 
 class TrainerError(AgentRError):
     """A fine-tuning job failed."""
+
+
+class WorkerFailed(AgentRError):
+    """The part of the trees that one of several workers grows; its text says which, and why."""
 
 
 class PrefectFault(AgentRError):

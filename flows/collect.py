@@ -11,16 +11,18 @@ from prefect import flow
 
 from agent_r.collection.nights import Ground
 from agent_r.collection.plan import dataset_folder
+from agent_r.collection.tree_stores import TreeStores
 from agent_r.dataset.build import BuildResult
 from agent_r.dataset.manifest import Manifest
 from agent_r.dataset.writer import of_iteration, versions
+from agent_r.environment import TaskSpec
 from agent_r.errors import ConfigError
 from agent_r.hub.pull import newest_published
 from agent_r.settings import Config
 from flows.form.asked import asked
 from flows.form.hiding import hides
 from flows.form.parameters import AS_SET, Base, Dataset, Endpoint, Overrides, RunBudget, World
-from flows.grow import GrowResult, growing, ready
+from flows.grow import GrowResult, growing, ready, require_finished
 from flows.hub_client import hub_of
 from flows.page.artifacts import announce_folder, announce_written, show_version
 from flows.page.orphans import close_what_it_left
@@ -32,6 +34,7 @@ from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line, nothing_new
 from flows.versions import local_version
+from flows.workers.fan_out import grow_by_workers
 from tasks.build import build
 
 
@@ -101,8 +104,7 @@ async def collect(
     context = replace(context, iteration=iteration)
     tasks, folder = context.tasks(), context.dataset_folder
     tell(f"{len(tasks)} trees to explore")
-    async with ready(context) as (stores, actor):
-        grown = await growing(context, stores, tasks, actor, spend_all=spend_all)
+    stores, grown = await _grown(context, tasks, spend_all=spend_all)
     before = await _earlier(earlier or "".join(ground.versions[-1:]), config, iteration)
     on_hub = await _newest_on_hub(config)
     known = {path.name for path in versions(folder)}
@@ -125,6 +127,20 @@ async def collect(
     if not grown.stopped:
         ground.finish(last=iteration, versions=[built.dataset.path])
     return collected if new else nothing_new(collected, [built.dataset.version])
+
+
+async def _grown(
+    context: RunContext, tasks: list[TaskSpec], *, spend_all: bool
+) -> tuple[TreeStores, GrowResult]:
+    """Have the trees grown, by this process or by several workers."""
+    if context.config.workers == 1:
+        async with ready(context) as (stores, actor):
+            grown = await growing(context, stores, tasks, actor, spend_all=spend_all)
+        return stores, require_finished(grown)
+    await context.object_store.require_writable()
+    async with context.worlds:
+        stores = await context.tree_stores(context.actor_name)
+    return stores, await grow_by_workers(context, stores, tasks, spend_all=spend_all)
 
 
 def _ground(config: Config, iteration: int) -> Ground:

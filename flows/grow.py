@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, replace
 
 from prefect import flow
 from pydantic import BaseModel
@@ -20,13 +21,10 @@ from agent_r.actor import Actor
 from agent_r.collection import usage_log
 from agent_r.collection.plan import shards
 from agent_r.collection.progress import Progress
-from agent_r.collection.provenance import record
 from agent_r.collection.scheduler import TreeScheduler
 from agent_r.collection.second_looks import worth_another
-from agent_r.collection.tree_store import TreeStore
 from agent_r.collection.tree_stores import TreeStores
 from agent_r.concurrency import gather_bounded
-from agent_r.config import digest
 from agent_r.diagnostics.account import Accounting
 from agent_r.diagnostics.early_stop import EarlyStop
 from agent_r.diagnostics.symptoms import form_of
@@ -42,9 +40,11 @@ from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell, warn
 from flows.page.run_names import name_run
 from flows.page.run_page import show_account
+from flows.page.this_run import run_id
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line
+from flows.workers.sharing import ALONE, REPORTS, Membership, Shared, sharing
 from tasks.grow import grow as grow_shard
 
 _log = logging.getLogger("agent_r.progress")
@@ -65,6 +65,7 @@ class GrowResult(BaseModel):
     stopped: str  # the limit of the budget that ended the run, if one did
     slots_used: float  # share of the endpoint's slots, over this run
     spent: dict[str, float]  # tokens and seconds of this run
+    asked: dict[str, int] = {}  # requests and tokens of this run, and others of their kind
     usage: dict[str, int]  # of all runs that it took
     seconds: float  # likewise
     second_looks: int = 0  # trees beyond those, of tasks without a revision
@@ -131,33 +132,42 @@ async def grow(
                          budget=budget)  # fmt: skip
     context = RunContext.of(config, iteration, model)
     await name_run("grow", context, f"iteration {iteration}", f"part {part}" if part else "")
-    await preflight(context, Needs(acts=True))
-    tasks = context.tasks(part)
-    tell(f"{len(tasks)} trees to explore")
-    async with ready(context) as (stores, actor):
-        grown = await growing(context, stores, tasks, actor)
+    membership = Membership.of_this_run(part)
+    await preflight(context, Needs(acts=True, asks=membership is None))
+    tell(f"{len(context.tasks(part))} trees to explore")
+    grown = await grow_part(context, part, membership)
+    if membership is not None:
+        report = grown.model_dump_json().encode()
+        await context.object_store.below(REPORTS).write(f"{run_id()}.json", report)
     tell(grown.line())
     return grown
 
 
+async def grow_part(
+    context: RunContext, part: str, membership: Membership | None = None
+) -> GrowResult:
+    """Grow one part of the trees; as a worker's, it shares slots and budget with others."""
+    tasks = context.tasks(part)
+    if membership is None:
+        async with ready(context) as (stores, actor):
+            return require_finished(await growing(context, stores, tasks, actor))
+    budget = membership.of_minutes(context.config.budget)
+    context = replace(context, config=context.config.model_copy(update={"budget": budget}))
+    async with (
+        ready(context, checked=False) as (stores, actor),
+        sharing(context.config, actor, membership) as shared,
+    ):
+        return await growing(context, stores, tasks, actor, shared=shared)
+
+
 @contextlib.asynccontextmanager
-async def ready(context: RunContext) -> AsyncIterator[tuple[TreeStores, Actor]]:
+async def ready(
+    context: RunContext, *, checked: bool = True
+) -> AsyncIterator[tuple[TreeStores, Actor]]:
     """Open writable tree stores and an actor that answers; close the worlds at the end."""
-    object_store, now = context.object_store, context.as_trained
-    await object_store.require_writable()
-    async with context.worlds as worlds, acting(context) as actor:
-        stores: dict[str, TreeStore] = {}
-        for name, member in worlds.members.items():  # as in a run of that world alone
-            stores[name] = TreeStore.of(
-                context.work_folder,
-                member.world.environment,
-                now.model_copy(update={"env": member.spec}),
-                actor=actor.name,
-                iteration=context.iteration,
-                object_store=object_store,
-            )
-            await record(object_store, stores[name], actor=actor.name, iteration=context.iteration)
-        yield TreeStores(now, stores), actor
+    await context.object_store.require_writable()
+    async with context.worlds, acting(context, checked=checked) as actor:
+        yield await context.tree_stores(actor.name), actor
 
 
 async def growing(
@@ -167,19 +177,21 @@ async def growing(
     actor: Actor,
     *,
     spend_all: bool = True,
+    shared: Shared = ALONE,
 ) -> GrowResult:
     """Grow the trees of these tasks as a run of its own, with its budget and its account.
 
     Args:
         spend_all: what the budget leaves over may go into second looks.
+        shared: what other workers have a share of.
 
     Raises:
-        BudgetSpent, EndpointUnavailable: not one tree was finished.
         NothingMade: the first trees have shown that nothing can come.
     """
     began, config, iteration = time.monotonic(), stores.config, context.iteration
     gc.freeze()  # what is loaded by now stays: looking through it takes a third of a second
-    budget = Budget(config.budget, config.endpoint, actor.usage)
+    grant = shared.budget.grant if shared.budget else None
+    budget = Budget(config.budget, config.endpoint, actor.usage, grant=grant)
     form = form_of(stores.store_of(tasks[0]).world.grammar) if tasks else ""
     early_stop = EarlyStop(config, config.revision_at(iteration), len(tasks), Accounting(form))
     show_account(lambda: early_stop.accounting.account, f"iteration {iteration}, by now")
@@ -193,24 +205,13 @@ async def growing(
     )
     scheduler.progress.details = live = functools.partial(details, scheduler, actor)
     await in_shards(scheduler, tasks, f"of iteration {iteration}")
-    if not tasks:
-        _log.info("this part has no trees: there are fewer than parts")
-    elif scheduler.finished == 0 and scheduler.stopped:
-        raise BudgetSpent(
-            f"{scheduler.stopped} is spent before one tree was finished: give it more"
-        )
-    elif scheduler.finished == 0:
-        what = ", ".join(f"{n} {kind}" for kind, n in scheduler.failed.items())
-        raise EndpointUnavailable(f"not one of {len(tasks)} trees was finished ({what})")
     finished, stopped = scheduler.finished, scheduler.stopped
-    if spend_all and not stopped and config.budget.limits:
+    if spend_all and finished and not stopped and config.budget.limits:
         early_stop.looking = False  # the planned trees are there, whatever comes of these
         await look_again(scheduler, tasks, f"iteration {iteration}, second looks", live)
     stores.leave()
-    which = digest(*(f"{task.world}/{task.id}/{task.repeat}" for task in tasks))
-    account = context.work_folder / f"spent-{stores.key}-{which}.json"
     seconds = time.monotonic() - began
-    spent = usage_log.add(account, actor.usage, seconds)
+    spent = usage_log.add(context.account(stores, tasks), actor.usage, seconds)
     prompt, completion = budget.tokens
     grown = GrowResult(
         actor=actor.name,
@@ -221,13 +222,31 @@ async def growing(
         faults=dict(actor.faults) if isinstance(actor, Served) else {},
         unclosed=dict(stores.unclosed),
         stopped=stopped,
-        slots_used=slots_used(actor, seconds),
+        slots_used=slots_used(actor, seconds, shared),
         spent={"prompt_tokens": prompt, "completion_tokens": completion, "seconds": seconds},
+        asked=asdict(actor.usage),
         usage=spent.usage,
         seconds=spent.seconds,
         second_looks=scheduler.finished - finished,
     )
-    warn(grown.notes())
+    if finished:
+        warn(grown.notes())
+    return grown
+
+
+def require_finished(grown: GrowResult) -> GrowResult:
+    """What was grown, where it is anything at all.
+
+    Raises:
+        BudgetSpent, EndpointUnavailable: not one tree was finished.
+    """
+    if not grown.trees:
+        _log.info("this part has no trees: there are fewer than parts")
+    elif not grown.finished and grown.stopped:
+        raise BudgetSpent(f"{grown.stopped} is spent before one tree was finished: give it more")
+    elif not grown.finished:
+        what = ", ".join(f"{n} {kind}" for kind, n in grown.failed.items())
+        raise EndpointUnavailable(f"not one of {grown.trees} trees was finished ({what})")
     return grown
 
 
@@ -269,6 +288,9 @@ def details(scheduler: TreeScheduler, actor: Actor) -> list[str]:
     return account
 
 
-def slots_used(actor: Actor, seconds: float) -> float:
+def slots_used(actor: Actor, seconds: float, shared: Shared) -> float:
     """Share of the slots that held a request, on average; 1 where there is no endpoint."""
-    return actor.busy_s / (actor.slots.limit * seconds) if isinstance(actor, Served) else 1.0
+    if not isinstance(actor, Served):
+        return 1.0
+    held = shared.leased.slot_seconds if shared.leased else actor.slots.limit * seconds
+    return actor.busy_s / max(held, 1e-9)

@@ -32,6 +32,7 @@ class Needs:
     """What a flow is going to do."""
 
     acts: bool = False
+    asks: bool = True  # whether it may ask its endpoint: a worker's run has done so
     trains: bool = False
     publishes: bool = False
     versions: Sequence[str] = ()  # of datasets, that it reads
@@ -96,8 +97,10 @@ async def look(context: RunContext, needs: Needs, *, blocks: bool = True) -> Non
     if needs.acts:
         if config.dataset.tokenizer:
             TokenCounter.of(config)
+        check_runner(config)
         await check_worlds(config)
-        await check_actor(context, blocks=blocks)
+        if needs.asks:
+            await check_actor(context, blocks=blocks)
     if needs.publishes and (blocks or not config.hub.token_block):
         ask_hub(await hub_of(config.hub))
 
@@ -120,6 +123,13 @@ def check_version(version: str, *, here: bool) -> None:
     """A version's folder; where it may be an address on the Hub, that is read when it is needed."""
     if here or published_address(version) is None:
         read_manifest(Path(version))
+
+
+def check_runner(config: Config) -> None:
+    """What runs several workers is installed; whether a server has them, only Prefect can tell."""
+    used = config.workers > 1 and config.runner != "prefect"
+    if used and importlib.util.find_spec(f"prefect_{config.runner}") is None:
+        raise ExtraMissing(f"runner = '{config.runner}'", config.runner)
 
 
 async def check_worlds(config: Config) -> None:

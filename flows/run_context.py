@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from agent_r.collection.object_store import ObjectStore
 from agent_r.collection.plan import dataset_folder, part_of, tasks_of_iteration, work_folder
+from agent_r.collection.provenance import record
+from agent_r.collection.tree_store import TreeStore
+from agent_r.collection.tree_stores import TreeStores
+from agent_r.config import digest
 from agent_r.environment import TaskSpec
 from agent_r.local_model.model_folder import PACKAGED, model_name
 from agent_r.run_worlds import Worlds
@@ -101,6 +106,26 @@ class RunContext:
     def object_store(self) -> ObjectStore:
         """Where trees and what was made of them lie, which several machines can share."""
         return ObjectStore.at(self.config.dataset.store or self.work_folder)
+
+    async def tree_stores(self, actor: str) -> TreeStores:
+        """Where the trees of this run's worlds lie, each as in a run of that world alone."""
+        stores: dict[str, TreeStore] = {}
+        for name, member in self.worlds.members.items():
+            stores[name] = TreeStore.of(
+                self.work_folder,
+                member.world.environment,
+                self.as_trained.model_copy(update={"env": member.spec}),
+                actor=actor,
+                iteration=self.iteration,
+                object_store=self.object_store,
+            )
+            await record(self.object_store, stores[name], actor=actor, iteration=self.iteration)
+        return TreeStores(self.as_trained, stores)
+
+    def account(self, stores: TreeStores, tasks: Sequence[TaskSpec]) -> Path:
+        """Where all runs that grow these trees note what they spent."""
+        which = digest(*(f"{task.world}/{task.id}/{task.repeat}" for task in tasks))
+        return self.work_folder / f"spent-{stores.key}-{which}.json"
 
     @property
     def training_seed(self) -> int:

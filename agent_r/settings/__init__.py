@@ -6,7 +6,7 @@ reads these settings from files.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -84,6 +84,16 @@ class Config(Settings):
     trees: Positive = Field(200, description="tasks explored per iteration")
     alphas: tuple[Fraction, ...] = Field(
         (), description="alpha of each iteration (paper: 0.5, 0.7, 1.0); empty: revision.alpha"
+    )
+    workers: Positive = Field(
+        1,
+        description="processes that grow an iteration's trees at the same time, each a part of "
+        "them; they share the endpoint's slots and the budget",
+    )
+    runner: Literal["prefect", "dask", "ray"] = Field(
+        "prefect",
+        description="what several workers are: runs of the deployment `grow`, or processes of a "
+        "Dask or Ray cluster (extras `dask`, `ray`)",
     )
     env: EnvSpec = TextCraftEnv()
     endpoint: Endpoint = EmbeddedEndpoint()

@@ -1,0 +1,1 @@
+"""One iteration's trees grown by several workers: their runs, and what they share."""
