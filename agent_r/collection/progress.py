@@ -70,16 +70,37 @@ class Progress:
     def parts(self) -> list[str]:
         """The count, its rate and the time left; then what else there is to say."""
         seconds = max(self.clock() - self._began, 1e-9)
-        rate = self.done / seconds
-        left = (self.total - self.done) / rate if rate > 0 else 0.0
-        parts = [
-            f"{self.stage}: {self.done}/{self.total} {self.unit}",
-            f"{rate:.1f}/s",
-            f"{left:.0f} s left" if self.done < self.total else f"{seconds:.0f} s",
-        ]
+        parts = [f"{self.stage}: {self.done}/{self.total} {self.unit}"]
+        if self.done:
+            left = (self.total - self.done) / self.done * seconds
+            time_left = f"{span(left)} left" if self.done < self.total else span(seconds)
+            parts += [a_second(self.done / seconds), time_left]
         if self.usage is not None:
             parts.append(f"{self.usage.tokens - self._tokens:,} tokens")
         return [*parts, *self.details()]
 
 
 _watch: ContextVar[Callable[[Progress], None] | None] = ContextVar("watch", default=None)
+
+
+def span(seconds: float) -> str:
+    """A time, as long as a person would say it.
+
+    >>> span(75), span(600), span(9000)
+    ('75 s', '10 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def a_second(rate: float) -> str:
+    """A rate, in a unit in which it is no zero.
+
+    >>> a_second(2.0), a_second(0.02), a_second(0.001)
+    ('2.0/s', '1.2/min', '3.6/h')
+    """
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if rate * seconds >= 0.1:
+            return f"{rate * seconds:.1f}/{unit}"
+    return f"{rate * 3600:.1f}/h"
