@@ -1,12 +1,14 @@
-"""Verified revisions for a thousand model calls: the `paper` preset and ours, same tasks and actor.
+"""Corrected errors for a thousand model calls: the `paper` preset and ours, same tasks and actor.
 
     python benchmarks/calls.py --trees 200 --seed 0 [--config my.toml]
 
 A call is one request. The paper's preset publishes its splices unverified: here they are executed
 afterwards, by the world and without calls. Of those that reach alpha each error (the actions up to
-and with it) is counted once: ten templates after one error are ten rows, and teach one thing. The
-same alpha is used for both. The reference samples its candidates one a request, and brings the
-world to its place for each by a reset and a replay: 516 calls and 5,960 environment steps a tree.
+and with it, without errors before it) is counted once: ten templates after one error are ten rows,
+and teach one thing. The same alpha is used for both. `distinct` are errors of revisions; `all`, and
+what follows it, counts those of interleaved rows as well, which were executed too.
+The reference samples its candidates one a request, and brings the world to its place for each by a
+reset and a replay: 516 calls and 5,960 environment steps a tree.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from agent_r.algorithm.proof.interleaving import Interleaved
 from agent_r.algorithm.revision import Part, Revision, verify
 from agent_r.collection.plan import shards
 from agent_r.collection.progress import Progress
@@ -50,23 +55,25 @@ def main() -> None:
     print(f"# {' '.join(sys.argv)}")
     print(
         f"{'arm':<22} {'trees':>5} {'search':>7} {'judging':>7} {'samples':>7} {'revisions':>9} "
-        f"{'distinct':>8} {'per 1,000':>9} {'ratio':>6} {'steps a call':>12} {'a sample':>8} "
-        f"{'good':>5}"
+        f"{'distinct':>8} {'per 1,000':>9} {'ratio':>6} {'all':>6} {'per 1,000':>9} {'ratio':>6} "
+        f"{'tasks':>5} {'steps a call':>12} {'a sample':>8} {'good':>5}"
     )
-    first = 0.0
+    first: dict[str, float] = {}
     for arm, (preset, over) in ARMS.items():
         base = {"trees": args.trees, "seed": args.seed}
         if args.config is None:
             base["endpoint"] = {"kind": "scripted", "error_rate": 0.5}
         config = load(args.config, preset=preset, over=base | over)
         counts = asyncio.run(measure(config))
-        calls = counts["search"] + counts["judging"]
-        rate = 1000 * counts["verified"] / calls
-        first = first or rate
+        shares = []
+        for kind, width in (("verified", 8), ("all", 6)):
+            rate = 1000 * counts[kind] / (counts["search"] + counts["judging"])
+            ratio = rate / first.setdefault(kind, rate)
+            shares.append(f"{counts[kind]:>{width},} {rate:>9.1f} {ratio:>6.2f}")
         print(
             f"{arm:<22} {args.trees:>5} {counts['search']:>7,} {counts['judging']:>7,} "
-            f"{counts['samples']:>7,} {counts['revisions']:>9,} {counts['verified']:>8,} "
-            f"{rate:>9.1f} {rate / first:>6.2f} {counts['steps'] / counts['search']:>12.2f} "
+            f"{counts['samples']:>7,} {counts['revisions']:>9,} {shares[0]} {shares[1]} "
+            f"{counts['tasks']:>5} {counts['steps'] / counts['search']:>12.2f} "
             f"{counts['steps'] / counts['samples']:>8.2f} {counts['good']:>5,}",
             flush=True,
         )
@@ -77,7 +84,8 @@ async def measure(config: Config) -> dict[str, int]:
     context = RunContext.of(config)
     worlds, tasks = context.worlds, context.tasks()
     counts = dict.fromkeys(
-        ("search", "judging", "samples", "steps", "revisions", "verified", "good"), 0
+        ("search", "judging", "samples", "steps", "revisions", "verified", "all", "tasks", "good"),
+        0,
     )
     with tempfile.TemporaryDirectory() as folder:
         async with acting(context) as actor:
@@ -102,7 +110,7 @@ async def measure(config: Config) -> dict[str, int]:
             counts["steps"] += tree.env_steps
             counts["revisions"] += len(tree_revisions.revisions)
             counts["good"] += len(tree_revisions.good)
-            errors = set()
+            errors = set[tuple[str, ...]]()
             for revision in tree_revisions.revisions:
                 alpha = config.revision.alpha
                 checked = await verify(env, tree, revision, alpha=alpha)
@@ -110,7 +118,20 @@ async def measure(config: Config) -> dict[str, int]:
                     wrong = [t.step.action for t in checked.turns if t.part in UP_TO_ERROR]
                     errors.add(tuple(wrong))
             counts["verified"] += len(errors)
+            errors |= set(chain.from_iterable(map(corrected, tree_revisions.interleaved)))
+            counts["all"] += len(errors)
+            counts["tasks"] += bool(errors)
     return counts
+
+
+def corrected(interleaved: Interleaved) -> Iterator[tuple[str, ...]]:
+    """Each error of an interleaved row, with the right actions before it."""
+    right: tuple[str, ...] = ()
+    for turn in interleaved.turns:
+        if turn.part is Part.BAD:
+            yield (*right, turn.step.action)
+        else:
+            right += (turn.step.action,)
 
 
 if __name__ == "__main__":

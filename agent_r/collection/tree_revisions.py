@@ -13,7 +13,7 @@ from agent_r.algorithm.proof.interleaving import Interleaved
 from agent_r.algorithm.revision import Drop, Revision
 from agent_r.algorithm.trajectory import Trajectory
 
-REVISING = 5  # raised when the same tree and settings could give other revisions
+REVISING = 6  # raised when the same tree and settings could give other revisions
 
 
 @dataclass(frozen=True, slots=True)

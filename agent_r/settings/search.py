@@ -104,7 +104,7 @@ class RevisionConfig(Settings):
         4,
         ge=0,
         description="good trajectories of one task, at most, with several of the actor's own "
-        "errors in them, each corrected; none where the world cannot fork (paper: 0)",
+        "errors in them, each corrected (paper: 0)",
     )
     prune: bool = Field(
         True,

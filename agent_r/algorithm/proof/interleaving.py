@@ -13,10 +13,12 @@ import asyncio
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from agent_r.algorithm.episode import silent
 from agent_r.algorithm.proof.cleaning import error_kind
 from agent_r.algorithm.proof.effects import WRONG, Effect, Prover
+from agent_r.algorithm.proof.rehearsal import ROUNDED
 from agent_r.algorithm.replay import replay
 from agent_r.algorithm.revision import Part, Splice, Turn
 from agent_r.algorithm.trajectory import Step, Trajectory
@@ -61,18 +63,16 @@ class Interleaver:
             self._all += tried
 
     async def some(self, count: int) -> list[Interleaved]:
-        """So many different ones, the shortest trajectories in turn; fewer where there are no more.
-
-        None where the world cannot fork: each proof is many replays there.
-        """
-        if not self.prover.rehearsal.forks:
-            return []
+        """So many different ones, the shortest trajectories in turn; or as many as there are."""
         found: dict[tuple[str, ...], Interleaved] = {}
         ways = [[step for step in way.steps if step.action] for way in self.good if count]
-        shortest = [way for way in ways if await self._is_shortest([], way)]
-        for number in range(_TRIES * count if shortest else 0):
+        forks = self.prover.rehearsal.forks
+        if forks:
+            ways = [way for way in ways if await self._is_shortest([], way)]
+        for number in range(_TRIES * count if ways else 0):
             await asyncio.sleep(0)  # replays take a while: other trees' replies may be here
-            one = await self._one(shortest[number % len(shortest)])
+            way = ways[number % len(ways)]
+            one = await (self._one(way) if forks else self._one_replayed(way))
             if one is not None:
                 found.setdefault(one.actions, one)
             if len(found) == count:
@@ -97,6 +97,42 @@ class Interleaver:
             turns.append(Turn(error, Part.BAD))
             kinds.append(kind)
         return await self._executed(turns, kinds) if kinds else None
+
+    async def _one_replayed(self, way: Sequence[Step]) -> Interleaved | None:
+        """One where a proof by other ways would take too many replays: a world that cannot fork.
+
+        After each error the same steps go on. The whole is played once, and again without single
+        steps, and without two: where they can go, an error did their work, or they are a detour.
+        """
+        turns: list[Turn] = []
+        for at, step in enumerate(way):
+            while len(turns) - at < MOST and self.rng.random() < self._chance(turns):
+                error = self._unrelated([one.action for one in way[:at]], way[at:])
+                if error is None:
+                    break
+                turns.append(Turn(error, Part.BAD))
+            turns.append(Turn(step, Part.GOOD))
+        if len(turns) == len(way):
+            return None
+        executed = await self._executed(turns, [])
+        if executed is None or not await self._needs_all(executed.actions, turns):
+            return None
+        return replace(executed, errors=tuple(_kinds(executed.turns, way)))
+
+    def _unrelated(self, right: Sequence[str], rest: Sequence[Step]) -> Step | None:
+        """A reply that takes none of the steps that are left; None: a drawn one does."""
+        ahead = {step.action for step in rest}
+        drawn = next(self._sampled(right, rest[0].action), None)
+        return None if drawn is None or drawn.action in ahead else drawn
+
+    async def _needs_all(self, actions: Sequence[str], turns: Sequence[Turn]) -> bool:
+        """Whether no good step can go, and no two in a row (there and back)."""
+        good = [at for at, turn in enumerate(turns) if turn.part is Part.GOOD]
+        for gone in (*((at,) for at in good), *pairwise(good)):
+            without = [action for at, action in enumerate(actions) if at not in gone]
+            if await self.prover.rehearsal.reaches((), without, self.prover.target):
+                return False
+        return True
 
     def _chance(self, turns: Sequence[Turn]) -> float:
         return AGAIN if turns and turns[-1].part is Part.BAD else RATE
@@ -138,7 +174,7 @@ class Interleaver:
         """As the world really answers it; None where it does not earn what it should."""
         env, task = self.prover.rehearsal.env, self.tree.task
         answered, reward = await replay(env, task, [turn.step.response for turn in turns])
-        if len(answered) < len(turns) or reward < self.prover.target:
+        if len(answered) < len(turns) or reward < self.prover.target - ROUNDED:
             return None
         executed = (
             Turn(replace(now, reasoning=turn.step.reasoning), turn.part)
@@ -149,3 +185,15 @@ class Interleaver:
     def _step(self, index: int) -> Step | None:
         step = self.tree.nodes[index].step
         return None if step is None or silent(step.action) else step
+
+
+def _kinds(turns: Sequence[Turn], way: Sequence[Step]) -> Iterator[str]:
+    """What sort of mistake each error is, by whether what follows is answered as without it."""
+    answers = [turn.step.observation for turn in turns if turn.part is Part.GOOD]
+    alike = [had == step.observation for had, step in zip(answers, way, strict=True)]
+    steps = [turn.step for turn in turns]
+    for at, turn in enumerate(turns):
+        if turn.part is Part.BAD:
+            done = sum(one.part is Part.GOOD for one in turns[:at])
+            effect = Effect.IDLE if all(alike[done:]) else Effect.UNNEEDED
+            yield error_kind(effect, Splice(tuple(steps[:at]), (turn.step,), tuple(way[done:])))

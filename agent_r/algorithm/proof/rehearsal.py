@@ -17,7 +17,7 @@ from agent_r.environment import Environment, Forkable, Snapshot
 from agent_r.errors import AgentRError
 
 _KEPT = 64  # snapshots: of the states along one path, and a few beside it
-_ROUNDED = 1e-9  # by which a reward may miss what it is compared with
+ROUNDED = 1e-9  # by which a reward may miss what it is compared with
 
 Actions = tuple[str, ...]
 
@@ -80,9 +80,9 @@ class Rehearsal:
         """Whether actions earn at least `target` from a state in which the episode goes on."""
         if not actions:
             state = await self._go_to(tuple(before))
-            return not state.ended and state.reward >= target - _ROUNDED
+            return not state.ended and state.reward >= target - ROUNDED
         played = await self.play(before, actions)
-        return bool(played.observations) and played.reward >= target - _ROUNDED
+        return bool(played.observations) and played.reward >= target - ROUNDED
 
     async def shorten(
         self, before: Sequence[str], actions: Sequence[str], target: float, *, least: int = 0
@@ -94,7 +94,7 @@ class Rehearsal:
         too. Where the world cannot fork, and each try is a replay, only single ones are tried.
         """
         played = await self.play(before, actions)
-        if not played.observations or played.reward < target - _ROUNDED:
+        if not played.observations or played.reward < target - ROUNDED:
             return None
         kept = list(range(len(played.observations)))
         while True:

@@ -129,11 +129,53 @@ async def test_the_same_seed_makes_the_same_rows() -> None:
     assert await interleaved(*BESIDE, seed=3) != await interleaved(*BESIDE, seed=4)
 
 
-async def test_where_each_proof_is_many_replays_there_are_none() -> None:
-    good = ["take key", "east", "push", "push"]
+class TwoWords(Corridor):
+    """A key may be grabbed as well as taken."""
+
+    async def step(self, action: str) -> StepResult:
+        return await super().step(action.replace("grab", "take"))
+
+
+CORRIDOR = ["take key", "east", "push", "push"]
+
+
+@pytest.mark.parametrize("world", [Corridor(), ForkableCorridor()])
+async def test_a_world_that_cannot_fork_has_such_rows_as_well(world: Environment) -> None:
+    made = await interleaved("dance", "look", good=CORRIDOR, world=world, task="corridor 1")
+    assert len(made) == 4
+    for one in made:
+        assert [t.step.action for t in one.turns if t.part is Part.GOOD] == CORRIDOR
+        assert one.reward == 1.0
+        assert set(one.errors) <= {"no effect", "repeated"}
+
+
+async def test_what_does_a_step_s_work_is_no_error_where_the_world_cannot_fork() -> None:
+    made = await interleaved(
+        "grab key", "dance", good=CORRIDOR, world=TwoWords(), task="corridor 1", count=8
+    )
+    assert made
+    for one in made:
+        if "grab key" in one.actions:
+            assert one.actions.index("take key") < one.actions.index("grab key")
+
+
+class Ladder(Corridor):
+    """It is won by stopping on the first rung; no step but a needless one can be left out alone."""
+
+    async def reset(self, task: str) -> str:
+        self._rung = 0
+        return "Go."
+
+    async def step(self, action: str) -> StepResult:
+        self._rung += {"up": 1, "down": -1}.get(action, 0)
+        won = (action, self._rung) == ("stop", 1)
+        return StepResult("", float(won), action == "stop")
+
+
+async def test_no_way_there_and_back_is_trained_where_the_world_cannot_fork() -> None:
     made = [
-        await interleaved("dance", good=good, world=world, task="corridor 1")
-        for world in (Corridor(), ForkableCorridor())
+        await interleaved("dance", good=good, world=Ladder(), task="ladder", count=8)
+        for good in (["up", "up", "down", "stop"], ["up", "stop"])
     ]
     assert not made[0] and made[1]
 
