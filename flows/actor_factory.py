@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from agent_r.actor import Actor
+from agent_r.config import digest
 from agent_r.endpoint.client import EndpointActor
+from agent_r.endpoint.habits.learnt import Learnt
 from agent_r.errors import ConfigError
 from agent_r.local_model.server_process import serving
 from agent_r.local_model.token_count import TokenCounter
@@ -18,6 +20,9 @@ from env_adapters.scripted_actor import ScriptedCast, ScriptedPlayer
 from env_adapters.textcraft.scripted import ScriptedCrafter
 from flows.run_context import RunContext
 from tasks.keys import held_of, key_of
+
+# By endpoint: its check before a run, the run and each of its stages open an actor of their own.
+_learnt: dict[str, Learnt] = {}
 
 
 @asynccontextmanager
@@ -35,7 +40,11 @@ async def acting(context: RunContext, *, checked: bool = True) -> AsyncIterator[
     elif isinstance(endpoint, OpenAIEndpoint):
         key, held = await key_of(endpoint), await held_of(endpoint)
         counter = partial(TokenCounter.of, context.config)
-        async with EndpointActor(endpoint, api_key=key, held=held, tokenizer=counter) as actor:
+        name = digest(endpoint.model_copy(update={"headers": {}}))
+        async with EndpointActor(
+            endpoint, api_key=key, held=held, learnt=_learnt.get(name), tokenizer=counter
+        ) as actor:
+            _learnt[name] = actor.learnt
             if checked:
                 await actor.check()
             yield actor

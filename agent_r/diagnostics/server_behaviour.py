@@ -60,7 +60,7 @@ async def observe(
     return Manners(
         sent=sent,
         refused=actor.refused,
-        found=list(actor.found),
+        found=list(actor.learnt.lines),
         choices=choices,
         repeats=first == second if has_text else None,
         varies=first != third if has_text else None,

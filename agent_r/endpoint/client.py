@@ -14,32 +14,22 @@ from agent_r.actor import Completion, Message, SamplingParams, Usage
 from agent_r.concurrency import gather_bounded
 from agent_r.endpoint.access import Access
 from agent_r.endpoint.exchange import Body, Exchange
-from agent_r.endpoint.habits.conversation_trial import FOLDED, LONG, ConversationTrial, Verdict
+from agent_r.endpoint.habits.conversation_trial import ConversationTrial
+from agent_r.endpoint.habits.learnt import Learnt
 from agent_r.endpoint.habits.overflow import Room
 from agent_r.endpoint.habits.server_limit import ServerLimit
-from agent_r.endpoint.habits.streaming import Streaming
-from agent_r.endpoint.habits.template_folds import Folding
 from agent_r.endpoint.habits.token_estimate import TokenEstimate, Tokenizer
 from agent_r.endpoint.limiter import ConcurrencyLimiter
 from agent_r.endpoint.payload import client_of, reseeded, wire_of
-from agent_r.endpoint.refusals.acceptance import Acceptance
-from agent_r.endpoint.refusals.model_list import is_among, misnamed
+from agent_r.endpoint.refusals.inquiry import Inquiry
+from agent_r.endpoint.refusals.model_list import is_among
 from agent_r.endpoint.refusals.request_refused import RequestRefused
 from agent_r.endpoint.responses import NO_KEY, Server, TooLong, read_names
 from agent_r.endpoint.retry import BROKEN, PendingRequest, RetryingClient
 from agent_r.endpoint.transport import Sent
-from agent_r.errors import (
-    ContextOverflow,
-    ConversationRefused,
-    EndpointRejected,
-    EndpointUnavailable,
-)
+from agent_r.errors import ContextOverflow, EndpointRejected, EndpointUnavailable
 from agent_r.reading.folding import Fold
 from agent_r.settings import OpenAIEndpoint
-
-# Refusals that may be one conversation's matter, or that of the settings it is sent with.
-OF_ONE = (400, 403, 404, 413, 415, 422, 451, 501)
-HARMLESS = [{"role": "user", "content": "Hi"}]
 
 
 class EndpointActor:
@@ -48,6 +38,7 @@ class EndpointActor:
     Args:
         api_key: sent to the server, and scrubbed from every message.
         held: likewise, what the settings' headers name: by `NAME` and `block:NAME`.
+        learnt: what an actor before this one has found out of the endpoint.
         tokenizer: loads the model's own, where it is known: for what the server does not count.
         rng, sleep, clock: the jitter of a wait, the wait, and the time of day in seconds.
 
@@ -61,6 +52,7 @@ class EndpointActor:
         *,
         api_key: str,
         held: Mapping[str, str] | None = None,
+        learnt: Learnt | None = None,
         tokenizer: Callable[[], Tokenizer | None] | None = None,
         rng: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -79,12 +71,14 @@ class EndpointActor:
         self._exchange = Exchange(
             config, self._server, self._asking, self._wire, self.usage, tokens, repr(self)
         )
-        self._acceptance = Acceptance(config, repr(self))
-        self._streaming = Streaming(config, repr(self))
-        self._folding = Folding(config, repr(self))
+        self.learnt = learnt or Learnt.of(config, repr(self))
+        self._acceptance, self._folding, self._streaming = self.learnt
         self.limit = ServerLimit(self._client, self._server, tokens)
         self._trial = ConversationTrial(self._folding, self._exchange.answers, self.limit.chars)
-        self._finding_out = asyncio.Lock()
+        self._inquiry = Inquiry(
+            self._server, self.learnt, self._exchange, self._trial, self._listed,
+            attempts=config.attempts,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return self._server.line(f"EndpointActor({self.name!r} at {self._server.url})")
@@ -118,11 +112,6 @@ class EndpointActor:
     def refused(self) -> list[str]:
         """Settings that the model turned out not to take: they are not sent again."""
         return sorted(self._acceptance.refused)
-
-    @property
-    def found(self) -> list[str]:
-        """What was found out of the server, in words that its name begins."""
-        return [*self._acceptance.found, *self._folding.found, *self._streaming.found]
 
     @property
     def folds(self) -> list[Fold]:
@@ -199,8 +188,30 @@ class EndpointActor:
     ) -> list[Completion]:
         """At most `n` replies by one request; none where the server draws one a request.
 
-        What the model turns out not to take is left out from then on; a reply that does not fit
-        beside its prompt is asked for with fewer tokens.
+        What was left out of a request that is not answered all the same was not the reason.
+        """
+        suspected, folds = list[str](), list[Fold]()
+        try:
+            return await self._answered(messages, params, n, suspected, folds, as_it_is=as_it_is)
+        except BaseException:
+            self._acceptance.restore(suspected)
+            self._folding.restore(folds)
+            raise
+
+    async def _answered(
+        self,
+        messages: Sequence[Message],
+        params: SamplingParams,
+        n: int,
+        suspected: list[str],
+        folds: list[Fold],
+        *,
+        as_it_is: bool,
+    ) -> list[Completion]:
+        """Ask until it is known what the model takes.
+
+        What it turns out not to take is left out from then on; a reply that does not fit beside
+        its prompt is asked for with fewer tokens.
         """
         room = Room(params.max_tokens)
 
@@ -208,24 +219,27 @@ class EndpointActor:
             body = self._acceptance.body(messages, replace(params, max_tokens=room.tokens), n)
             return self._streaming.shaped(self._folding.shaped(body), self._acceptance.refused)
 
-        suspected, folds, patient = list[str](), list[Fold](), as_it_is
+        patient = as_it_is
         while n == 1 or self._acceptance.several:
             asked = shaped()
+            hasty = not patient and self._trial.suspects(asked)
             try:
                 if as_it_is:
                     replies = await self._exchange.as_it_is(asked)
                 else:
-                    hasty = not patient and self._trial.suspects(asked)
                     replies = await self._exchange.healthy(asked, n, impatient=hasty)
             except TooLong as error:
                 if not room.shrinks(error.words):
                     raise ContextOverflow(str(error), status=error.status) from None
             except EndpointUnavailable as error:
-                if patient or error.kind not in BROKEN:
+                if error.kind not in BROKEN:
                     raise
-                patient = True
-                if await self._of_conversation(error.kind, asked, shaped, passing=True) == LONG:
+                if not hasty:
+                    if not await self._inquiry.breaks_at_settings(asked, shaped):
+                        raise
+                elif await self._inquiry.of_breakage(error.kind, asked, shaped):
                     raise ContextOverflow(str(error), status=500) from None
+                patient = True
             except RequestRefused as error:
                 if error.spent_thinking:
                     return [Completion("", "length")] * n
@@ -235,9 +249,7 @@ class EndpointActor:
                     suspected.append(named)
                 elif fold := self._folding.suspect(error.answer, asked["messages"]):
                     folds.append(fold)
-                elif refused := await self._understood(error, asked, shaped):
-                    self._acceptance.restore(suspected)
-                    self._folding.restore(folds)
+                elif refused := await self._inquiry.of_refusal(error, asked, shaped):
                     raise refused from None
             else:
                 self._acceptance.took(asked, suspected)
@@ -250,47 +262,6 @@ class EndpointActor:
             lambda: self._client.get("/models", cast_to=str), read_names, lambda: "the list"
         )
         return await self._asking.answer(question, attempts=attempts)
-
-    async def _understood(
-        self, error: RequestRefused, asked: Body, shaped: Callable[[], Body]
-    ) -> EndpointRejected | None:
-        """Whose matter a refusal is: the model's name, this conversation alone, or everybody's.
-
-        None where it was a setting's: the request may be sent again.
-        """
-        async with self._acceptance.finding_out(asked):
-            if shaped() != asked:
-                return None
-            if error.status in (400, 404):  # a router's, and a server's
-                served = await self._listed()
-                if served and not is_among(self._config.model, served):
-                    return misnamed(error, served, self._server)
-                if error.status == 404 and not served:
-                    return error
-            if error.status not in OF_ONE:
-                return error
-            if not await self._harmless(asked):
-                found = await self._acceptance.try_without(asked, self._harmless)
-                found = found or await self._streaming.helps(asked, self._harmless)
-                return None if found else error
-        if (verdict := await self._of_conversation(error.answer, asked, shaped)) == FOLDED:
-            return None
-        how = ContextOverflow if verdict == LONG else ConversationRefused
-        return how(str(error), status=error.status)
-
-    async def _of_conversation(
-        self, words: str, asked: Body, shaped: Callable[[], Body], *, passing: bool = False
-    ) -> Verdict:
-        """What of this conversation is not taken; one at a time finds it out."""
-        if not self._trial.suspects(asked):
-            return ""
-        async with self._finding_out:
-            known = shaped() != asked
-            return FOLDED if known else await self._trial.verdict(words, asked, passing=passing)
-
-    async def _harmless(self, asked: Body) -> bool:
-        """Whether a harmless conversation is answered with the same settings."""
-        return await self._exchange.answers(asked | {"messages": HARMLESS})
 
     async def _listed(self) -> list[str]:
         """The models served, where the server says."""

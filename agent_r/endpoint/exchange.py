@@ -10,7 +10,7 @@ from agent_r.actor import Completion, Usage
 from agent_r.endpoint.habits.token_estimate import TokenEstimate
 from agent_r.endpoint.oddities import Oddities
 from agent_r.endpoint.responses import Doubtful, ErrorInside, Reply, Server, read_reply
-from agent_r.endpoint.retry import PendingRequest, RetryingClient
+from agent_r.endpoint.retry import BROKEN, PendingRequest, RetryingClient
 from agent_r.endpoint.transport import Transport
 from agent_r.errors import EndpointRejected, EndpointUnavailable
 from agent_r.settings import OpenAIEndpoint
@@ -73,12 +73,20 @@ class Exchange:
         reply = await self._asking.answer(question, attempts=attempts or self._config.attempts)
         return self._completions(reply, len(reply.choices))
 
-    async def answers(self, body: Body) -> bool:
-        """Whether a request is answered at all: a trial, that nobody wants to see."""
+    async def answers(self, body: Body, *, tries: int = 1) -> bool:
+        """Whether a request is answered at all: a trial, that nobody wants to see.
+
+        Raises:
+            EndpointUnavailable: of several tries, for reasons that are not this request's.
+        """
         seen = self._wire.sent
         try:
-            await self.as_it_is(body, attempts=1)
-        except (EndpointRejected, EndpointUnavailable):
+            await self.as_it_is(body, attempts=tries)
+        except EndpointRejected:
+            return False
+        except EndpointUnavailable as error:
+            if tries > 1 and error.kind not in BROKEN:
+                raise
             return False
         finally:
             self._wire.sent = seen

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from agent_r.actor import Message, SamplingParams
@@ -45,7 +43,6 @@ class Acceptance:
         self._in_part: set[str] = set()  # settings of which some values may be refused
         self._answered: set[tuple[str, str]] = set()  # settings and values of answered requests
         self._answered_as: set[tuple[object, ...]] = set()  # the same at a glance
-        self._one_by_one = asyncio.Lock()
 
     @property
     def several(self) -> bool:
@@ -119,9 +116,9 @@ class Acceptance:
         if {LIMIT, NEWER_LIMIT} & set(suspected):
             self._most = 0
 
-    def finding_out(self, asked: Body) -> AbstractAsyncContextManager[object]:
-        """Held by whoever finds out: where a setting is in doubt, one at a time."""
-        return self._one_by_one if self._doubtful(asked) else nullcontext()
+    def doubts(self, asked: Body) -> bool:
+        """Whether there is a setting that no answered request has had."""
+        return bool(self._doubtful(asked))
 
     async def try_without(self, asked: Body, answers: Callable[[Body], Awaitable[bool]]) -> bool:
         """Whether a request without some settings is answered; which these are is found out.

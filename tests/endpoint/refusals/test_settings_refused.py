@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent_r.actor import Completion, Message, SamplingParams
-from agent_r.errors import ConversationRefused, EndpointRejected
+from agent_r.errors import ConversationRefused, EndpointRejected, EndpointUnavailable
 from tests.endpoint.refusals.cases import REFUSED, TOO_MANY, WORDLESS, Refused
 from tests.support.faulty_endpoint import Fault, Received, Script, bench, refusal
 
@@ -163,6 +163,37 @@ async def test_what_is_refused_with_no_setting_at_all_ends_the_run() -> None:
     assert not isinstance(caught.value, ConversationRefused)
     assert len(server.completions) == 4
     assert client.actor.refused == []
+
+
+BROKEN = Fault(500, '{"error": "Internal Server Error"}')
+
+
+async def test_a_setting_that_breaks_the_server_is_found_out() -> None:
+    async with bench(refuses({"seed"}, BROKEN), attempts=6) as (client, server):
+        assert len(await client.ask(params=ALL)) == 1
+        found = len(server.completions)
+        assert len(await client.ask(params=ALL)) == 1
+    assert client.actor.refused == ["seed"]
+    assert found < 20
+    assert len(server.completions) == found + 1
+
+
+async def test_a_server_that_breaks_for_a_while_refuses_no_setting() -> None:
+    async with bench([BROKEN] * 7, attempts=20, **SHAPED) as (client, server):
+        assert len(await client.ask(n=2, params=ALL)) == 2
+    assert client.actor.refused == []
+    assert sent(server.completions[-1]) == SENT
+
+
+async def test_trouble_while_it_is_found_out_says_nothing_of_the_settings() -> None:
+    """A wordless refusal, and then a server that has too much to do."""
+    faults = [Fault(400, "no"), Fault(400, "no"), *[refusal(429)] * 3]
+    async with bench(faults, attempts=3, serve={"models": None}) as (client, server):
+        with pytest.raises(EndpointUnavailable):
+            await client.ask(params=ALL)
+        assert client.actor.refused == []
+        await client.ask(params=ALL)
+    assert "seed" in server.completions[-1].body
 
 
 async def test_one_reply_a_request_is_a_setting() -> None:
