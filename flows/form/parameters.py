@@ -30,7 +30,7 @@ from agent_r.settings import (
 from flows.form.kept import KIND
 from flows.form.picking import Schema, beside, blank, picked, tabs
 
-_AS_SET = "As in settings"
+_UNCHOSEN = "As in settings"
 _ADDRESS = {"pattern": "^https?://[^@ ]+$"}  # no password in it: it would be stored
 _LINES: Schema = {
     "type": "array",
@@ -114,11 +114,11 @@ def _field(schema: Schema, about: str) -> WithJsonSchema:
 
 World = Annotated[
     Table | None,
-    _field(tabs(*WORLDS, _MIXTURE, none=_AS_SET), "Which world the actor acts in."),
+    _field(tabs(*WORLDS, _MIXTURE, none=_UNCHOSEN), "Which world the actor acts in."),
 ]
 Endpoint = Annotated[
     Table | None,
-    _field(tabs(*ENDPOINTS, none=_AS_SET), "Who acts: the model, and where it is asked."),
+    _field(tabs(*ENDPOINTS, none=_UNCHOSEN), "Who acts: the model, and where it is asked."),
 ]
 Dataset = Annotated[
     str,
