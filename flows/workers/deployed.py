@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import Counter
 from uuid import UUID
@@ -29,6 +28,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling
 
+from agent_r.collection.progress import Progress
 from agent_r.config import digest
 from agent_r.errors import ConfigError, PrefectFault, StoreError, WorkerFailed
 from flows.grow import GrowResult
@@ -44,8 +44,6 @@ GIVEN_UP_S = 600.0  # until the run ends for that
 AWAY_S = 600.0  # that Prefect's server may be away
 LIVE = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING)
 
-_log = logging.getLogger("agent_r.progress")
-
 
 class DeployedParts:
     """The workers' runs of one run; all end with it."""
@@ -56,6 +54,8 @@ class DeployedParts:
         self._deaths: Counter[str] = Counter()  # of a part's processes
         self._ended: dict[str, UUID] = {}  # the run that finished a part
         self._taken = False  # a worker has taken a part
+        stage = f"iteration {fan_out.context.iteration}"
+        self._progress = Progress(stage, len(fan_out.parts), "parts")
 
     async def results(self) -> list[GrowResult]:
         """What became of each part.
@@ -157,7 +157,7 @@ class DeployedParts:
             part = self._part_of.pop(run.id)
             if state.is_completed():
                 self._ended[part] = run.id
-                _log.info("part %s has ended", part)
+                self._progress.step()
             elif state.is_crashed() and self._deaths[part] < TRIES - 1:
                 self._deaths[part] += 1
                 warn([f"the process of part {part} died: it is begun again"])
