@@ -30,6 +30,7 @@ from agent_r.settings import Config
 from flows.collect import collect
 from flows.grow import grow
 from flows.page import orphans
+from flows.page.run_names import by_chance
 from flows.states import fails_in_one_line
 
 # One event loop for all: Prefect keeps clients per loop, and leaves their sockets to the collector.
@@ -119,20 +120,29 @@ async def test_a_run_within_another_says_in_both_logs_what_matters(
     assert re.search(r": \d of 10 trees, [\d,]+ tokens, \d+ s$", lines[2])
 
 
-DISAGREE = {"iterations": 3, "alphas": [0.5]}
+MISTAKES = {
+    "settings that disagree": ("iterations = 3\nalphas = [0.5]", "1 alphas for 3 iterations"),
+    "a file that is not there": ("nowhere.toml", "nowhere.toml"),
+    "no TOML": ("trees = ", "TOML"),
+    "a world that nobody knows": ("[env]\nkind = 'chess'", "env.kind: choose one of 'mixture'"),
+    "a world's module that is not there": (
+        "[env]\nkind = 'python'\nfactory = 'nothing_there:world'",
+        "no module 'nothing_there'",
+    ),
+}
 
 
-async def test_settings_that_disagree_are_a_line_in_the_state_and_no_traceback(
-    client: PrefectClient, tmp_path: Path
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+async def test_a_mistake_is_a_line_in_the_state_and_no_traceback(
+    client: PrefectClient, mistake: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = config(tmp_path).model_dump(mode="json") | DISAGREE
-    run = await shown(client, grow, settings=json.dumps(given))
-    assert run.state is not None
-    assert (run.state.name, run.state.message) == (
-        "Failed",
-        "the settings of this run: 1 alphas for 3 iterations",
-    )
-    assert run.name == "grow, refused"
+    settings, line = mistake
+    monkeypatch.chdir(tmp_path)
+    run = await shown(client, grow, settings=settings)
+    assert run.state is not None and run.state.message is not None
+    assert (run.state.name, run.state.message.count("\n")) == ("Failed", 0)
+    assert line in run.state.message
+    assert not by_chance(run.name)
     assert "Traceback" not in "\n".join(await log_of(client, run))
 
 
