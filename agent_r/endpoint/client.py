@@ -219,22 +219,24 @@ class EndpointActor:
             body = self._acceptance.body(messages, replace(params, max_tokens=room.tokens), n)
             return self._streaming.shaped(self._folding.shaped(body), self._acceptance.refused)
 
+        def impatient() -> bool:  # asked at failures alone: for each request it would be dear
+            return not patient and self._trial.suspects(asked)
+
         patient = as_it_is
         while n == 1 or self._acceptance.several:
             asked = shaped()
-            hasty = not patient and self._trial.suspects(asked)
             try:
                 if as_it_is:
                     replies = await self._exchange.as_it_is(asked)
                 else:
-                    replies = await self._exchange.healthy(asked, n, impatient=hasty)
+                    replies = await self._exchange.healthy(asked, n, impatient=impatient)
             except TooLong as error:
                 if not room.shrinks(error.words):
                     raise ContextOverflow(str(error), status=error.status) from None
             except EndpointUnavailable as error:
                 if error.kind not in BROKEN:
                     raise
-                if not hasty:
+                if not impatient():
                     if not await self._inquiry.breaks_at_settings(asked, shaped):
                         raise
                 elif await self._inquiry.of_breakage(error.kind, asked, shaped):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -40,11 +40,14 @@ class Exchange:
         self._config, self._server, self._asking = config, server, asking
         self._wire, self._usage = wire, usage
 
-    async def healthy(self, body: Body, n: int, *, impatient: bool = False) -> list[Completion]:
+    async def healthy(
+        self, body: Body, n: int, *, impatient: Callable[[], bool]
+    ) -> list[Completion]:
         """At most `n` healthy replies; one that stays doubtful in all tries is taken as it is.
 
         Args:
-            impatient: give up early where the server may mean this conversation (`StayedBroken`).
+            impatient: asked when the server breaks: whether to give up early, since it may mean
+                this conversation.
         """
         try:
             question = PendingRequest(

@@ -50,7 +50,8 @@ class PendingRequest(Generic[T]):
     send: Callable[[], Awaitable[str]]
     read: Callable[[str], T]
     party: Callable[[], str]  # whose it is, to tell one tree's trouble from everybody's
-    impatient: bool = False  # two tries that break the server itself may be this request's doing
+    # Whether two tries that break the server itself may be this request's own doing.
+    impatient: Callable[[], bool] = lambda: False
 
 
 class RetryingClient:
@@ -105,7 +106,7 @@ class RetryingClient:
             error = state.outcome.exception() if state.outcome else None
             doubts += (doubted := isinstance(error, Doubtful))
             broken += isinstance(error, Unanswered) and error.kind in BROKEN
-            hopeless = question.impatient and broken >= FEW
+            hopeless = broken >= FEW and question.impatient()
             return tried >= attempts or hopeless or (doubted and doubts >= DOUBTS)
 
         tries = AsyncRetrying(
