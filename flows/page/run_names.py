@@ -12,6 +12,13 @@ from flows.page.run_page import current_page, current_stage
 from flows.page.this_run import client_of_run, this_run
 from flows.run_context import RunContext
 
+# With an animal after it, what the form of Prefect's newer UI fills in: `randProductAdjective` of
+# @ngneat/falso (https://github.com/ngneat/falso), as it stands in Prefect 3.8.8's files.
+_ADJECTIVES = frozenset(
+    "Awesome Rustic Small Gorgeous Fantastic Sleek Intelligent Unbranded Refined Licensed Generic "
+    "Practical Ergonomic Handcrafted Tasty Handmade Incredible".split()
+)
+
 
 async def name_run(stage: str, context: RunContext, *particulars: str) -> None:
     """Call the run that this is by its stage, dataset, particulars and actor.
@@ -37,12 +44,16 @@ async def rename(name: str) -> None:
 
 
 def by_chance(name: str) -> bool:
-    """Whether Prefect has drawn a name: two words of its generator's.
+    """Whether Prefect has drawn a name: two words of its generator's, or of its form's.
 
     >>> by_chance("hopeful-goat"), by_chance("nightly-run"), by_chance("hopeful-goat-2")
     (True, False, False)
+    >>> by_chance("Refined-Drever"), by_chance("Nightly-Run")
+    (True, False)
     """
-    words = name.split("-")
+    words = name.split("-", 1)
+    if len(words) == 2 and words[0] in _ADJECTIVES and words[1][:1].isupper():
+        return True
     return len(words) == 2 and _drawn_from().issuperset(words)
 
 
