@@ -16,6 +16,7 @@ from agent_r.training.progress_lines import spoken_line, training_line
 from flows.form.asked import asked
 from flows.form.parameters import Base, Dataset, Overrides
 from flows.general_rows import general_rows
+from flows.page.artifacts import announce_trained
 from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell
 from flows.page.run_names import name_run
@@ -97,6 +98,8 @@ async def train(
         )
     loss = f", loss {report.first_loss:.3f} → {report.last_loss:.3f}" if report.last_loss else ""
     tell(f"{job.out}{loss}, {report.seconds:.0f} s")
+    if not control:
+        announce_trained(str(job.out), name=config.dataset.name, iteration=iteration)
     return Trained(
         model=str(job.out),
         rows=counts,

@@ -30,6 +30,7 @@ from flows.page.this_run import client_of_run
 
 WRITTEN = "agent_r.dataset.written"
 PUBLISHED = "agent_r.dataset.published"
+TRAINED = "agent_r.model.trained"
 
 
 async def leave(key: str, form: str, data: str, description: str) -> UUID | None:
@@ -97,21 +98,27 @@ async def show_published(published: Published) -> None:
 
 def announce_written(built: BuildResult, *, name: str, iteration: int) -> None:
     """A version lies in its folder: what a deployment of `publish` can wait for."""
-    _emit(WRITTEN, name, asdict(built.dataset) | {"iteration": iteration})
+    _emit(WRITTEN, f"dataset.{name}", asdict(built.dataset) | {"iteration": iteration})
 
 
 def announce_published(published: Published) -> None:
     """A version can be trained on: `path` is its address on the Hub, or its folder."""
-    _emit(PUBLISHED, published.dataset, {"path": published.address} | published.model_dump())
+    told = {"path": published.address} | published.model_dump()
+    _emit(PUBLISHED, f"dataset.{published.dataset}", told)
 
 
 def announce_folder(built: BuildResult, *, name: str, iteration: int) -> None:
     """Announce the folder as a version to train on, where no Hub is configured."""
-    _emit(PUBLISHED, name, asdict(built.dataset) | {"iteration": iteration})
+    _emit(PUBLISHED, f"dataset.{name}", asdict(built.dataset) | {"iteration": iteration})
 
 
-def _emit(event: str, name: str, payload: dict[str, Any]) -> None:
-    emit_event(event, resource={"prefect.resource.id": f"agent_r.dataset.{name}"}, payload=payload)
+def announce_trained(model: str, *, name: str, iteration: int) -> None:
+    """A model can be measured: `path` is its folder."""
+    _emit(TRAINED, f"model.{name}", {"path": model, "iteration": iteration})
+
+
+def _emit(event: str, what: str, payload: dict[str, Any]) -> None:
+    emit_event(event, resource={"prefect.resource.id": f"agent_r.{what}"}, payload=payload)
 
 
 async def show_report(report: RunReport, picture: Path) -> None:

@@ -93,20 +93,22 @@ def test_a_cancelled_run_can_be_retried(night: Night) -> None:
     assert cancelled["ended"]["state"]["name"] == "Completed"
 
 
-def test_an_announced_dataset_starts_the_training_of_the_docs(night: Night) -> None:
-    trained = night.after(a_dataset_is_written)["trained"]
+def test_a_published_dataset_starts_a_training_and_that_a_measurement(night: Night) -> None:
+    happened = night.after(a_dataset_is_written)
+    trained, measured = happened["trained"], happened["measured"]
     assert trained["state"]["name"] == "Completed", trained["state"]["message"]
-    version = str(night.server.folder / "datasets_out/my-data/v1.1")
-    parameters = trained["parameters"]
-    assert [Path(v).name for v in parameters["versions"]] == ["v1.1"], version
-    assert parameters["iteration"] == 1
-    assert list(Path(version).parent.glob("work/model-1-*/config.json"))
+    assert [Path(v).name for v in trained["parameters"]["versions"]] == ["v1.1"]
+    assert trained["parameters"]["iteration"] == 1
+    [model] = (night.server.folder / "datasets_out/chain").glob("work/model-1-*/config.json")
+    assert measured["state"]["name"] == "Completed", measured["state"]["message"]
+    assert Path(measured["parameters"]["model"]).name == model.parent.name
+    assert measured["parameters"]["trained"] == 1
 
 
 def test_a_written_dataset_is_published(night: Night) -> None:
     published = night.after(a_dataset_is_written)["published"]
     assert published["state"]["name"] == "Completed", published["state"]["message"]
-    assert "v1.1" in night.hub.store.repos["tester/my-data"].tags
+    assert "v1.1" in night.hub.store.repos["tester/chain"].tags
 
 
 def test_a_key_comes_from_its_block_and_is_shown_nowhere(night: Night) -> None:

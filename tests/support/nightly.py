@@ -77,12 +77,12 @@ def deployments(hub: str) -> list[dict[str, Any]]:
     published = {
         "entrypoint": "flows.publish.publish",
         "work_pool": POOL,
-        "parameters": {"repo": "tester/my-data", "overrides": [f"hub.endpoint={hub}"]},
+        "parameters": {"repo": "tester/chain", "overrides": [f"hub.endpoint={hub}"]},
         "triggers": [
             {
                 "type": "event",
                 "expect": ["agent_r.dataset.written"],
-                "match": {"prefect.resource.id": "agent_r.dataset.my-data"},
+                "match": {"prefect.resource.id": "agent_r.dataset.chain"},
                 "parameters": {"version": "{{ event.payload.path }}"},
             }
         ],
@@ -191,13 +191,18 @@ def two_nights(stage: Stage) -> list[dict[str, Any]]:
     return nights
 
 
+def limited(held_s: float) -> dict[str, Any]:
+    """Parameters of the nightly: its own endpoint lies on top of its settings."""
+    return asked_for(settings("limited", held_s=held_s)) | {"endpoint": None}
+
+
 def a_process_dies(stage: Stage) -> dict[str, Any]:
     """The nightly itself: another run beside it, its process killed, and the run retried."""
     server = stage.server
     held = hold(server, "limited")
-    run = server.run("self-train/self-train", **asked_for(settings("limited", held_s=600)))
+    run = server.run("self-train/nightly", **limited(600))
     training(server, run)
-    other = server.run("self-train/self-train", **asked_for(settings("limited")))
+    other = server.run("self-train/nightly", **limited(0))
     refused = server.wait(other, "Cancelled")
     os.kill(server.pid(run), signal.SIGKILL)
     died = time.monotonic()
@@ -223,18 +228,22 @@ def a_cancelled_run(stage: Stage) -> dict[str, Any]:
 
 
 def a_dataset_is_written(stage: Stage) -> dict[str, Any]:
-    """A version is announced: one deployment trains on it, another publishes it."""
+    """A version of `chain` is announced: it is published, trained on, and the model measured."""
     server = stage.server
-    asked = shlex.quote(json.dumps(asked_for(settings("my-data", trees=4))))
+    measure = f"/deployments/{server.deployment('measure/chain-measure')}"
+    few = {"parameters": asked_for(settings("chain"))}
+    assert server.api.patch(measure, json=few).is_success
+    asked = shlex.quote(json.dumps(asked_for(settings("chain", trees=4))))
     said = server.do(f"prefect deployment run collect/collect --params {asked}")
     [run] = patiently(lambda: server.runs("collect/collect"))
     ended = server.wait(run["id"], "Completed", "Failed", "Crashed")
-    trained, published = (
+    trained, measured, published = (
         server.wait(patiently(lambda name=name: server.runs(name))[0]["id"],
                     "Completed", "NothingNew", "Failed", "Crashed")
-        for name in ("train/train-on-publish", "publish/publish-on-write")
+        for name in ("train/chain-train", "measure/chain-measure", "publish/publish-on-write")
     )  # fmt: skip
-    return {"said": said, "collected": ended, "trained": trained, "published": published}
+    return {"said": said, "collected": ended, "trained": trained, "measured": measured,
+            "published": published}  # fmt: skip
 
 
 def with_a_key(stage: Stage) -> dict[str, Any]:

@@ -38,12 +38,6 @@ def commands(heading: str) -> list[str]:
     return re.findall(r"^\$ ([^#\n]*[^#\s])", section, flags=re.MULTILINE)
 
 
-def deployment_of_the_docs() -> str:
-    """The one that waits for an event, as it stands there."""
-    section = DOCS.split("\n## A dataset starts a training\n")[1]
-    return section.split("```yaml\n")[1].split("```")[0]
-
-
 @dataclass
 class Server:
     """A server, the folder in which it was deployed, and all processes that were started for it."""
@@ -210,9 +204,10 @@ def serving(folder: Path, deployments: list[dict[str, Any]], **secrets: str) -> 
     project = folder / "project"
     project.mkdir()
     shutil.copytree(ROOT / "automations", project / "automations")
+    shutil.copytree(ROOT / "configs", project / "configs")
     ours = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
     own = yaml.safe_dump(deployments, sort_keys=False) if deployments else ""
-    text = ours + deployment_of_the_docs() + own
+    text = ours + own
     (project / "prefect.yaml").write_text(text, encoding="utf-8")
     start, *others, worker = commands("Set up")
     with started(project, start, **secrets) as server:
