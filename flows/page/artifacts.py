@@ -103,8 +103,8 @@ def announce_written(built: BuildResult, *, name: str, iteration: int) -> None:
 
 def announce_published(published: Published) -> None:
     """A version can be trained on: `path` is its address on the Hub, or its folder."""
-    told = {"path": published.address} | published.model_dump()
-    _emit(PUBLISHED, f"dataset.{published.dataset}", told)
+    payload = {"path": published.address} | published.model_dump()
+    _emit(PUBLISHED, f"dataset.{published.dataset}", payload)
 
 
 def announce_folder(built: BuildResult, *, name: str, iteration: int) -> None:
