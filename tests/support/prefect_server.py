@@ -95,7 +95,7 @@ class Server:
                 break
             time.sleep(2)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def deployment(self, name: str) -> str:
         """Its id; the name is `flow/deployment`."""
