@@ -156,6 +156,12 @@ async def test_every_kind_of_world_and_endpoint_runs_as_it_was_typed(
     assert config == parse({"env": world.means, "endpoint": endpoint.means}, source="typed")
 
 
+async def test_an_endpoint_that_prefect_keeps_is_chosen_by_its_name(form: Form) -> None:
+    await form.open()
+    await form.choose_and_fill(ENDPOINT, Filled("Block", {"kind": "block"}, {"name": "mine"}))
+    assert (await form.submit())["parameters"]["endpoint"] == {"kind": "block", "name": "mine"}
+
+
 async def test_a_form_left_as_it_is_runs_the_settings_that_it_names(
     form: Form, pictures: Path
 ) -> None:

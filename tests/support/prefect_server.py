@@ -84,7 +84,7 @@ class Server:
 
     def ask(self, method: str, path: str, body: Any) -> Any:
         """As Prefect's own client: a busy SQLite answers 503, or late."""
-        for last in (*[False] * 5, True):
+        for last in (*[False] * 20, True):
             try:
                 answer = self.api.request(method, path, json=body)
             except httpx.TransportError:
