@@ -63,6 +63,7 @@ LONGEST = [
     "flows/workers/test_deployed.py",
     "collection/test_killed.py",
     "flows/test_prefect_faults.py",
+    "flows/workers/test_clusters.py",
     "env_adapters/test_scienceworld.py",
     "training/test_backends.py",
     "benchmarks/test_paper_run.py",

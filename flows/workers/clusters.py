@@ -8,7 +8,6 @@ else one of processes on this machine lasts as long as the run.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from prefect import task
@@ -24,7 +23,7 @@ from flows.workers.sharing import Membership
 async def on_cluster(fan_out: FanOut) -> list[GrowResult]:
     """What became of each part; all processes end with this run."""
     context, workers = fan_out.context, len(fan_out.parts)
-    membership = Membership(fan_out.run, workers, time.time())
+    membership = Membership(fan_out.run, workers, fan_out.began)
     # Ends a cluster of ours, and what still runs there, also where this run is cancelled.
     with runner_of(context.config.runner, workers) as runner:
         futures = [

@@ -34,7 +34,7 @@ from agent_r.errors import ConfigError, PrefectFault, StoreError, WorkerFailed
 from flows.grow import GrowResult
 from flows.page.run_log import warn
 from flows.workers.fan_out import FanOut
-from flows.workers.sharing import REPORTS, WORKER_OF
+from flows.workers.sharing import REPORTS, WORKER_OF, minutes_left
 
 DEPLOYMENT = "grow/grow"
 TRIES = 3  # of one part, where its process dies
@@ -102,7 +102,7 @@ class DeployedParts:
                 DEPLOYMENT,
                 client=client,
                 parameters={
-                    "settings": context.config.model_dump_json(),
+                    "settings": self._settings(),
                     "iteration": context.iteration,
                     "part": part,
                 },
@@ -113,6 +113,12 @@ class DeployedParts:
             if run.state is not None and run.state.is_final():
                 run = None  # one that died, or of a try of this run before it was retried
         self._part_of[run.id] = part
+
+    def _settings(self) -> str:
+        """Of a worker that is submitted now: the others' minutes pass for it as well."""
+        config = self._fan_out.context.config
+        budget = minutes_left(config.budget, self._fan_out.began)
+        return config.model_copy(update={"budget": budget}).model_dump_json()
 
     async def _at_work(self, client: PrefectClient, which: str) -> FlowRun | None:
         found = await client.read_flow_runs(

@@ -38,9 +38,12 @@ class FanOut:
     context: RunContext  # with the settings of one worker
     run: str  # of which they all are workers
     parts: tuple[str, ...]  # those to grow, as 3/16
+    began: float  # seconds of the epoch: from then on the budget's minutes pass
 
     @classmethod
-    def of(cls, context: RunContext, parts: tuple[str, ...], *, looks: int = 0) -> FanOut:
+    def of(
+        cls, context: RunContext, parts: tuple[str, ...], began: float, *, looks: int = 0
+    ) -> FanOut:
         """For the planned trees, or, where they are there, for so many second looks at each."""
         config = context.config
         of_worker = {
@@ -50,7 +53,7 @@ class FanOut:
             "endpoint": endpoint_of(context),
         }
         settings = config.model_copy(update=of_worker)
-        return cls(RunContext.of(settings, context.iteration), str(run_id()), parts)
+        return cls(RunContext.of(settings, context.iteration), str(run_id()), parts, began)
 
 
 async def grow_by_workers(
@@ -64,18 +67,18 @@ async def grow_by_workers(
     Raises:
         AgentRError: a part failed in a way in which the others would fail as well.
     """
-    began, config = time.monotonic(), context.config
+    began, config = time.time(), context.config
     count = parts_of(config, len(tasks))
     left = await parts_left(stores, tasks, count)
     tell(f"{len(left)} of {count} parts have trees left")
     async with shared_budget(config, str(run_id())):
-        grown = await run_parts(FanOut.of(context, left)) if left else []
+        grown = await run_parts(FanOut.of(context, left, began)) if left else []
         finished = await finished_of(stores, tasks)
         looks = spend_all and config.budget.limits and config.budget.second_looks
         if looks and finished and not any(part.stopped for part in grown):
             parts = tuple(f"{number}/{count}" for number in range(1, count + 1))
-            grown += await run_parts(FanOut.of(context, parts, looks=looks))
-    seconds = time.monotonic() - began
+            grown += await run_parts(FanOut.of(context, parts, began, looks=looks))
+    seconds = time.time() - began
     whole = require_finished(merged(context, stores, tasks, grown, finished, seconds))
     warn(whole.notes())
     return whole

@@ -59,7 +59,7 @@ class Membership:
 
     def of_minutes(self, budget: BudgetConfig) -> BudgetConfig:
         """The budget with the minutes that are left, however late this worker begins."""
-        return budget.less(tokens=0, money=0, minutes=max(time.time() - self.since, 0) / 60)
+        return minutes_left(budget, self.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,11 @@ async def sharing(config: Config, actor: Actor, membership: Membership) -> Async
             leased = await held.enter_async_context(LeasedSlots(actor.slots, pool, fair=fair))
         budget = SharedBudget(client, membership.run) if is_shared(config.budget) else None
         yield Shared(leased, budget)
+
+
+def minutes_left(budget: BudgetConfig, since: float) -> BudgetConfig:
+    """The budget without the minutes that have passed since then (seconds of the epoch)."""
+    return budget.less(tokens=0, money=0, minutes=max(time.time() - since, 0) / 60)
 
 
 def is_shared(budget: BudgetConfig) -> bool:

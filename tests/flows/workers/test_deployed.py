@@ -19,12 +19,13 @@ import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from agent_r.errors import AgentRError
-from agent_r.settings import Config
+from agent_r.settings import BudgetConfig, Config
 from benchmarks.saturation import ask, serving
 from flows.run_context import RunContext
 from flows.workers import deployed
 from flows.workers.deployed import DeployedParts
 from flows.workers.fan_out import FanOut
+from flows.workers.sharing import minutes_left
 from tests.support.nightly import as_toml
 from tests.support.prefect_server import Server, patiently, started
 
@@ -216,7 +217,9 @@ def test_a_budget_is_one_for_all_workers(scenes: dict[str, Future[Any]]) -> None
 async def waiting(url: str | None) -> str:
     """What a run says whose workers do not come."""
     config = Config.model_validate({"endpoint": {"kind": "scripted"}})
-    fan_out = FanOut(RunContext.of(config), run=uuid.uuid4().hex, parts=("1/2", "2/2"))
+    fan_out = FanOut(
+        RunContext.of(config), run=uuid.uuid4().hex, parts=("1/2", "2/2"), began=time.time()
+    )
     with temporary_settings({PREFECT_API_URL: url}), pytest.raises(AgentRError) as refused:
         await DeployedParts(fan_out).results()
     return str(refused.value)
@@ -241,3 +244,9 @@ async def test_where_there_is_no_deployment_or_no_server_it_is_one_line(
     monkeypatch.setattr(deployed, "DEPLOYMENT", "grow/elsewhere")
     assert (await waiting(f"{factory.server.url}/api")).endswith("has none: run `agent-r deploy`")
     assert "PREFECT_API_URL names no server" in await waiting(None)
+
+
+def test_minutes_pass_for_a_worker_that_begins_late_as_well() -> None:
+    left = minutes_left(BudgetConfig(minutes=10, tokens=5), time.time() - 360)
+    assert (round(left.minutes, 1), left.tokens) == (4.0, 5)
+    assert minutes_left(BudgetConfig(tokens=5), time.time() - 360) == BudgetConfig(tokens=5)
