@@ -2,17 +2,20 @@
 
 Qwen3's template adds an empty block to the last reply alone, and leaves out what was thought before
 earlier ones; DeepSeek's opens a block in the generation prompt. Where reasoning is trained on and a
-model's own template leaves it out, TRL has one for training for most models.
+model's own template leaves it out, TRL has one for training for most models. Where a template takes
+no system message, or moves it (Gemma 2, Mistral), the instruction goes into the first user turn.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from agent_r.errors import TrainerError
+from agent_r.loading import one_line
+from agent_r.reading.folding import Fold, folded
 from agent_r.reading.reasoning import with_reasoning
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ class Template:
 
     tokenizer: PreTrainedTokenizerBase
     source: str | None = None
+    folds: tuple[Fold, ...] = ()
 
     def texts(self, conversations: Sequence[Conversation]) -> list[str]:
         """Whole conversations."""
@@ -50,30 +54,47 @@ class Template:
         return [_OPENED.sub("", _EMPTY.sub("", text)) for text in texts]
 
     def _apply(self, conversations: Sequence[Conversation], *, prompt: bool) -> list[str]:
+        from jinja2 import TemplateError
+
         if not conversations:
             return []
-        return list(
-            self.tokenizer.apply_chat_template(
-                list(map(list, conversations)),
-                chat_template=self.source,
-                tokenize=False,
-                add_generation_prompt=prompt,
+        try:
+            return list(
+                self.tokenizer.apply_chat_template(
+                    [folded(turns, self.folds) for turns in conversations],
+                    chat_template=self.source,
+                    tokenize=False,
+                    add_generation_prompt=prompt,
+                )
             )
-        )
+        except TemplateError as refusal:
+            raise TrainerError(f"the model's chat template refuses: {one_line(refusal)}") from None
+
+    def refuses(self, conversation: Conversation) -> str:
+        """Why this one cannot be rendered, in the template's own words; "" where it can be."""
+        try:
+            self.texts([conversation])
+        except TrainerError as refusal:
+            return str(refusal)
+        return ""
 
     def keeps(self, reasoning: str) -> bool:
-        """Whether every reply is rendered whole and for good, with the reasoning before it."""
+        """Whether every turn is rendered whole and for good, and reasoning before each reply."""
+        system = {"role": "system", "content": "An instruction."}
         reply = {"role": "assistant", "content": with_reasoning(reasoning, "Action: look")}
         ask = {"role": "user", "content": "What now?"}
-        turns = [ask, reply, ask, reply]
-        before, after = self.prompts([turns[:1], turns[:3]]), self.texts([turns[:2], turns])
+        turns = [system, ask, reply, ask, reply]
+        if self.refuses(turns):
+            return False
+        before, after = self.prompts([turns[:2], turns[:4]]), self.texts([turns[:3], turns])
         spans = [end[len(start) :] for start, end in zip(before, after, strict=True)]
         grown = all(end.startswith(start) for start, end in zip(before, after, strict=True))
         closed = reasoning.strip() == "" or all(
             span.count("<think>") == span.count("</think>") == span.count(reasoning) == 1
             for span in spans
         )
-        return grown and closed and after[1].startswith(after[0])
+        instructed = all(text.count(system["content"]) == 1 for text in before)
+        return grown and closed and instructed and after[1].startswith(after[0])
 
 
 def template_for(tokenizer: PreTrainedTokenizerBase, *, reasoning: bool) -> Template:
@@ -83,13 +104,21 @@ def template_for(tokenizer: PreTrainedTokenizerBase, *, reasoning: bool) -> Temp
         TrainerError: neither will.
     """
     thought = _THOUGHT if reasoning else ""
-    own = Template(tokenizer)
-    if own.keeps(thought):
-        return own
-    other = _for_training(tokenizer)
-    if other is not None and other.keeps(thought):
-        return other
-    raise TrainerError(_LEFT_OUT if reasoning and own.keeps("") else REFUSED)
+    own = _folded(Template(tokenizer))
+    if (found := _first_that_keeps(thought, own)) is not None:
+        return found
+    if (found := _first_that_keeps(thought, _folded(_for_training(tokenizer)))) is not None:
+        return found
+    left_out = reasoning and _first_that_keeps("", own) is not None
+    raise TrainerError(_LEFT_OUT if left_out else REFUSED)
+
+
+def _folded(template: Template | None) -> list[Template]:
+    return [template, replace(template, folds=("system",))] if template is not None else []
+
+
+def _first_that_keeps(reasoning: str, templates: Sequence[Template]) -> Template | None:
+    return next((one for one in templates if one.keeps(reasoning)), None)
 
 
 def _for_training(tokenizer: PreTrainedTokenizerBase) -> Template | None:

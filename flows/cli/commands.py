@@ -13,6 +13,7 @@ from agent_r.config import load, overrides, parse
 from agent_r.config import merge as merge_settings
 from agent_r.dataset.view.command import hint
 from agent_r.errors import ConfigError
+from agent_r.reading.folding import Fold
 from agent_r.settings import Config
 from flows.cli.prefect_defaults import quiet_prefect
 from flows.cli.prefect_faults import check_server
@@ -178,7 +179,8 @@ def run_export(arguments: argparse.Namespace) -> int:
     """Write the file that another trainer reads."""
     from agent_r.dataset.formats.conversion import export_format
 
-    rows = export_format(arguments.version, arguments.format, arguments.out)
+    folds: tuple[Fold, ...] = ("system",) if arguments.merge_system else ()
+    rows = export_format(arguments.version, arguments.format, arguments.out, folds=folds)
     print(f"{arguments.out}: {rows} rows for {arguments.format}")
     return 0
 

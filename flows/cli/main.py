@@ -20,6 +20,7 @@ from agent_r.config import PRESETS, spare_loopback
 from agent_r.dataset.formats import Format
 from agent_r.errors import AgentRError, NothingMade
 from flows.cli import commands as do
+from flows.cli.check_template import run_check_template
 from flows.cli.deploy.deploy import run_deploy
 from flows.cli.inspection import run_audit, run_scan, run_verify, run_view
 from flows.cli.prefect_faults import prefect_fault
@@ -197,6 +198,18 @@ def _dataset_commands(commands: Any) -> None:
     command.add_argument("version", type=Path, help="folder of a dataset version")
     command.add_argument("--format", choices=get_args(Format), required=True)
     command.add_argument("--out", type=Path, required=True, help="folder of the files")
+    command.add_argument(
+        "--merge-system",
+        action="store_true",
+        help="the instruction in the first user turn, for a template without a system message",
+    )
+
+    command = _command(
+        commands, "check-template", run_check_template, "how rows come out with a chat template"
+    )
+    command.add_argument("model", help="a model's folder, or its name on the Hub")
+    command.add_argument("version", type=Path, nargs="?", help="folder of a dataset version")
+    command.add_argument("--rows", type=_natural, default=1_000, help="how many are rendered")
 
 
 def _services(commands: Any) -> None:

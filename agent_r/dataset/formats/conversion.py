@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import jsonlines
@@ -22,12 +23,17 @@ from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
 from agent_r.errors import DatasetError
 from agent_r.files import beside, keep, write_json
+from agent_r.reading.folding import Fold, folded
 
 Problems = Callable[[Row], list[str]]
+Rows = Callable[[str], Iterator[Row]]  # those of a config
 
 
-def export_format(version: Path, name: Format, out: Path) -> int:
+def export_format(version: Path, name: Format, out: Path, *, folds: Collection[Fold] = ()) -> int:
     """Write a version as the files of one trainer into a new folder; the number of rows in them.
+
+    Args:
+        folds: of the turns, for a model whose chat template does not take them as they are.
 
     Raises:
         DatasetError: the version is damaged, or a row cannot be said in that format.
@@ -35,39 +41,46 @@ def export_format(version: Path, name: Format, out: Path) -> int:
     """
     read_manifest(version)
     with beside(out) as staged:
-        rows = _WRITERS[name](version, staged)
+        rows = _WRITERS[name](functools.partial(_rows, version, folds), staged)
         keep(staged, out)
     return rows
 
 
-def _openai(version: Path, folder: Path) -> int:
-    rows = _sound(version, "sft", openai_row, problems_of_openai)
+def _rows(version: Path, folds: Collection[Fold], config: str) -> Iterator[Row]:
+    """Of the split that is trained on; a fold leaves a row's replies as they are."""
+    for row in read_rows(version, config, "train"):
+        turns = {name: folded(row[name], folds) for name in ("messages", "prompt") if name in row}
+        yield row | turns if folds else row
+
+
+def _openai(rows_of: Rows, folder: Path) -> int:
+    rows = _sound(rows_of, "sft", openai_row, problems_of_openai)
     return _write(folder / "sft.jsonl", rows)
 
 
-def _llamafactory(version: Path, folder: Path) -> int:
+def _llamafactory(rows_of: Rows, folder: Path) -> int:
     write_json(folder / "dataset_info.json", LLAMAFACTORY_INFO)
-    replies = _sound(version, "prompt_completion", reply, problems_of_sharegpt)
-    pairs = _sound(version, "preference", ranked_pair, problems_of_sharegpt)
+    replies = _sound(rows_of, "prompt_completion", reply, problems_of_sharegpt)
+    pairs = _sound(rows_of, "preference", ranked_pair, problems_of_sharegpt)
     return _write(folder / "sft.jsonl", replies) + _write(folder / "preference.jsonl", pairs)
 
 
-def _ms_swift(version: Path, folder: Path) -> int:
-    pairs = _sound(version, "preference", loss_pair, problems_of_turns)
-    return _xtuner(version, folder) + _write(folder / "preference.jsonl", pairs)
+def _ms_swift(rows_of: Rows, folder: Path) -> int:
+    pairs = _sound(rows_of, "preference", loss_pair, problems_of_turns)
+    return _xtuner(rows_of, folder) + _write(folder / "preference.jsonl", pairs)
 
 
-def _xtuner(version: Path, folder: Path) -> int:
-    rows = _sound(version, "sft", loss_row, problems_of_turns)
+def _xtuner(rows_of: Rows, folder: Path) -> int:
+    rows = _sound(rows_of, "sft", loss_row, problems_of_turns)
     return _write(folder / "sft.jsonl", rows)
 
 
-def _verl(version: Path, folder: Path) -> int:
-    rows = _sound(version, "sft", dict, problems_of_turns)
+def _verl(rows_of: Rows, folder: Path) -> int:
+    rows = _sound(rows_of, "sft", dict, problems_of_turns)
     return write_verl(folder, rows)
 
 
-_WRITERS: dict[Format, Callable[[Path, Path], int]] = {
+_WRITERS: dict[Format, Callable[[Rows, Path], int]] = {
     "llamafactory": _llamafactory,
     "ms-swift": _ms_swift,
     "openai": _openai,
@@ -77,10 +90,10 @@ _WRITERS: dict[Format, Callable[[Path, Path], int]] = {
 
 
 def _sound(
-    version: Path, config: str, convert: Callable[[Row], Row], problems_of: Problems
+    rows_of: Rows, config: str, convert: Callable[[Row], Row], problems_of: Problems
 ) -> Iterator[Row]:
     """Converted rows without a problem; the first one with a problem ends it."""
-    for row in read_rows(version, config, "train"):
+    for row in rows_of(config):
         converted = convert(row)
         if problems := problems_of(converted):
             raise DatasetError(f"{row['id']} cannot be exported: {problems[0]}")
