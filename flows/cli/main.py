@@ -20,9 +20,8 @@ from agent_r.config import PRESETS, spare_loopback
 from agent_r.dataset.formats import Format
 from agent_r.errors import AgentRError, NothingMade
 from flows.cli import commands as do
-from flows.cli.check_template import run_check_template
 from flows.cli.deploy.deploy import run_deploy
-from flows.cli.inspection import run_audit, run_scan, run_verify, run_view
+from flows.cli.inspection import run_audit, run_check_template, run_scan, run_verify, run_view
 from flows.cli.prefect_faults import prefect_fault
 from flows.cli.runner import give_up, leave, say
 

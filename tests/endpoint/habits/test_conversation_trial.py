@@ -81,7 +81,8 @@ async def test_a_policy_refuses_the_short_as_well_and_is_no_overflow() -> None:
 
 
 async def test_a_server_that_is_broken_for_all_is_no_overflow() -> None:
-    async with bench(lambda _: refusal(500, "no GPU"), attempts=4) as (client, _):
+    broken = refusal(500, "no GPU")
+    async with bench(lambda _: broken, attempts=4, patience_s=1.0) as (client, _):
         with pytest.raises(EndpointUnavailable, match="no GPU"):
             await client.actor.complete(episode(9), n=1, params=PARAMS)
 
