@@ -24,7 +24,6 @@ from agent_r.settings import env_specs
 from flows.cli.commands import on_hub, settings
 from flows.cli.finding_rows import console_of, row
 from flows.cli.runner import say
-from flows.cli.try_screen import printable
 
 
 def run_view(arguments: argparse.Namespace) -> int:
@@ -123,6 +122,7 @@ def run_check_template(arguments: argparse.Namespace) -> int:
     from agent_r.dataset.shards import read_rows
     from agent_r.local_model.token_count import load
     from agent_r.training.template_check import check_template
+    from flows.cli.try_screen import printable
 
     rows: list[list[dict[str, object]]] = []
     if arguments.version is not None:
@@ -140,6 +140,8 @@ def run_check_template(arguments: argparse.Namespace) -> int:
 
 def show(pieces: list[tuple[str, bool]], console: Console) -> None:
     """A row's text; what is trained is green, and marked for those who see no colour."""
+    from flows.cli.try_screen import printable
+
     if not pieces:
         return
     text = Text()
