@@ -1,8 +1,7 @@
 """Run the parts of an iteration in the processes of a Dask or a Ray cluster.
 
 A task is a part, which awaits its trees in a loop of its own: a task a tree costs some ten times
-as much. A cluster that is there already is named by `DASK_SCHEDULER_ADDRESS` or `RAY_ADDRESS`;
-else one of processes on this machine lasts as long as the run.
+as much. The cluster is one of processes on this machine, and lasts as long as the run.
 """
 
 from __future__ import annotations
