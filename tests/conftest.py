@@ -60,6 +60,7 @@ def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 # above all what mostly waits, which leaves its core to the others.
 LONGEST = [
     "flows/test_prefect_server.py",
+    "flows/test_suspended_run.py",
     "flows/workers/test_deployed.py",
     "collection/test_killed.py",
     "flows/test_prefect_faults.py",

@@ -27,3 +27,5 @@ def quiet_prefect(home: Path) -> None:
     })  # fmt: skip
     # At a run's end it warns of events that it is still sending: that is its work, and no news.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
+    # Of a server that dies meanwhile it would say so for each log line; the run says it, once.
+    logging.raiseExceptions = False

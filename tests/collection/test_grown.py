@@ -11,6 +11,7 @@ from agent_r.settings import Config
 from agent_r.testing import ScriptedActor
 from flows.cli.cost_forecast import lines as forecast
 from flows.grow import GrowResult, slots_used
+from flows.workers.sharing import ALONE
 
 WELL: dict[str, Any] = {
     "actor": "tiny",
@@ -68,5 +69,5 @@ def test_slots_are_used_by_requests_in_flight() -> None:
         busy_s = 20.0
         faults: ClassVar[Counter[str]] = Counter()
 
-    assert slots_used(Endpoint(lambda messages, k: ""), 10.0) == 0.25
-    assert slots_used(ScriptedActor(lambda messages, k: ""), 10.0) == 1.0
+    assert slots_used(Endpoint(lambda messages, k: ""), 10.0, ALONE) == 0.25
+    assert slots_used(ScriptedActor(lambda messages, k: ""), 10.0, ALONE) == 1.0

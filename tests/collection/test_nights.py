@@ -61,11 +61,15 @@ def test_a_run_that_comes_back_finds_its_own_night(tmp_path: Path) -> None:
 def test_what_a_night_begins_with_is_what_is_looked_at_before_it(tmp_path: Path) -> None:
     settings = config(tmp_path, hub={"repo": "owner/name"})
     context, needs = loops(settings)
-    assert (context, needs) == (RunContext.of(settings), Needs(True, True, True))
+    assert (context, needs) == (RunContext.of(settings), Needs(True, True, True, True))
     night(settings, "a")
     model = str(tmp_path / "agent-r/work/model-0")
     context, needs = loops(settings)
-    assert (context.model, context.trained, needs) == (Path(model), 3, Needs(True, True, True))
+    assert (context.model, context.trained, needs) == (
+        Path(model),
+        3,
+        Needs(True, True, True, True),
+    )
     assert loops(settings, "a")[0].trained == 0  # its own
     assert Nights(settings, "self-train").upcoming() == 1  # looking takes nothing
 

@@ -40,6 +40,7 @@ NO_FLOW = {
     "scan",
     "verify",
     "check-env",
+    "check-template",
     "try",
     "serve",
     "warm-start",

@@ -21,7 +21,6 @@ from tests.support.nightly import (
     a_long_run,
     a_machine_dies,
     a_process_dies,
-    a_suspended_run,
     bad_configs,
     two_nights,
     with_a_key,
@@ -65,10 +64,6 @@ def test_a_retry_on_another_worker_makes_missing_results_again_from_the_store(ni
     assert states["measure elsewhere, iteration 1, scripted-0.5"] == "Completed"
     work = night.server.folder / "datasets_out/elsewhere"
     assert [path.name for path in work.glob("v*")] == ["v1.1"]
-
-
-def test_a_suspended_run_is_not_called_dead_and_nothing_of_it_runs_for_ever(night: Night) -> None:
-    assert night.after(a_suspended_run)["state"]["name"] == "Suspended"
 
 
 def test_what_a_dead_run_left_open_is_closed(night: Night) -> None:

@@ -298,7 +298,7 @@ def as_toml(config: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-LONG: list[Callable[..., Any]] = [a_machine_dies, a_long_run, a_suspended_run, two_nights]
+LONG: list[Callable[..., Any]] = [a_machine_dies, a_long_run, two_nights]
 SHORT: list[Callable[..., Any]] = [
     bad_configs, a_process_dies, a_cancelled_run, a_dataset_is_written, with_a_key,
 ]  # fmt: skip
