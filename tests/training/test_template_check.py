@@ -125,7 +125,7 @@ def test_the_command_shows_a_versions_first_row_and_what_is_trained(
 def test_a_model_without_a_template_is_one_line(
     model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # it is read at import
     monkeypatch.chdir(tmp_path)
     assert main(["check-template", model]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
