@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from agent_r.actor import Actor, SamplingParams
 from agent_r.algorithm.prompts import conversation
 from agent_r.algorithm.revision import TRAINED, Preference, Splice, Turn
-from agent_r.algorithm.sampling import is_misstated, normal, reseeded, sample
+from agent_r.algorithm.sampling import is_misstated, reseeded, sample
 from agent_r.algorithm.trajectory import Step, Trajectory
 from agent_r.algorithm.tree import SearchTree
 from agent_r.environment import Environment
@@ -83,8 +83,8 @@ class Rewording:
         )
         self.heard(sampled.all)
         for reading in sampled.usable:
-            same = normal(reading.action) == normal(step.action)
-            if same and not self.misstated(reading.text):
+            # To the letter: what was executed is what the row's reply must do.
+            if reading.action == step.action and not self.misstated(reading.text):
                 return replace(step, response=reading.text, reasoning=reading.reasoning)
         if step.response not in self.left:
             self.left.append(step.response)
