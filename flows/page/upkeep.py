@@ -38,13 +38,12 @@ async def on_its_page() -> AsyncIterator[Stage]:
         if page.run != run or not PREFECT_API_URL.value():  # a temporary server's: nobody looks
             yield stage
             return
-        artifacts = _Live(page)
+        artifacts, left = _Live(page), False
         upkeep = asyncio.create_task(artifacts.keep())
         try:
             yield stage
         except (asyncio.CancelledError, PrefectSignal):
-            stage.end = STOPPED
-            emit_event(LEFT, resource={"prefect.resource.id": f"prefect.flow-run.{run}"})
+            stage.end, left = STOPPED, True
             raise
         except Exception:
             stage.fail("a mistake of ours: the log has its traceback")
@@ -55,6 +54,8 @@ async def on_its_page() -> AsyncIterator[Stage]:
                 await artifacts.write()
             upkeep.cancel()
             await asyncio.gather(upkeep, return_exceptions=True)
+            if left:  # at the very last: until the run ends, Prefect sends its heartbeats
+                emit_event(LEFT, resource={"prefect.resource.id": f"prefect.flow-run.{run}"})
 
 
 class _Live:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 import shlex
@@ -22,6 +23,9 @@ from typing import Any
 import httpx
 import psutil
 import yaml
+from prefect.events.worker import EventsWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.asyncutils import run_coro_as_sync
 
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -238,6 +242,25 @@ def idle(folder: Path) -> Iterator[Server]:
     project.mkdir()
     with started(project, f"{commands('Set up')[0]} --no-services") as server:
         yield server
+
+
+@contextlib.contextmanager
+def asking(url: str | None) -> Iterator[None]:
+    """This process itself speaks to a server; nothing of it is left for the next one.
+
+    Prefect sends events by one service a process, which keeps to the server it began with.
+    """
+    with temporary_settings({PREFECT_API_URL: url}):
+        try:
+            yield
+        finally:
+            run_coro_as_sync(_all_sent())
+
+
+async def _all_sent() -> None:
+    waiting = EventsWorker.drain_all(timeout=60)
+    if inspect.isawaitable(waiting):
+        await waiting
 
 
 def healthy(server: Server) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 from prefect.blocks.system import Secret
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
 from agent_r.errors import ConfigError
@@ -22,7 +21,7 @@ from flows.form.asked import asked
 from tasks.blocks import AgentREndpoint, AgentRSettings, HubDataset, secret_of
 from tasks.keys import held_of, key_of
 from tests.support.ports import closed_port
-from tests.support.prefect_server import ROOT, Server, idle
+from tests.support.prefect_server import ROOT, Server, asking, idle
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +107,7 @@ def test_what_is_no_longer_in_the_file_goes_and_what_was_made_twice_is_one(
 
 
 def deployed(path: Path, url: str = "http://127.0.0.1:9/api") -> int:
-    with temporary_settings({PREFECT_API_URL: url}):
+    with asking(url):
         return main(["deploy", "--file", str(path)])
 
 
@@ -167,7 +166,7 @@ SECRET = "sk-kept-by-prefect-0123456789"
 @pytest.fixture
 def blocks(server: Server, first: str) -> Iterator[None]:
     """Blocks as the UI makes them, on the server that was set up."""
-    with temporary_settings({PREFECT_API_URL: f"{server.url}/api"}):
+    with asking(f"{server.url}/api"):
         if not server.post("/block_documents/filter", {}):
             asyncio.run(make_blocks())
         yield

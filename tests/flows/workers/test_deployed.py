@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import yaml
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from agent_r.errors import AgentRError
 from agent_r.settings import BudgetConfig, Config
@@ -27,7 +26,7 @@ from flows.workers.deployed import DeployedParts
 from flows.workers.fan_out import FanOut
 from flows.workers.sharing import minutes_left
 from tests.support.nightly import as_toml
-from tests.support.prefect_server import Server, patiently, started
+from tests.support.prefect_server import Server, asking, patiently, started
 
 pytestmark = pytest.mark.slow
 
@@ -220,7 +219,7 @@ async def waiting(url: str | None) -> str:
     fan_out = FanOut(
         RunContext.of(config), run=uuid.uuid4().hex, parts=("1/2", "2/2"), began=time.time()
     )
-    with temporary_settings({PREFECT_API_URL: url}), pytest.raises(AgentRError) as refused:
+    with asking(url), pytest.raises(AgentRError) as refused:
         await DeployedParts(fan_out).results()
     return str(refused.value)
 
