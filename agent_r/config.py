@@ -193,10 +193,23 @@ def process_environment(over: Mapping[str, str], *, without: Container[str] = ()
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
+_SHORTEST_SECRET = 8  # characters
+
 
 def secrets() -> list[str]:
     """Values of all variables that are called like a secret: they must not leave this machine."""
     return [value for name, value in os.environ.items() if _SECRET.search(name)]
+
+
+def without_secrets(text: str) -> str:
+    """A text in which stars stand for the value of each such variable.
+
+    A short value is a word, or a number, of any text: that stays.
+    """
+    for secret in secrets():
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text
 
 
 def read_token(hub: HubConfig) -> str:

@@ -23,6 +23,7 @@
     │   │   └── NotOnHub        there is no such repository, version or file, or not for this token
     │   └── VersionConflict     that version is there already, with other rows
     ├── TrainerError            a fine-tuning job failed
+    │   └── TrainerUnavailable  its back end cannot be asked just now: the job goes on
     ├── WorkerFailed            a worker's part failed, or its process died again and again
     └── PrefectFault            Prefect's server cannot be reached, or does not understand us
 """
@@ -131,6 +132,10 @@ class VersionConflict(HubError):
 
 class TrainerError(AgentRError):
     """A fine-tuning job failed."""
+
+
+class TrainerUnavailable(TrainerError):
+    """Trouble with a back end that may pass: what was asked of it can be asked again."""
 
 
 class WorkerFailed(AgentRError):

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from agent_r.collection.identity import unnamed
 from agent_r.config import digest
 from agent_r.files import write_jsonl
-from agent_r.training.backends import Source, TrainJob, finished, make_trainer
+from agent_r.training.backends.choice import make_backend
+from agent_r.training.backends.train_job import Source, TrainJob, finished
 from agent_r.training.mixture import mixture_key, training_rows
 from agent_r.training.progress_lines import spoken_line, training_line
 from flows.form.asked import asked
@@ -84,10 +85,11 @@ async def train(
         seed=seed,
     )
     stage = f"iteration {iteration} train" + (" the control" if control else "")
-    trainer = make_trainer(config.train, training_line(stage), spoken_line(stage))
     new = finished(job) is None
     tell(f"{', '.join(f'{n:,} {kind}' for kind, n in counts.items())} rows to train on")
-    report = await fine_tune(trainer, job)
+    report = await fine_tune(
+        make_backend(config.train), job, training_line(stage), spoken_line(stage)
+    )
     if report.longest_reply > config.search.max_tokens:
         _log.warning(
             "a trained reply has %d tokens, and search.max_tokens = %d cuts what the new actor "

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from agent_r.training.backends import Trainer, TrainJob, TrainReport
+from agent_r.training.backends.job_backend import JobBackend
+from agent_r.training.backends.run_to_end import run_to_end
+from agent_r.training.backends.train_job import TrainingProgress, TrainJob, TrainReport
 
 
 @task(
@@ -14,6 +18,11 @@ from agent_r.training.backends import Trainer, TrainJob, TrainReport
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def fine_tune(trainer: Trainer, job: TrainJob) -> TrainReport:
-    """Run one fine-tuning job in a process of its own; a finished one is not run again."""
-    return await trainer.fine_tune(job)
+async def fine_tune(
+    backend: JobBackend,
+    job: TrainJob,
+    on_progress: Callable[[TrainingProgress], None],
+    on_line: Callable[[str], None],
+) -> TrainReport:
+    """Drive one fine-tuning job to its end; a finished one is not run again."""
+    return await run_to_end(backend, job, on_progress, on_line)

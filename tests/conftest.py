@@ -66,7 +66,7 @@ LONGEST = [
     "flows/test_prefect_faults.py",
     "flows/workers/test_clusters.py",
     "env_adapters/test_scienceworld.py",
-    "training/test_backends.py",
+    "training/backends/test_process_backend.py",
     "benchmarks/test_paper_run.py",
     "flows/cli/test_cli.py",
     "env_check/test_contract.py",

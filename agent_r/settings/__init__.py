@@ -18,9 +18,10 @@ from agent_r.settings.endpoints import (
     ScriptedEndpoint,
 )
 from agent_r.settings.grammars import GrammarConfig
-from agent_r.settings.outputs import DatasetConfig, HubConfig, MeasureConfig, TrainConfig
+from agent_r.settings.outputs import DatasetConfig, HubConfig, MeasureConfig
 from agent_r.settings.problems import first_problem
 from agent_r.settings.search import BudgetConfig, CritiqueConfig, RevisionConfig, SearchConfig
+from agent_r.settings.training import PoolConfig, TrainConfig
 from agent_r.settings.worlds import (
     AgentGymEnv,
     EnvSpec,
@@ -53,6 +54,7 @@ __all__ = [
     "MixtureEnv",
     "OpenAIEndpoint",
     "OpenEnvEnv",
+    "PoolConfig",
     "Positive",
     "PythonEnv",
     "RevisionConfig",

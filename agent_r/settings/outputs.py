@@ -1,10 +1,10 @@
-"""What is done with the data: versions, the Hub, fine-tuning, measuring."""
+"""What is done with the data: versions, the Hub, measuring."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from agent_r.settings.base import Fraction, Positive, Settings
 
@@ -96,62 +96,6 @@ class HubConfig(Settings):
         "`rule:digest`, or `rule:*` for all personal data of a kind; the manifest records them",
     )
     attempts: Positive = Field(8, description="tries of the whole publication")
-
-
-class TrainConfig(Settings):
-    """The fine-tuning job (paper section 4.1): a process of its own."""
-
-    backend: Literal["local", "command"] = Field(
-        "local", description="the embedded model on this machine, or a job of your own"
-    )
-    command: str = Field(
-        "", description="for `command`: your own job; {dataset} {model} {out} are filled in"
-    )
-    epochs: Positive = Field(3, description="times that every row is seen")
-    learning_rate: float = Field(2e-3, gt=0, description="its peak, after the warm-up")
-    optimizer: Literal["adamw", "muon"] = Field("muon", description="paper: adamw")
-    batch_tokens: Positive = Field(3072, description="tokens of one step, about")
-    average: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="share of the fine-tuned weights in the result, the rest being those before: "
-        "0.5 forgets less (WiSE-FT)",
-    )
-    warmup: Fraction = Field(0.03, description="share of the steps until the learning rate's peak")
-    max_length: Positive = Field(1024, description="tokens of a row; longer rows are dropped")
-    threads: Positive = Field(2, description="CPU threads of the training job")
-    general: str = Field(
-        "",
-        description="JSONL of general chat rows ({messages: […]}), or `demonstrations`: the "
-        "world's own expert, where it has one, on tasks that are neither explored nor tested",
-    )
-    general_rows: Positive = Field(
-        2000,
-        description="general rows to draw from: of a file so many at random, where it has more; of "
-        "demonstrations about so many are made",
-    )
-    accumulate: bool = Field(True, description="train on the rows of earlier iterations too")
-    restart: bool = Field(
-        False, description="fine-tune the first model each time, not the one before"
-    )
-    eta: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="share of good and revision rows; the rest is general data (paper: 0.2)",
-    )
-    revision_share: Fraction = Field(
-        0.5,
-        description="at most this share of the agent's rows are revisions, the rest good: others "
-        "are dropped at random; where no row is good, only 1 lets revisions be trained on",
-    )
-
-    @model_validator(mode="after")
-    def _command_is_given(self) -> TrainConfig:
-        if (self.backend == "command") != bool(self.command):
-            raise ValueError("`command` goes with backend = 'command', and only with it")
-        return self
 
 
 class MeasureConfig(Settings):

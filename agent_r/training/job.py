@@ -1,4 +1,4 @@
-"""The training job: `python -m agent_r.training.job JOB.json [PARENT_PID]`.
+"""The training job: `python -m agent_r.training.job JOB.json`.
 
 One plain loop for the warm start and for fine-tuning. Batches hold a budget of tokens, cut from
 rows of like length; the loss is the mean over the trained tokens of a batch. Everything follows
@@ -8,7 +8,6 @@ Standard output is JSON lines of progress; the last line of standard error says 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import sys
@@ -27,10 +26,9 @@ from transformers.utils import logging as transformers_logging
 
 from agent_r.errors import AgentRError, TrainerError
 from agent_r.files import write_jsonl
-from agent_r.local_model.parent_watch import end_with
-from agent_r.training import backends
 from agent_r.training.averaging import average_with
-from agent_r.training.backends import TrainingProgress, TrainJob, TrainReport
+from agent_r.training.backends import train_job
+from agent_r.training.backends.train_job import TrainingProgress, TrainJob, TrainReport
 from agent_r.training.encoding import IGNORED, Encoded, encode_rows, plan_batches
 
 _ADAM_SHARE = 0.8  # AdamW's rate beside Muon's, for what is no hidden matrix
@@ -73,15 +71,11 @@ class Run:
 
 
 def run(job: TrainJob) -> TrainReport:
-    """Train, and put the model in its place; two jobs in one folder wait for each other."""
-    with (backends.partial(job) / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = backends.finished(job)
-        return _run(job) if done is None else done
-
-
-def _run(job: TrainJob) -> TrainReport:
-    name, lines = backends.job_digest(job), backends.draw(job)
+    """Train, and leave the model and its report at `new_model`."""
+    done = train_job.report_in(train_job.new_model(job))
+    if done is not None:
+        return done
+    name, lines = train_job.job_digest(job), train_job.draw(job)
     torch.manual_seed(job.seed)
     model, tokenizer = load_model(job.model)
     encoded = encode_rows(tokenizer, _conversations(lines), job.config.max_length)
@@ -91,16 +85,16 @@ def _run(job: TrainJob) -> TrainReport:
             f"{encoded.too_long} are longer than {job.config.max_length} tokens"
         )
     here = Run(model, make_optimizers(model, job.config.optimizer, job.config.learning_rate))
-    checkpoint = backends.partial(job) / "checkpoint.pt"
+    checkpoint = train_job.partial(job) / "checkpoint.pt"
     if checkpoint.exists():
         here.load(checkpoint)
     resumed_at = here.step
     train(here, encoded.rows, job, checkpoint)
     average_with(model, job.model, share=job.config.average)
-    save_model(model, tokenizer, backends.new_model(job))
-    tenth = math.ceil(here.step / 10)
+    save_model(model, tokenizer, train_job.new_model(job))
+    first, last = train_job.ends_of(here.losses)
     losses = [{"step": i, "loss": x} for i, x in enumerate(here.losses, 1)]
-    write_jsonl(backends.new_model(job) / "loss.jsonl", losses)
+    write_jsonl(train_job.new_model(job) / train_job.LOSSES, losses)
     report = TrainReport(
         digest=name,
         rows=len(lines),
@@ -112,11 +106,11 @@ def _run(job: TrainJob) -> TrainReport:
         longest_reply=max(row.longest_reply for row in encoded.rows),
         seconds=round(here.seconds, 1),
         cpu_seconds=round(here.cpu_seconds, 1),
-        first_loss=sum(here.losses[:tenth]) / tenth,
-        last_loss=sum(here.losses[-tenth:]) / tenth,
+        first_loss=first,
+        last_loss=last,
         resumed_at=resumed_at,
     )
-    return backends.finish(job, report)
+    return train_job.leave(job, report)
 
 
 def _conversations(lines: list[str]) -> list[list[dict[str, Any]]]:
@@ -275,9 +269,7 @@ class Clock:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the job of a file; a second argument is the process this one must not outlive."""
-    if len(arguments) > 1:
-        end_with(int(arguments[1]))
+    """Run the job of a file."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:

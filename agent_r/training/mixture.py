@@ -149,4 +149,4 @@ def _flagged(message: dict[str, Any]) -> Row:
 def mixture_key(rows: Sequence[Row], config: Config, *, actor: str) -> str:
     """Names a training job by what goes into it: rows, the actor before, settings and seed."""
     content = sha256_of(json.dumps(rows, sort_keys=True))
-    return digest(actor, content, config.train, config.seed)
+    return digest(actor, content, config.train.anywhere(), config.seed)

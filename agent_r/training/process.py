@@ -8,59 +8,47 @@ import os
 import re
 import signal
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
-from agent_r.config import secrets
+from agent_r.config import without_secrets
 from agent_r.errors import TrainerError
+from agent_r.local_model.parent_watch import end_with_us
 from agent_r.printable import printable_line
 
 PIECE = 2**16  # bytes; a longer line is read in pieces
 SAID_CHARS = 400  # of its last words, in an error
-_SHORTEST_SECRET = 8  # characters; a shorter value is a word, or a number, of any text
 
 
-async def run(
-    command: list[str],
-    *,
-    log: Path,
-    on_line: Callable[[str], None] = lambda line: None,
-    on_error: Callable[[str], None] = lambda line: None,
-    env: Mapping[str, str] | None = None,
-) -> None:
+async def run(command: list[str], *, log: Path) -> None:
     """Run a process to its end; it is killed, with its children, when this is cancelled.
 
-    All that it writes is added to `log`, less the values of our own secrets; `on_line` hears each
-    line of its standard output, `on_error` of the other one.
+    All that it writes is added to `log`, less the values of our own secrets. It ends when we do,
+    however that is.
 
     Raises:
         TrainerError: it cannot be started, or fails: with its last words.
     """
-    hidden = [secret.encode() for secret in secrets() if len(secret) >= _SHORTEST_SECRET]
     try:
         with log.open("ab") as output:
-            out = _Heard(output, hidden, on_line)
-            errors = _Heard(output, hidden, on_error)
-            code = await _run(command, out, errors, env)
+            out, errors = _Heard(output), _Heard(output)
+            code = await _run(command, out, errors)
     except OSError as error:
         raise TrainerError(f"cannot write {log}: {error.strerror or error}") from error
     if code:
-        last = _last_words(errors.last or out.last, code)
-        raise TrainerError(f"the training job failed: {last} (all that it said: {log})")
+        raise TrainerError(_last_words(errors.last or out.last, code))
 
 
-async def _run(
-    command: list[str], out: _Heard, errors: _Heard, env: Mapping[str, str] | None
-) -> int:
+async def _run(command: list[str], out: _Heard, errors: _Heard) -> int:
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=env, start_new_session=True
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
         )
     except OSError as error:
         raise TrainerError(f"cannot start the training command: {error}") from error
     assert process.stdout is not None
     assert process.stderr is not None
+    guard = end_with_us(process.pid)
     try:
         await asyncio.gather(out.hear(process.stdout), errors.hear(process.stderr))
         return await process.wait()
@@ -68,14 +56,17 @@ async def _run(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        guard.kill()
+        guard.wait()
+        cast(IO[bytes], guard.stdin).close()
 
 
 class _Heard:
     """One stream of a process; what ends a line is also what a progress bar begins it anew with."""
 
-    def __init__(self, log: BinaryIO, hidden: list[bytes], on_line: Callable[[str], None]) -> None:
+    def __init__(self, log: BinaryIO) -> None:
         self.last = ""  # line that is not blank
-        self._log, self._hidden, self._on_line = log, hidden, on_line
+        self._log = log
 
     async def hear(self, stream: asyncio.StreamReader) -> None:
         rest = b""
@@ -88,20 +79,16 @@ class _Heard:
 
     def _take(self, lines: list[bytes]) -> None:
         for line in lines:
-            for secret in self._hidden:
-                line = line.replace(secret, b"***")
-            self._log.write(line)
-            text = _printable(line.decode("utf-8", "replace"))
-            if text:
-                self.last = text
-                self._on_line(text)
+            text = without_secrets(line.decode("utf-8", "replace"))
+            self._log.write(text.encode("utf-8", "replace"))
+            self.last = plain_line(text) or self.last
         self._log.flush()
 
 
-def _printable(text: str) -> str:
-    """One line without control codes.
+def plain_line(text: str) -> str:
+    """One line of what was meant for a terminal, without its control codes.
 
-    >>> _printable("\\x1b[32m 10%|█  |\\r")
+    >>> plain_line("\\x1b[32m 10%|█  |\\r")
     '10%|█ |'
     """
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from agent_r.collection.progress import LOG, Progress
-from agent_r.training.backends import TrainingProgress
+from agent_r.training.backends.train_job import TrainingProgress
 
 MOST_SAID = 200  # characters of a line of a job's
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from agent_r.errors import ExtraMissing, TrainerError
 from agent_r.settings import TrainConfig
-from agent_r.training.backends import LocalTrainer, Source, TrainingProgress, TrainJob, TrainReport
+from agent_r.training.backends.process_backend import LocalBackend
+from agent_r.training.backends.run_to_end import run_to_end
+from agent_r.training.backends.train_job import Source, TrainingProgress, TrainJob, TrainReport
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -59,7 +61,7 @@ async def warm_start(
     *,
     seed: int,
     recipe: WarmStartRecipe = WarmStartRecipe(),
-    on_progress: Callable[[TrainingProgress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] = lambda at: None,
 ) -> TrainReport:
     """Train a tokenizer and a model of our own on the rows of one file; `out` is the model folder.
 
@@ -83,7 +85,7 @@ async def warm_start(
         seed=seed,
         masked_weight=recipe.masked_weight,
     )
-    report = await LocalTrainer(on_progress).fine_tune(job)
+    report = await run_to_end(LocalBackend(), job, on_progress)
     shutil.rmtree(blank)
     return report
 

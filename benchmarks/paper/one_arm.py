@@ -23,7 +23,9 @@ from agent_r.dataset.shards import read_rows
 from agent_r.errors import AgentRError
 from agent_r.local_model.parent_watch import end_with
 from agent_r.settings import Config, TextCraftEnv
-from agent_r.training.backends import Source, TrainJob, make_trainer
+from agent_r.training.backends.choice import make_backend
+from agent_r.training.backends.run_to_end import run_to_end
+from agent_r.training.backends.train_job import Source, TrainJob
 from benchmarks.paper.arms import ARMS, Arm
 from benchmarks.paper.corrected import corrected_episodes
 from benchmarks.paper.experiment import Experiment, training_seed
@@ -132,7 +134,7 @@ async def _trained(
         config=config.train,
         seed=number,
     )
-    report = await make_trainer(config.train).fine_tune(job)
+    report = await run_to_end(make_backend(config.train), job)
     training = Training(
         rows=mixed.drawn,
         distinct=mixed.distinct,

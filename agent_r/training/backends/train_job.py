@@ -1,39 +1,31 @@
-"""Fine-tuning back ends behind one small protocol: a job goes in, a model folder comes out.
+"""A fine-tuning job: what goes in, the folders that it works in, and the report that comes out.
 
 A job is named by the digest of what it depends on. It works in `<out>.partial`, where a killed job
 leaves a checkpoint to go on from, and its model appears at `out` in one rename. A job whose model
-is there is not run again; another job in the same place is refused.
+is there is not run again; another job in the same place is refused. A model that lies elsewhere
+has a folder as well, with its report alone.
 """
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
 import json
-import os
+import math
 import random
-import shlex
 import shutil
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from agent_r.config import digest, process_environment
+from agent_r.config import digest
 from agent_r.digests import sha256_of
-from agent_r.errors import ExtraMissing, TrainerError
+from agent_r.errors import StoreError, TrainerError
+from agent_r.files import write_bytes
 from agent_r.settings import Positive, Settings, TrainConfig
-from agent_r.training.process import run
 
-# Threads that spin while they wait would starve whatever else runs.
-_CHILD = {
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_OFFLINE": "1",
-}
+REPORT = "done.json"  # in a model's folder: the report of the job that made it
+LOSSES = "loss.jsonl"  # beside it: {"step", "loss"} lines
 _HASHED_WHOLE = 64 * 2**20  # bytes; a larger file of a model folder is known by name and size
 
 
@@ -49,7 +41,9 @@ class Source(Settings):
 class TrainJob(Settings):
     """One fine-tuning run, and all that its result depends on."""
 
-    model: Path = Field(description="folder of the model to start from")
+    model: Path = Field(
+        description="folder of the model to start from, or a name that means something to the job"
+    )
     sources: tuple[Source, ...] = Field(min_length=1)
     out: Path = Field(description="folder of the fine-tuned model")
     config: TrainConfig
@@ -61,13 +55,26 @@ class TrainJob(Settings):
 
 
 class TrainingProgress(Settings):
-    """One line of a running job."""
+    """How far a running job is: a line of its log that is such a JSON object."""
 
     step: int
     of: int
     loss: float
-    tokens: int
-    tokens_per_s: float
+    tokens: int = 0
+    tokens_per_s: float = 0.0
+
+
+class TrainedModel(Settings):
+    """Which model a job made, and how it is served."""
+
+    served: Literal["folder", "adapter", "name"] = Field(
+        "folder",
+        description="`folder`: its weights are in its folder, or in `repo`; `adapter`: a LoRA "
+        "adapter is, to be laid on `base`; `name`: a server elsewhere has it",
+    )
+    name: str = Field("", description="what a server calls it; empty: as the settings say")
+    repo: str = Field("", description="where it lies on the Hub, `owner/name@commit`")
+    base: str = Field("", description="folder or name of the model that an adapter is laid on")
 
 
 class TrainReport(Settings):
@@ -86,98 +93,9 @@ class TrainReport(Settings):
     first_loss: float | None = Field(None, description="mean of the first tenth of the steps")
     last_loss: float | None = Field(None, description="mean of the last tenth of the steps")
     resumed_at: int = Field(0, description="the step a killed job went on from")
-
-
-class Trainer(Protocol):
-    """The trainer interface: turns rows and a model into a new model."""
-
-    async def fine_tune(self, job: TrainJob) -> TrainReport:
-        """Run a job to its end, or return the report of the same job run before.
-
-        Raises:
-            TrainerError: the job failed, or `out` holds something else.
-            ExtraMissing: the back end is not installed.
-        """
-        ...
-
-
-def make_trainer(
-    config: TrainConfig,
-    on_progress: Callable[[TrainingProgress], None] | None = None,
-    on_line: Callable[[str], None] = lambda line: None,
-) -> Trainer:
-    """The back end a config asks for; a job of the user's own says its progress in lines."""
-    return CommandTrainer(on_line) if config.backend == "command" else LocalTrainer(on_progress)
-
-
-class LocalTrainer:
-    """Trains on this machine, in a process of its own that does not outlive this one."""
-
-    def __init__(self, on_progress: Callable[[TrainingProgress], None] | None = None) -> None:
-        self.on_progress = on_progress
-
-    async def fine_tune(self, job: TrainJob) -> TrainReport:
-        if not all(importlib.util.find_spec(name) for name in ("torch", "transformers")):
-            raise ExtraMissing("fine-tuning on this machine", "local")
-        done = await asyncio.to_thread(prepare, job)
-        if done is not None:
-            return done
-        command = [sys.executable, "-m", "agent_r.training.job"]
-        command += [str(partial(job) / "job.json"), str(os.getpid())]
-        env = process_environment(_CHILD | {"OMP_NUM_THREADS": str(job.config.threads)})
-        await run(command, log=partial(job) / "output.txt", on_line=self._read, env=env)
-        report = finished(job)
-        if report is None:
-            raise TrainerError(f"the training job ended without a model in {job.out}")
-        return report
-
-    def _read(self, line: str) -> None:
-        if self.on_progress and line.startswith("{"):  # and no library's own words
-            self.on_progress(TrainingProgress.model_validate_json(line))
-
-
-class CommandTrainer:
-    """Runs a command of the user's: {dataset}, {model} and {out} are filled in, no shell reads it.
-
-    The command is to leave a model folder at {out}; {dataset} is one JSON-lines file of rows. What
-    it says is kept beside the model, in `<out>.log`, and `on_line` hears each line of it.
-    """
-
-    def __init__(self, on_line: Callable[[str], None] = lambda line: None) -> None:
-        self.on_line = on_line
-
-    async def fine_tune(self, job: TrainJob) -> TrainReport:
-        done = await asyncio.to_thread(prepare, job)
-        if done is not None:
-            return done
-        rows, model = await asyncio.to_thread(draw, job), new_model(job)
-        dataset = partial(job) / "dataset.jsonl"
-        dataset.write_text("".join(rows), encoding="utf-8")
-        command = fill_in(job.config.command, dataset=dataset, model=job.model, out=model)
-        started = time.monotonic()
-        log = job.out.with_name(job.out.name + ".log")
-        await run(command, log=log, on_line=self.on_line, on_error=self.on_line)
-        if not (model / "config.json").is_file():
-            raise TrainerError(
-                f"the training command left no model (config.json) in {model} (what it said: {log})"
-            )
-        seconds = time.monotonic() - started
-        return finish(job, TrainReport(digest=job_digest(job), rows=len(rows), seconds=seconds))
-
-
-def fill_in(template: str, *, dataset: Path, model: Path, out: Path) -> list[str]:
-    """The words of a command; a value is one word, whatever it contains.
-
-    >>> fill_in("train -d={dataset} {out}", dataset=Path("a b"), model=Path("m"), out=Path("o"))
-    ['train', '-d=a b', 'o']
-    """
-    try:
-        words = shlex.split(template)
-    except ValueError as error:
-        raise TrainerError(f"cannot read the training command {template!r}: {error}") from error
-    for name, value in (("{dataset}", dataset), ("{model}", model), ("{out}", out)):
-        words = [word.replace(name, str(value)) for word in words]
-    return words
+    job: str = Field("", description="what its back end calls the job")
+    money: float | None = Field(None, description="dollars, where the back end says it")
+    model: TrainedModel = TrainedModel()
 
 
 def prepare(job: TrainJob) -> TrainReport | None:
@@ -218,24 +136,53 @@ def new_model(job: TrainJob) -> Path:
 
 def finished(job: TrainJob) -> TrainReport | None:
     """The report in `out`, or None where there is none."""
+    return report_in(job.out)
+
+
+def report_in(folder: Path) -> TrainReport | None:
+    """The report of the job that made a model, or None where its folder has none."""
     try:
-        return TrainReport.model_validate_json((job.out / "done.json").read_bytes())
+        return TrainReport.model_validate_json((folder / REPORT).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValidationError) as error:
-        raise TrainerError(f"cannot read {job.out / 'done.json'}: {error!r}") from error
+        raise TrainerError(f"cannot read {folder / REPORT}: {error!r}") from error
+
+
+def trained_model(folder: Path) -> TrainedModel:
+    """How the model of a folder is served; one without a report of ours is in its folder."""
+    report = report_in(folder)
+    return report.model if report is not None else TrainedModel()
+
+
+def leave(job: TrainJob, report: TrainReport) -> TrainReport:
+    """Put the report beside the new model: from now on the job is done, and can be finished."""
+    try:
+        write_bytes(new_model(job) / REPORT, report.model_dump_json(indent=1).encode())
+    except StoreError as error:
+        raise TrainerError(str(error)) from error
+    return report
 
 
 def finish(job: TrainJob, report: TrainReport) -> TrainReport:
-    """Finish a job: save the report with the new model, and rename its folder to `out`."""
-    model = new_model(job)
+    """Save the report with the new model, and rename its folder to `out`."""
+    leave(job, report)
     try:
-        (model / "done.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
-        model.rename(job.out)
+        new_model(job).rename(job.out)
     except OSError as error:
         raise TrainerError(f"cannot finish the model at {job.out}: {error}") from error
     shutil.rmtree(partial(job), ignore_errors=True)
     return report
+
+
+def ends_of(losses: Sequence[float]) -> tuple[float, float]:
+    """Mean of the first tenth of the losses, and of the last.
+
+    >>> ends_of([3.0, 2.0, 1.0])
+    (3.0, 1.0)
+    """
+    tenth = math.ceil(len(losses) / 10)
+    return sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth
 
 
 def draw(job: TrainJob) -> list[str]:
@@ -257,15 +204,20 @@ def draw(job: TrainJob) -> list[str]:
 def job_digest(job: TrainJob) -> str:
     """Names a job by content: equal inputs and settings, equal name, wherever they lie."""
     files = [f"{_content(source.path)}:{source.rows}" for source in job.sources]
+    settings = job.config.anywhere().model_copy(update={"threads": 1})  # they change the time only
+    return digest(settings, job.seed, json.dumps(job.masked_weight), *files, *_identity(job))
+
+
+def _identity(job: TrainJob) -> list[str]:
+    """What the model is that a job starts from."""
     if (job.model / "config.json").is_file():
         parts = sorted(path for path in job.model.iterdir() if path.is_file())
-        model = [f"{path.name}:{_content(path)}" for path in parts]
-    elif job.config.backend == "command":
-        model = [str(job.model)]  # a name that means something to the user's command
-    else:
+        return [f"{path.name}:{_content(path)}" for path in parts]
+    if (before := report_in(job.model)) is not None:  # its weights lie elsewhere
+        return [before.digest, before.model.model_dump_json()]
+    if job.config.backend == "local":
         raise TrainerError(f"{job.model} is not a model folder: it has no config.json")
-    settings = job.config.model_copy(update={"threads": 1})  # they change the time, not the result
-    return digest(settings, job.seed, json.dumps(job.masked_weight), *files, *model)
+    return [str(job.model)]  # a name that means something to the job
 
 
 def _content(path: Path) -> str:
