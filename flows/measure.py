@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from prefect import flow
 from pydantic import TypeAdapter
@@ -15,11 +17,12 @@ from agent_r.config import digest
 from agent_r.evaluation.evaluate import EpisodePrefix, Measurement
 from agent_r.evaluation.injection import LedTask
 from agent_r.run_worlds import Worlds
-from agent_r.settings import Config
+from agent_r.settings import Config, ScriptedEndpoint
 from flows.actor_factory import acting
 from flows.form.asked import asked
 from flows.form.hiding import hides
 from flows.form.parameters import Base, Dataset, Endpoint, Overrides, World
+from flows.page.measured import show_measurement
 from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell, warn
 from flows.page.run_names import name_run
@@ -64,26 +67,61 @@ async def measure(
     context = RunContext.of(config, trained + 1, model)
     await name_run("measure", context, f"iteration {trained}" if trained else "start")
     await preflight(context, Needs(acts=True))
-    key = measurement_key(context, context.worlds, openings)
-    path = context.work_folder / f"measure-{trained}-{_whole_key(key, config, led)}.json"
-    measured = files.load(path, MEASUREMENT)
-    if measured is None or measured.can_go_on:
-        tell(f"{config.measure.tasks} held-out tasks to play")
-        episodes = context.work_folder / f"episodes-{trained}-{key}"
+    warn(alike_attempts(config))
+    places = places_of(context, openings, led)
+    measured = files.load(places.file, MEASUREMENT)
+    if measured is None or measured.can_go_on or (measured.is_older and places.episodes.is_dir()):
+        times = f", {config.measure.attempts} times each" if config.measure.attempts > 1 else ""
+        tell(f"{config.measure.tasks} held-out tasks to play{times}")
         async with context.worlds as worlds, acting(context) as actor:
-            measured = await score(actor, worlds, config, openings, led, episodes)
-        files.save(path, MEASUREMENT, measured)
+            measured = await score(actor, worlds, config, openings, led, places.episodes)
+        files.save(places.file, MEASUREMENT, measured)
     warn(measured.faults())
     for line in measured.robustness.notes():
         _log.info("%s", line)
+    await show_measurement(measured, config, places.file, places.episodes)
     tell(measured.line())
     return measured
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a measurement is kept, and its episodes."""
+
+    file: Path
+    episodes: Path
+
+
+def places_of(
+    context: RunContext,
+    openings: Sequence[EpisodePrefix] | None = None,
+    led: Sequence[LedTask] | None = None,
+) -> Places:
+    """By all that it depends on, so that different ones never share a file."""
+    work, trained = context.work_folder, context.trained
+    key = measurement_key(context, context.worlds, openings)
+    whole = _whole_key(key, context.config, led)
+    return Places(work / f"measure-{trained}-{whole}.json", work / f"episodes-{trained}-{key}")
+
+
+def alike_attempts(config: Config) -> list[str]:
+    """A note where several attempts would be one and the same."""
+    attempts, hot = config.measure.attempts, config.measure.temperature > 0
+    if attempts == 1 or hot or isinstance(config.endpoint, ScriptedEndpoint):
+        return []
+    return [
+        f"measure.attempts = {attempts} at measure.temperature = 0: the attempts of a task are "
+        "alike, but for what the server does by chance; set a temperature for them to differ"
+    ]
 
 
 def measurement_key(
     context: RunContext, worlds: Worlds, openings: Sequence[EpisodePrefix] | None
 ) -> str:
-    """Names all that a measurement's episodes depend on, beside their own openings."""
+    """Names all that a measurement's episodes depend on, beside their own openings.
+
+    More attempts later are played beside those that are there.
+    """
     config = context.as_trained
     prefixes = [o.model_dump_json() for o in openings] if openings is not None else ["own"]
     known = [part for info in worlds.infos for part in of_world(info)]
@@ -92,7 +130,7 @@ def measurement_key(
         *unnamed(config).values(),
         *known,
         prompt_digest(),
-        config.measure.model_dump(mode="json", exclude={"robustness_tasks", "control"}),
+        config.measure.model_dump(mode="json", exclude={"attempts", "robustness_tasks", "control"}),
         config.search,
         config.seed,
         *prefixes,
@@ -100,7 +138,8 @@ def measurement_key(
 
 
 def _whole_key(key: str, config: Config, led: Sequence[LedTask] | None) -> str:
-    """Names a measurement; one without robustness is called as before there was any."""
-    count = config.measure.robustness_tasks
+    """Names a measurement; one without robustness, or of one attempt, as before there were any."""
+    count, attempts = config.measure.robustness_tasks, config.measure.attempts
     found = [task.model_dump_json() for task in led] if led is not None else ["own"]
-    return digest(key, count, *found) if count or led else key
+    key = digest(key, count, *found) if count or led else key
+    return digest(key, attempts) if attempts > 1 else key

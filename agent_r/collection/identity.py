@@ -42,17 +42,22 @@ def unnamed(config: Config) -> dict[str, str]:
         parts["model"] = model_digest(folder)
     if isinstance(config.endpoint, ScriptedEndpoint):
         parts["error_rate"] = repr(config.endpoint.error_rate)
-    arguments = [
-        digest(repr(sorted(world.arguments.items())))
-        for world in env_specs(config.env)
-        if isinstance(world, PythonEnv)
-    ]
+    arguments = arguments_of(config)
     grammars = [getattr(world, "grammar", None) for world in env_specs(config.env)]
     if any(grammars):
         parts["grammar"] = digest(repr(grammars))
     if arguments:
         parts["arguments"] = "/".join(arguments)
     return parts
+
+
+def arguments_of(config: Config) -> list[str]:
+    """What each world of one's own is called with, as a digest."""
+    return [
+        digest(repr(sorted(world.arguments.items())))
+        for world in env_specs(config.env)
+        if isinstance(world, PythonEnv)
+    ]
 
 
 def of_world(info: EnvInfo) -> list[str]:

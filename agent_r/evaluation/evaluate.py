@@ -16,7 +16,9 @@ from agent_r.algorithm.episode import Opening
 from agent_r.algorithm.trajectory import NOT_THE_ACTORS, Trajectory
 from agent_r.environment import TaskSpec
 from agent_r.errors import EndpointUnavailable
-from agent_r.evaluation.episodes import REFUSED, PlannedEpisode, Player
+from agent_r.evaluation.attempts import EpisodeCost, PassRates, TaskScore, kind_of, sum_of
+from agent_r.evaluation.conditions import about_episodes, note
+from agent_r.evaluation.episodes import REFUSED, PlannedEpisode, PlayedEpisode, Player
 from agent_r.evaluation.injection import LedTask
 from agent_r.evaluation.leading import Leading, continued
 from agent_r.evaluation.robustness import Robustness, percent
@@ -33,7 +35,10 @@ class EpisodePrefix(BaseModel):
 
 
 class Measurement(BaseModel):
-    """One actor on held-out tasks; rates carry their 95 % interval (Wilson)."""
+    """One actor on held-out tasks; rates carry their 95 % interval.
+
+    Of several attempts a task, success, reward, loops and steps are means over all of them.
+    """
 
     actor: str
     success: metrics.Rate
@@ -50,15 +55,29 @@ class Measurement(BaseModel):
     robustness: Robustness = Robustness()
     unplayed: dict[str, int] = {}  # episodes of all kinds that are in no rate, by what ended them
     ends: dict[str, int] = {}  # of the others, by StopReason
+    scores: list[TaskScore] = []  # by task; this and what follows is not in files of 0.2.0
+    conditions: dict[str, str] = {}  # what is the same where two are compared
+    cost: EpisodeCost = EpisodeCost()  # of episodes of all kinds
 
     @property
     def can_go_on(self) -> bool:
         """Whether another run may play what this one could not; a refusal would come again."""
         return any(kind != REFUSED for kind in self.unplayed)
 
+    @property
+    def is_older(self) -> bool:
+        """Whether an earlier version wrote it, which noted no task by itself."""
+        return bool(self.rewards) and not self.scores
+
+    @property
+    def attempts(self) -> int:
+        """Times that each task was to be played."""
+        return max((len(score.rewards) for score in self.scores), default=1)
+
     def line(self) -> str:
         """Success, recovery, and the share kept after mistakes, for a log."""
-        rates = [f"success {percent(self.success)} of {self.success.n}"]
+        times = f" × {self.attempts}" if self.attempts > 1 else ""
+        rates = [f"success {percent(self.success)} of {self.success.n}{times}"]
         if self.recovery.n:
             rates.append(f"recovery {percent(self.recovery)} of {self.recovery.n}")
         kept = self.robustness.kept.items()
@@ -108,51 +127,91 @@ async def measure_actor(
     """
     settings = config.measure
     tasks = worlds.tasks("test", settings.tasks, repeats=False)
+    about = about_episodes(actor.name, tasks, config, worlds)
+    if folder is not None:
+        note(folder, about)
     params = SamplingParams(
         temperature=settings.temperature, max_tokens=config.search.max_tokens, seed=config.seed
     )
     player = Player(actor, worlds, params, asyncio.Semaphore(parallel), folder)
-    whole = [PlannedEpisode(Opening(t.id), t.world, settings.max_steps) for t in tasks]
-    ends = await player.all(whole, "measure")
-    played = [(task, end) for task, end in zip(tasks, ends, strict=True) if end is not None]
-    if tasks and not played:
-        what = ", ".join(f"{n} {kind}" for kind, n in player.unplayed.items())
-        raise EndpointUnavailable(f"not one of {len(tasks)} episodes could be played ({what})")
-    episodes = [end for _, end in played]
-    own = cut_failures(
-        [task for task, _ in played], episodes, seed=config.seed, count=settings.recovery_tasks
-    )
+    ends = await _attempts(player, tasks, config)
+    first = [end for end, *_ in ends]
+    own = cut_failures(tasks, first, seed=config.seed, count=settings.recovery_tasks)
     prefixes = own if openings is None else list(openings)
-    cut = [
-        PlannedEpisode(
-            Opening(o.task, tuple(o.responses)), o.world, settings.max_steps + len(o.responses)
-        )
-        for o in prefixes
-    ]
-    continued_ends = await player.all(cut, "recover")
-    recovered = [end for end in continued_ends if end is not None]
+    continuations = await _continued_failures(player, prefixes, settings.max_steps)
     leading = Leading(player, config.seed)
     if led is None:
-        led = await leading.some(tasks, ends, settings.robustness_tasks)
+        led = await leading.some(tasks, first, settings.robustness_tasks)
     robustness, after_mistakes = await continued(player, led, leading.unled, settings.max_steps)
+    whole = [end for task_ends in ends for end in task_ends if end is not None]
+    recovered = [end for end in continuations.values() if end is not None]
+    scores = [_score(*one) for one in zip(tasks, ends, strict=True)]
     return Measurement(
         actor=actor.name,
-        success=metrics.success(episodes),
-        mean_reward=metrics.mean_reward(episodes),
-        loops=metrics.loop_rate(episodes),
-        mean_steps=sum(len(e.steps) for e in episodes) / max(len(episodes), 1),
+        success=PassRates.of(scores).success,
+        mean_reward=metrics.mean_reward(whole),
+        loops=metrics.loop_rate(whole),
+        mean_steps=sum(len(e.steps) for e in whole) / max(len(whole), 1),
         recovery=metrics.success(recovered),
         recovery_loops=metrics.loop_rate(recovered),
-        rewards={worlds.called(task.id, task.world): end.reward for task, end in played},
+        rewards={
+            worlds.called(score.task, score.world): sum(score.played) / len(score.played)
+            for score in scores
+            if score.played
+        },
         openings=own,
         recovery_rewards={
-            worlds.called(opening.task, opening.world): end.reward
-            for opening, end in zip(prefixes, continued_ends, strict=True)
-            if end is not None
+            name: end.reward for name, end in continuations.items() if end is not None
         },
         robustness=robustness,
         unplayed=dict(sorted(player.unplayed.items())),
-        ends=_ends([*episodes, *recovered, *after_mistakes]),
+        ends=_ends([*whole, *recovered, *after_mistakes]),
+        scores=scores,
+        conditions=about.conditions,
+        cost=sum_of(player.costs.values()),
+    )
+
+
+async def _attempts(
+    player: Player, tasks: Sequence[TaskSpec], config: Config
+) -> list[list[PlayedEpisode | None]]:
+    """Every attempt of each task; all tasks have had their first before any has its second."""
+    settings = config.measure
+    planned = [
+        PlannedEpisode(Opening(task.id), task.world, settings.max_steps, attempt)
+        for attempt in range(settings.attempts)
+        for task in tasks
+    ]
+    ends = await player.all(planned, "measure")
+    if tasks and not any(ends):
+        what = ", ".join(f"{n} {kind}" for kind, n in player.unplayed.items())
+        raise EndpointUnavailable(f"not one of {len(ends)} episodes could be played ({what})")
+    return [ends[at :: len(tasks)] for at in range(len(tasks))]
+
+
+async def _continued_failures(
+    player: Player, prefixes: Sequence[EpisodePrefix], max_steps: int
+) -> dict[str, PlayedEpisode | None]:
+    """How the actor ends the failures that are given, by task."""
+    cut = [
+        PlannedEpisode(Opening(o.task, tuple(o.responses)), o.world, max_steps + len(o.responses))
+        for o in prefixes
+    ]
+    ends = await player.all(cut, "recover")
+    names = [player.worlds.called(prefix.task, prefix.world) for prefix in prefixes]
+    return dict(zip(names, ends, strict=True))
+
+
+def _score(task: TaskSpec, ends: Sequence[PlayedEpisode | None]) -> TaskScore:
+    played = [end for end in ends if end is not None]
+    return TaskScore(
+        task=task.id,
+        world=task.world,
+        depth=task.depth,
+        kind=kind_of(task.id),
+        rewards=[None if end is None else end.reward for end in ends],
+        steps=sum(len(end.steps) for end in played) / max(len(played), 1),
+        cost=sum_of(end.cost for end in played),
     )
 
 
@@ -161,7 +220,7 @@ def _ends(episodes: Sequence[Trajectory]) -> dict[str, int]:
 
 
 def cut_failures(
-    tasks: Sequence[TaskSpec], episodes: Sequence[Trajectory], *, seed: int, count: int
+    tasks: Sequence[TaskSpec], episodes: Sequence[Trajectory | None], *, seed: int, count: int
 ) -> list[EpisodePrefix]:
     """Episodes with no reward at all, cut after a random step; none that the server ended."""
     rng = random.Random(seed)
@@ -169,7 +228,7 @@ def cut_failures(
     failed = [
         (task, e)
         for task, e in played
-        if e.reward == 0.0 and e.steps and e.stop not in NOT_THE_ACTORS
+        if e is not None and e.reward == 0.0 and e.steps and e.stop not in NOT_THE_ACTORS
     ]
     chosen = rng.sample(failed, min(count, len(failed)))
     return [

@@ -102,6 +102,11 @@ class MeasureConfig(Settings):
     """The held-out measurement: success, recovery from an error (paper section 4.4), robustness."""
 
     tasks: Positive = Field(100, description="held-out tasks, the first of the test split")
+    attempts: Positive = Field(
+        1,
+        description="times that each task is played, each with a seed of its own: for pass@k and "
+        "pass^k; set a temperature with it",
+    )
     recovery_tasks: int = Field(
         50, ge=0, description="failures of the first actor, cut at a random step and continued"
     )

@@ -34,7 +34,7 @@ def run_self_train(arguments: argparse.Namespace) -> int:
     """Measure, collect, train, again: then a table."""
     config = settings(arguments)
     flow_ready(config)
-    from flows.cli.report_table import show_report
+    from flows.cli.results.report_table import show_report
     from flows.self_train import self_train
 
     show_report(run(self_train(config)), config)
@@ -96,16 +96,24 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def run_measure(arguments: argparse.Namespace) -> int:
-    """Print success, recovery, and the share kept after mistakes."""
+    """Measure an actor; its tables, or one JSON document."""
     config = settings(arguments)
     flow_ready(config, arguments.trained + 1, arguments.model, acts=True)
-    from flows.measure import measure
+    from flows.cli.results.measurement import show
+    from flows.measure import measure, places_of
+    from flows.run_context import RunContext
 
     measured = run(measure(config, model=arguments.model, trained=arguments.trained))
-    print(f"{measured.actor}: success {measured.success} of {measured.success.n}, "
-          f"recovery {measured.recovery} of {measured.recovery.n}")  # fmt: skip
-    for count, share in measured.robustness.kept.items():
-        print(f"kept after {count} injected: {share} of {share.n}")
+    places = places_of(RunContext.of(config, arguments.trained + 1, arguments.model))
+    show(measured, config, file=places.file, episodes=places.episodes, as_json=arguments.json)
+    return 0
+
+
+def run_compare(arguments: argparse.Namespace) -> int:
+    """Compare two measurements; 0 also where they differ."""
+    from flows.cli.results.measurement import show_comparison
+
+    show_comparison(arguments.first, arguments.last, as_json=arguments.json)
     return 0
 
 

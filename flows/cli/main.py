@@ -117,6 +117,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--trained", type=_count, default=0, help="fine-tunings so far: {iteration} in its name"
     )
+    command.add_argument("--json", action="store_true", help="one JSON document, for scripts")
+
+    command = _command(
+        commands, "compare", do.run_compare, "two measurements of the same tasks, pairwise"
+    )
+    for name, about in (("first", "a measurement's file, or a folder with one"), ("last", "other")):
+        command.add_argument(name, type=Path, help=about)
+    command.add_argument("--json", action="store_true", help="one JSON document, for scripts")
 
     _dataset_commands(commands)
 
