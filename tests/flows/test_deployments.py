@@ -18,7 +18,10 @@ from prefect.states import (
     Completed,
     Crashed,
     Failed,
+    InfrastructurePending,
     Paused,
+    Pending,
+    Submitting,
     Suspended,
 )
 from prefect.utilities.callables import parameter_schema
@@ -32,6 +35,7 @@ from flows.states import NOTHING_NEW
 ROOT = Path(__file__).parents[2]
 YAML = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 AUTOMATION = yaml.safe_load((ROOT / "automations/no-heartbeat.yaml").read_text(encoding="utf-8"))
+NEVER_BEGAN = yaml.safe_load((ROOT / "automations/never-began.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS = {each["name"]: each for each in YAML["deployments"]}
 # Commands that are no flow: they check, serve or make the packaged model.
 NO_FLOW = {
@@ -132,6 +136,16 @@ def test_the_automation_knows_every_state_in_which_a_run_gives_no_sign_of_life()
     names = {str(state.name) for state in ends} | {NOTHING_NEW, "TimedOut", "Scheduled"}
     expected = {f"prefect.flow-run.{name}" for name in names | {"heartbeat"}} | {LEFT}
     assert set(AUTOMATION["trigger"]["expect"]) == expected
+
+
+def test_the_other_automation_knows_every_state_but_those_before_the_first() -> None:
+    waits = {state().name for state in (Pending, Submitting, InfrastructurePending)}
+    also = {"Running", "Retrying", "Cancelling", "Late", "AwaitingConcurrencySlot"}
+    ends = set(AUTOMATION["trigger"]["expect"]) - {"prefect.flow-run.heartbeat", LEFT}
+    trigger = NEVER_BEGAN["trigger"]
+    assert set(trigger["after"]) == {f"prefect.flow-run.{name}" for name in waits}
+    assert set(trigger["expect"]) == ends | {f"prefect.flow-run.{name}" for name in also}
+    assert trigger["match_related"] == AUTOMATION["trigger"]["match_related"]
 
 
 async def test_the_nightly_explores_new_ground_each_time() -> None:

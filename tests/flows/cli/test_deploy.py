@@ -26,7 +26,7 @@ from tests.support.prefect_server import ROOT, Server, asking, idle
 pytestmark = pytest.mark.slow
 
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
-DEAD = "a run without a heartbeat has crashed"
+DEAD, NEVER = "a run without a heartbeat has crashed", "a run that never began has crashed"
 TRIGGERED = {f"{d['name']}__automation_1" for d in FILE["deployments"] if d.get("triggers")}
 ONE: dict[str, Any] = {
     "name": "one",
@@ -62,10 +62,10 @@ def automations(server: Server) -> dict[str, str]:
 
 def test_all_of_the_file_is_there_and_it_is_said(server: Server, first: str) -> None:
     assert {d["name"] for d in deployments(server)} == {d["name"] for d in FILE["deployments"]}
-    assert [*automations(server)] == [DEAD]
+    assert sorted(automations(server)) == [NEVER, DEAD]
     assert server.get("/work_pools/local")["type"] == "process"
     assert server.get("/block_types/slug/agent-r-endpoint")["name"] == "Agent-R Endpoint"
-    for line in ("1 pool made: local", f"1 automation made: {DEAD}",
+    for line in ("1 pool made: local", f"2 automations made: {NEVER}, {DEAD}",
                  f"{len(FILE['deployments'])} deployments made: collect/collect, "):  # fmt: skip
         assert line in first
     assert f"PREFECT_API_URL={server.url}/api prefect worker start --pool local" in first
@@ -95,14 +95,14 @@ def test_what_is_no_longer_in_the_file_goes_and_what_was_made_twice_is_one(
     file = folder / "prefect.yaml"
     file.write_text(yaml.safe_dump({"deployments": [ONE]}))
     server.do("agent-r deploy --file other/prefect.yaml")
-    assert len(automations(server)) == 2  # its trigger is one
+    assert len(automations(server)) == 3  # its trigger is one
     file.write_text(yaml.safe_dump({"deployments": [ONE | {"schedules": [], "triggers": []}]}))
     server.do("prefect automation create --from-file automations/no-heartbeat.yaml")
     said = server.do("agent-r deploy --file other/prefect.yaml")
     assert f"1 automation changed: {DEAD}" in said
     assert "1 deployment changed: collect/one" in said
     assert "1 schedule cleared: collect/one" in said
-    assert [*automations(server)] == [DEAD]
+    assert sorted(automations(server)) == [NEVER, DEAD]
     assert server.get("/deployments/name/collect/one")["schedules"] == []
 
 
