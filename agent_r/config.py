@@ -212,6 +212,11 @@ def without_secrets(text: str) -> str:
     return text
 
 
+def read_secret(variable: str) -> str:
+    """What an environment variable holds; "" where there is none."""
+    return os.environ.get(variable, "").strip()
+
+
 def read_token(hub: HubConfig) -> str:
     """The Hub's token, from the environment; "" where there is none."""
     return os.environ.get(hub.token_env, "")

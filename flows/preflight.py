@@ -19,6 +19,7 @@ from agent_r.local_model.model_folder import model_name
 from agent_r.local_model.token_count import TokenCounter
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, Endpoint, OpenAIEndpoint, ScriptedEndpoint
+from agent_r.training.backends.choice import check_backend
 from flows.actor_factory import acting, scripted
 from flows.general_rows import check_general
 from flows.hub_client import ask_hub, hub_of
@@ -90,6 +91,7 @@ async def look(context: RunContext, needs: Needs, *, blocks: bool = True) -> Non
     config = context.config
     if needs.trains:
         check_trainer(context)
+        await check_backend(config.train)
     if needs.trains or needs.acts:
         require_writable(context.work_folder)
     for version in needs.versions:
@@ -116,6 +118,11 @@ def check_trainer(context: RunContext) -> None:
             )
         if importlib.util.find_spec("torch") is None:
             raise ExtraMissing("fine-tuning on this machine", "local")
+    if config.train.backend == "provider" and not isinstance(config.endpoint, OpenAIEndpoint):
+        raise ConfigError(
+            "train.backend = 'provider' trains a model that the provider serves, and not one of "
+            f"this machine: set endpoint.kind = 'openai', not '{config.endpoint.kind}'"
+        )
     check_general(config)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from agent_r.settings.base import Fraction, Positive, Settings
+from agent_r.settings.remote_training import ProviderConfig
 
 
 def is_none(value: object) -> bool:
@@ -37,8 +38,9 @@ class PoolConfig(Settings):
 class TrainConfig(Settings):
     """The fine-tuning job (paper section 4.1): a process of its own."""
 
-    backend: Literal["local", "command"] = Field(
-        "local", description="the embedded model on this machine, or a job of your own"
+    backend: Literal["local", "command", "provider"] = Field(
+        "local",
+        description="the embedded model on this machine; a job of your own; a provider's API",
     )
     command: str = Field(
         "", description="for `command`: your own job; {dataset} {model} {out} are filled in"
@@ -83,6 +85,9 @@ class TrainConfig(Settings):
         "are dropped at random; where no row is good, only 1 lets revisions be trained on",
     )
 
+    provider: ProviderConfig | None = Field(
+        None, exclude_if=is_none, description="for `provider`: its fine-tuning API"
+    )
     pool: PoolConfig | None = Field(
         None,
         exclude_if=is_none,
@@ -97,4 +102,10 @@ class TrainConfig(Settings):
     def _command_is_given(self) -> TrainConfig:
         if (self.backend == "command") != bool(self.command):
             raise ValueError("`command` goes with backend = 'command', and only with it")
+        return self
+
+    @model_validator(mode="after")
+    def _elsewhere_has_a_table(self) -> TrainConfig:
+        if (self.backend == "provider") != (self.provider is not None):
+            raise ValueError("`[train.provider]` goes with backend = 'provider', and only with it")
         return self

@@ -101,6 +101,7 @@ class FaultyEndpoint:
         says: the text of a choice, by the request's body and its place, in place of "reply …"; or
             the message with all that is odd about it, its `finish_reason` among it.
         delay_s: how long each completion takes.
+        more: further routes, their paths with the prefix.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class FaultyEndpoint:
         ignores_n: bool = False,
         delay_s: float = 0.0,
         says: Callable[[dict[str, Any], int], str | dict[str, Any]] | None = None,
+        more: Sequence[Route] = (),
     ) -> None:
         self._says = says
         self.received: list[Received] = []
@@ -130,6 +132,7 @@ class FaultyEndpoint:
         routes = [
             Route(f"{prefix}/chat/completions", self._complete, methods=["POST"]),
             Route(f"{prefix}/models", self._list_models),
+            *more,
         ]
         config = uvicorn.Config(
             Starlette(routes=routes), http="h11", ws="none", lifespan="off", log_config=None

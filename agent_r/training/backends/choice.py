@@ -7,13 +7,26 @@ from collections.abc import Callable
 from agent_r.settings import TrainConfig
 from agent_r.training.backends.job_backend import JobBackend
 from agent_r.training.backends.process_backend import CommandBackend, LocalBackend
+from agent_r.training.backends.provider import ProviderBackend
 
 BACKENDS: dict[str, Callable[[TrainConfig], JobBackend]] = {
     "local": lambda config: LocalBackend(),
     "command": lambda config: CommandBackend(),
+    "provider": lambda config: ProviderBackend(config.provider),
 }
 
 
 def make_backend(config: TrainConfig) -> JobBackend:
     """That of `train.backend`, as far as it is this process that asks it."""
     return BACKENDS[config.backend](config)
+
+
+async def check_backend(config: TrainConfig) -> None:
+    """Ask a back end elsewhere whether it lets us in, before hours are spent on rows for it.
+
+    Raises:
+        TrainerError: it does not, or not now.
+    """
+    backend = make_backend(config)
+    if isinstance(backend, ProviderBackend):
+        await backend.check()
