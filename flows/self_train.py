@@ -171,6 +171,7 @@ class Loop:
                 collect_usage=collected.usage,
                 collect_seconds=collected.seconds,
                 training_rows=trained.rows,
+                mixture=trained.mixture,
                 loss_first=trained.loss_first,
                 loss_last=trained.loss_last,
                 train_seconds=trained.seconds,

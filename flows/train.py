@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from agent_r.collection.identity import unnamed
 from agent_r.config import digest
 from agent_r.files import write_jsonl
+from agent_r.local_model.token_count import TokenCounter
 from agent_r.training.backends.choice import make_backend
 from agent_r.training.backends.train_job import Source, TrainJob, finished
-from agent_r.training.mixture import mixture_key, training_rows
+from agent_r.training.mixture import Mixture, Weigh, mixture_key, training_rows
 from agent_r.training.progress_lines import spoken_line, training_line
 from flows.form.asked import asked
 from flows.form.parameters import Base, Dataset, Overrides
@@ -35,6 +36,7 @@ class Trained(BaseModel):
 
     model: str
     rows: dict[str, int]  # by kind: revision, good, general
+    mixture: Mixture = Mixture()
     loss_first: float | None
     loss_last: float | None
     seconds: float
@@ -69,10 +71,14 @@ async def train(
     context = RunContext.of(config, iteration, model)
     await name_run("train", context, f"iteration {iteration}", "control" if control else "")
     await preflight(context, Needs(trains=True, versions=versions))
+    config = config.model_copy(update={"train": config.train.at(iteration)})
     seed, work = context.training_seed, context.work_folder
-    general = await general_rows(config, seed=seed)
+    general = await general_rows(config, seed=seed, folder=work)
     folders = [await local_version(version, config) for version in versions]
-    rows, counts = training_rows(folders, general, config, seed=seed, control=control)
+    rows, mixture = training_rows(
+        folders, general.rows, config, seed=seed, control=control, weigh=weighing(context)
+    )
+    mixture = mixture.model_copy(update={"general": general.source})
     actor = digest(context.actor_name, *unnamed(context.as_trained).values())
     key = mixture_key(rows, config, actor=actor)
     path = work / f"mixture-{iteration}-{key}.jsonl"
@@ -86,7 +92,9 @@ async def train(
     )
     stage = f"iteration {iteration} train" + (" the control" if control else "")
     new = finished(job) is None
-    tell(f"{', '.join(f'{n:,} {kind}' for kind, n in counts.items())} rows to train on")
+    tell(mixture.line())
+    if general.source is not None:
+        _log.info("%s", general.source.line())
     report = await fine_tune(
         make_backend(config.train), job, training_line(stage), spoken_line(stage)
     )
@@ -104,9 +112,18 @@ async def train(
         announce_trained(str(job.out), name=config.dataset.name, iteration=iteration)
     return Trained(
         model=str(job.out),
-        rows=counts,
+        rows=mixture.rows,
+        mixture=mixture,
         loss_first=report.first_loss,
         loss_last=report.last_loss,
         seconds=report.seconds,
         new=new,
     )
+
+
+def weighing(context: RunContext) -> Weigh | None:
+    """What counts the tokens that a row trains, where the settings ask for them and can tell."""
+    if context.config.train.eta_of == "rows":
+        return None
+    counter = TokenCounter.of(context.as_trained)
+    return counter.trained if counter else None

@@ -15,6 +15,7 @@ from agent_r.evaluation.injection import MISTAKES
 from agent_r.evaluation.robustness import KeptGain, kept_gains, percent
 from agent_r.hub.publish import Published
 from agent_r.settings import Config
+from agent_r.training.mixture import Mixture
 
 
 class IterationReport(BaseModel):
@@ -26,6 +27,7 @@ class IterationReport(BaseModel):
     collect_usage: dict[str, int]
     collect_seconds: float
     training_rows: dict[str, int]
+    mixture: Mixture = Mixture()
     loss_first: float | None
     loss_last: float | None
     train_seconds: float
@@ -152,6 +154,10 @@ def notes(report: RunReport) -> list[str]:
             "actor against control, which was trained as long on rows without errors"
         )
     for it in report.iterations:
+        if it.mixture.rows:
+            lines.append(f"iteration {it.iteration}: {it.mixture.line()}")
+        if it.mixture.general is not None:
+            lines.append(f"iteration {it.iteration}: {it.mixture.general.line()}")
         lines += it.measured.notes()
         why = ", ".join(f"{n} {reason}" for reason, n in it.built.drops.items()) or "nothing"
         lines.append(f"iteration {it.iteration} dropped: {why}")

@@ -42,6 +42,12 @@ class TokenCounter:
         text = self._tokenizer.apply_chat_template(plain, tokenize=False)
         return len(self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def trained(self, row: dict[str, Any]) -> int:
+        """Tokens of a row's messages that carry the loss, without what the template adds."""
+        texts = [m["content"] for m in row["messages"] if m["train"]]
+        encoded = self._tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
+        return sum(len(each.ids) for each in encoded)
+
 
 def load(name: str) -> PreTrainedTokenizerFast:
     """A tokenizer from a folder, or by its name on the Hub.

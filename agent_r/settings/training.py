@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -13,6 +14,11 @@ from agent_r.settings.remote_training import ProviderConfig
 def is_none(value: object) -> bool:
     """Whether a table was not given: then no dump has it, and digests are those of before."""
     return value is None
+
+
+def is_usual(usual: object) -> Callable[[object], bool]:
+    """Whether a setting is as it always was: then no dump has it, as before there was one."""
+    return lambda value: value == usual
 
 
 class PoolConfig(Settings):
@@ -33,6 +39,17 @@ class PoolConfig(Settings):
         description="folder that both machines have under this name, through which rows and models "
         "travel; empty: the dataset's own folder is one",
     )
+
+
+class IterationTrain(Settings):
+    """What an iteration has of its own."""
+
+    epochs: Positive | None = Field(None, description="times that every row is seen")
+    learning_rate: float | None = Field(None, gt=0, description="its peak, after the warm-up")
+    schedule: Literal["cosine", "linear", "constant"] | None = Field(
+        None, description="how the learning rate falls after its peak"
+    )
+    eta: float | None = Field(None, gt=0, le=1, description="share of good and revision rows")
 
 
 class TrainConfig(Settings):
@@ -57,12 +74,27 @@ class TrainConfig(Settings):
         "0.5 forgets less (WiSE-FT)",
     )
     warmup: Fraction = Field(0.03, description="share of the steps until the learning rate's peak")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine",
+        exclude_if=is_usual("cosine"),
+        description="how the learning rate falls after its peak: to nothing, or not at all",
+    )
     max_length: Positive = Field(1024, description="tokens of a row; longer rows are dropped")
     threads: Positive = Field(2, description="CPU threads of the training job")
     general: str = Field(
         "",
-        description="JSONL of general chat rows ({messages: […]}), or `demonstrations`: the "
-        "world's own expert, where it has one, on tasks that are neither explored nor tested",
+        description="general chat rows: a JSONL or parquet file, a folder or a dataset on the Hub "
+        "(owner/name, owner/name@ref), as messages, ShareGPT's conversations, or prompt and "
+        "completion; or `demonstrations`: the world's own expert, where it has one, on tasks that "
+        "are neither explored nor tested",
+    )
+    general_split: str = Field(
+        "train", exclude_if=is_usual("train"), description="of a folder or a dataset on the Hub"
+    )
+    general_subset: str = Field(
+        "",
+        exclude_if=is_usual(""),
+        description="of a dataset on the Hub: its config, if it has any",
     )
     general_rows: Positive = Field(
         2000,
@@ -79,6 +111,12 @@ class TrainConfig(Settings):
         le=1,
         description="share of good and revision rows; the rest is general data (paper: 0.2)",
     )
+    eta_of: Literal["rows", "trained_tokens"] = Field(
+        "rows",
+        exclude_if=is_usual("rows"),
+        description="what `eta` is a share of: rows, or what they train (a revision's bad steps "
+        "carry no loss, so that it trains less than its length)",
+    )
     revision_share: Fraction = Field(
         0.5,
         description="at most this share of the agent's rows are revisions, the rest good: others "
@@ -93,6 +131,25 @@ class TrainConfig(Settings):
         exclude_if=is_none,
         description="run the job as a flow run on another work pool, and not on this machine",
     )
+
+    iterations: tuple[IterationTrain, ...] = Field(
+        (),
+        exclude_if=is_usual(()),
+        description="settings of the first, second, … iteration over these; the last ones hold for "
+        "those to come",
+    )
+
+    def at(self, iteration: int) -> TrainConfig:
+        """The settings of an iteration, from 1.
+
+        >>> train = TrainConfig(epochs=3, iterations=[{"epochs": 5}, {"learning_rate": 1e-4}])
+        >>> [(at.epochs, at.learning_rate) for at in map(train.at, (1, 2, 3))]
+        [(5, 0.002), (3, 0.0001), (3, 0.0001)]
+        """
+        if not self.iterations:
+            return self
+        own = self.iterations[min(iteration, len(self.iterations)) - 1]
+        return self.model_copy(update={**own.model_dump(exclude_none=True), "iterations": ()})
 
     def anywhere(self) -> TrainConfig:
         """The settings without the place where the job runs, which does not change its result."""

@@ -189,12 +189,14 @@ def _weights(row: Encoded, width: int, masked: float) -> list[float]:
     return weights + [0.0] * (width - len(weights))
 
 
-def schedule(step: int, of: int, warmup: float) -> float:
-    """The share of the learning rate at a step, from 0: a linear rise, a cosine to nothing."""
+def schedule(step: int, of: int, warmup: float, shape: str = "cosine") -> float:
+    """The share of the learning rate at a step, from 0: a linear rise, then the shape's fall."""
     rising = max(1, round(warmup * of))
     if step < rising:
         return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, of - rising)))
+    gone = (step - rising) / max(1, of - rising)
+    falls = {"cosine": 0.5 * (1 + math.cos(math.pi * gone)), "linear": 1 - gone, "constant": 1.0}
+    return falls[shape]
 
 
 def train(here: Run, rows: list[Encoded], job: TrainJob, checkpoint: Path) -> None:
@@ -205,7 +207,7 @@ def train(here: Run, rows: list[Encoded], job: TrainJob, checkpoint: Path) -> No
     here.model.train()
     clock = Clock(here, checkpoint_s=job.checkpoint_s)
     for batch in plan[here.step :]:
-        scale = schedule(here.step, len(plan), config.warmup)
+        scale = schedule(here.step, len(plan), config.warmup, config.schedule)
         loss = batch_loss(here.model, [rows[i] for i in batch], job.masked_weight)
         update(here, loss, scale)
         here.tokens += sum(lengths[i] for i in batch)

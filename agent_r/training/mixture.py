@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from agent_r.algorithm.rows import Row
 from agent_r.config import digest
@@ -16,6 +17,31 @@ from agent_r.dataset.shards import read_rows
 from agent_r.digests import sha256_of
 from agent_r.errors import ConfigError
 from agent_r.settings import Config
+from agent_r.training.general import GeneralSource
+
+GENERAL = "general"  # the kind of a row that is no agent's
+Weigh = Callable[[Row], int]
+
+
+class Mixture(BaseModel):
+    """What a model was trained on, for the report: by kind, as `revision`, `good`, `general`."""
+
+    rows: dict[str, int] = {}
+    trained: dict[str, int] = {}  # what of them carries the loss, in `unit`
+    unit: str = "characters"  # or tokens
+    general: GeneralSource | None = None
+
+    def line(self) -> str:
+        """For a log.
+
+        >>> Mixture(rows={"good": 1200, "general": 3}, trained={"good": 90, "general": 10}).line()
+        '1,200 good, 3 general rows to train on (90 %, 10 % of the trained characters)'
+        """
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in self.rows.items())
+        whole = max(sum(self.trained.values()), 1)
+        shares = ", ".join(f"{self.trained.get(kind, 0) / whole:.0%}" for kind in self.rows)
+        spaced = shares.replace("%", " %")
+        return f"{counts} rows to train on ({spaced} of the trained {self.unit})"
 
 
 def training_rows(
@@ -25,8 +51,11 @@ def training_rows(
     *,
     seed: int,
     control: bool = False,
-) -> tuple[list[Row], dict[str, int]]:
-    """`{"messages": […]}` rows in training order, and how many of each kind.
+    weigh: Weigh | None = None,
+) -> tuple[list[Row], Mixture]:
+    """`{"messages": […]}` rows in training order, and what they are.
+
+    `weigh` says what a row trains, for `train.eta_of`; None: its characters.
 
     Of several versions each row counts once, and rows of the split `validation` never do; without
     `train.accumulate` those of the newest iteration alone. The `control` has no row with an error.
@@ -60,22 +89,40 @@ def training_rows(
         eta=config.train.eta if general else 1.0,
         revisions=share,
         seed=seed,
+        weigh=weigh or trained_characters if config.train.eta_of == "trained_tokens" else None,
     )
     if control:
         mixed = without_errors(mixed, seed=seed)
-    counts = Counter(str(row.get("kind", "general")) for row in mixed)
-    return [{"messages": row["messages"]} for row in mixed], dict(counts)
+    rows = [{"messages": row["messages"]} for row in mixed]
+    return rows, _what(mixed, weigh or trained_characters)
+
+
+def _what(mixed: Sequence[Row], weigh: Weigh) -> Mixture:
+    rows, trained = Counter[str](), Counter[str]()
+    for row in mixed:
+        kind = str(row.get("kind", GENERAL))
+        rows[kind] += 1
+        trained[kind] += weigh(row)
+    unit = "characters" if weigh is trained_characters else "tokens"
+    return Mixture(rows=dict(rows), trained=dict(trained), unit=unit)
 
 
 def mix(
-    agent: Sequence[Row], general: Sequence[Row], *, eta: float, revisions: float, seed: int
+    agent: Sequence[Row],
+    general: Sequence[Row],
+    *,
+    eta: float,
+    revisions: float,
+    seed: int,
+    weigh: Weigh | None = None,
 ) -> list[Row]:
     """The training mixture: a share `eta` of good and revision rows, the rest general data.
 
     Proportional sampling (paper, section 4.1: L = eta (good + revision) + (1 - eta) general, with
     eta = 0.2). All agent rows are kept, unless revisions would be more than the share `revisions`
     of them (all of them are dropped where there is no good row, and the share is not 1); general
-    rows are drawn, with repetition once all have been used.
+    rows are drawn, with repetition once all have been used. With `weigh`, `eta` is a share of what
+    the rows weigh; without, of their number.
     """
     rng = random.Random(seed)
     revised = [row for row in agent if row["kind"] == "revision"]
@@ -84,12 +131,29 @@ def mix(
         most = round(len(good) * revisions / (1.0 - revisions))
         revised = rng.sample(revised, min(len(revised), most))
     own = good + revised
-    wanted = round(len(own) * (1.0 - eta) / eta) if eta > 0 and general else 0
-    drawn = list(general) * (wanted // len(general)) if wanted else []
-    drawn += rng.sample(list(general), wanted - len(drawn))
+    share = (1.0 - eta) / eta if eta > 0 and general else 0.0
+    if weigh is None:
+        wanted = round(len(own) * share)
+        drawn = list(general) * (wanted // len(general)) if wanted else []
+        drawn += rng.sample(list(general), wanted - len(drawn))
+    else:
+        drawn = repeated(general, share * sum(map(weigh, own)), weigh, rng)
     mixed = own + drawn
     rng.shuffle(mixed)
     return mixed
+
+
+def repeated(rows: Sequence[Row], weight: float, weigh: Weigh, rng: random.Random) -> list[Row]:
+    """Rows in random order, all of them before one comes again, until they weigh as much."""
+    drawn: list[Row] = []
+    rows = [row for row in rows if weigh(row)]  # others would be repeated for ever
+    while rows and weight > 0:
+        for row in rng.sample(rows, len(rows)):
+            if weight <= 0:
+                break
+            drawn.append(row)
+            weight -= weigh(row)
+    return drawn
 
 
 def without_errors(mixed: Sequence[Row], *, seed: int) -> list[Row]:
@@ -101,49 +165,19 @@ def without_errors(mixed: Sequence[Row], *, seed: int) -> list[Row]:
         ConfigError: every row shows one.
     """
     right = [row for row in mixed if row.get("kind", "good") == "good"]
-    rows = [row for row in right if trained_characters(row)]  # others would be repeated for ever
-    if not rows:
+    weight = sum(map(trained_characters, mixed))
+    control = repeated(right, weight, trained_characters, random.Random(seed))
+    if not control:
         raise ConfigError(
             "measure.control needs rows without an error: set train.general, or "
             "revision.good_per_task"
         )
-    rng, left = random.Random(seed), sum(map(trained_characters, mixed))
-    control: list[Row] = []
-    while left > 0:
-        for row in rng.sample(rows, len(rows)):
-            if left <= 0:
-                break
-            control.append(row)
-            left -= trained_characters(row)
     return control
 
 
 def trained_characters(row: Row) -> int:
     """Length of the messages of a row that carry the loss."""
     return sum(len(message["content"]) for message in row["messages"] if message["train"])
-
-
-def read_general(path: Path) -> list[Row]:
-    """General chat rows from a JSONL file; a message without a train flag trains if it is a reply.
-
-    Raises:
-        ConfigError: the file cannot be read, or a line is not a conversation.
-    """
-    rows: list[Row] = []
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                rows.append({"messages": [_flagged(m) for m in json.loads(line)["messages"]]})
-    except OSError as error:
-        raise ConfigError(f"cannot read train.general: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} line {len(rows) + 1} is not a row of messages") from error
-    return rows
-
-
-def _flagged(message: dict[str, Any]) -> Row:
-    train = bool(message.get("train", message["role"] == "assistant"))
-    return {"role": message["role"], "content": message["content"], "train": train}
 
 
 def mixture_key(rows: Sequence[Row], config: Config, *, actor: str) -> str:

@@ -122,7 +122,7 @@ async def _trained(
     context = RunContext.of(config)
     start = context.model_to_train
     count = counter(start, config.train.max_length)
-    general = await general_rows(config, seed=number)
+    general = (await general_rows(config, seed=number)).rows
     mixed = mixture(own, general, experiment.tokens, count, seed=number)
     name = f"{iteration}-{digest(experiment.key(arm), *(str(row) for row in mixed.rows))}"
     rows = context.work_folder / f"mixture-{name}.jsonl"

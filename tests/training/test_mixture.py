@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from agent_r.dataset.writer import export
 from agent_r.errors import ConfigError
 from agent_r.settings import Config
 from agent_r.training.mixture import mix, trained_characters, training_rows, without_errors
-from flows.general_rows import general_rows
 from tests.support.made import Made
 
 
@@ -37,23 +35,8 @@ def test_revisions_alone_are_trained_on_only_where_the_share_says_so(
 ) -> None:
     with pytest.raises(ConfigError, match=r"revision_share = 0.5 leaves no row .* set it to 1"):
         training_rows([revisions_alone], [], settings(), seed=0)
-    rows, counts = training_rows([revisions_alone], [], settings(revision_share=1.0), seed=0)
-    assert len(rows) == counts["revision"] > 0
-
-
-async def test_of_a_file_so_many_rows_are_drawn_as_general_rows_says(tmp_path: Path) -> None:
-    path = tmp_path / "general.jsonl"
-    chats = [
-        [{"role": "user", "content": str(i)}, {"role": "assistant", "content": "yes"}]
-        for i in range(50)
-    ]
-    path.write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats))
-    few = settings(general=str(path), general_rows=7)
-    drawn = await general_rows(few, seed=3)
-    asked = [row["messages"][0]["content"] for row in drawn]
-    assert len(set(asked)) == 7
-    assert drawn == await general_rows(few, seed=3) != await general_rows(few, seed=4)
-    assert len(await general_rows(settings(general=str(path)), seed=3)) == 50
+    rows, mixture = training_rows([revisions_alone], [], settings(revision_share=1.0), seed=0)
+    assert len(rows) == mixture.rows["revision"] > 0
 
 
 def agent(good: int, revisions: int) -> list[Row]:
@@ -93,6 +76,22 @@ def test_general_rows_repeat_only_when_all_have_been_used() -> None:
     mixed = mix(agent(10, 0), general(4), eta=0.5, revisions=1.0, seed=0)
     used = [row["id"] for row in mixed if str(row["id"]).startswith("general")]
     assert sorted(used.count(f"general-{i}") for i in range(4)) == [2, 2, 3, 3]
+
+
+def test_a_share_of_trained_tokens_counts_what_carries_the_loss(made: Made) -> None:
+    chats = [{"messages": row("", "x" * 40)["messages"]} for _ in range(20)]
+    for eta in (0.2, 0.5):
+        config = settings(eta=eta, eta_of="trained_tokens", revision_share=1.0)
+        _, mixture = training_rows([made.version], chats, config, seed=0)
+        general = mixture.trained["general"] / sum(mixture.trained.values())
+        assert 1 - general == pytest.approx(eta, abs=0.01)
+        assert mixture.unit == "characters"
+    words = training_rows(
+        [made.version], chats, config, seed=0,
+        weigh=lambda row: sum(len(m["content"].split()) for m in row["messages"] if m["train"]),
+    )[1]  # fmt: skip
+    assert words.unit == "tokens"
+    assert words.trained["general"] == pytest.approx(sum(words.trained.values()) / 2, abs=1)
 
 
 def test_the_mixture_is_a_matter_of_its_seed() -> None:
