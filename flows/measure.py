@@ -75,6 +75,7 @@ async def measure(
         tell(f"{config.measure.tasks} held-out tasks to play{times}")
         async with context.worlds as worlds, acting(context) as actor:
             measured = await score(actor, worlds, config, openings, led, places.episodes)
+        measured.episodes = places.episodes.name
         files.save(places.file, MEASUREMENT, measured)
     warn(measured.faults())
     for line in measured.robustness.notes():

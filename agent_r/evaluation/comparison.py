@@ -27,7 +27,7 @@ class PairedGain(BaseModel):
     wins: int  # tasks on which the last actor's rate is higher
     losses: int
     ties: int
-    p: float  # two-sided: that so uneven a count of wins and losses is chance
+    p: float  # two-sided, of the permutation test; with one attempt it is McNemar's
 
 
 class Comparison(BaseModel):
@@ -80,15 +80,25 @@ def compare(
     )
 
 
-def sign_test(wins: int, losses: int) -> float:
-    """The exact two-sided sign test; of tasks with one attempt each, it is McNemar's exact test.
+def permutation_test(gains: Sequence[int]) -> float:
+    """The exact two-sided test that two actors are alike: a gain may as well have been a loss.
 
-    >>> sign_test(8, 1), sign_test(0, 0)
+    Its p is the share of all sign changes of the tasks' gains whose sum is as far from 0 (Fisher's
+    paired randomisation). Where a gain is 1 or -1, as with one attempt, it is McNemar's exact test.
+
+    >>> permutation_test([1] * 8 + [-1]), permutation_test([0, 0])
     (0.0390625, 1.0)
     """
-    n, fewer = wins + losses, min(wins, losses)
-    tail = sum(comb(n, i) for i in range(fewer + 1)) / (1 << n)
-    return min(1.0, 2 * tail)
+    import numpy as np
+
+    sizes = [abs(gain) for gain in gains if gain]
+    most = sum(sizes)
+    chances = np.zeros(2 * most + 1)  # of each sum, from -most on
+    chances[most] = 1.0
+    for size in sizes:
+        chances = (np.roll(chances, size) + np.roll(chances, -size)) / 2
+    far = np.abs(np.arange(-most, most + 1)) >= abs(sum(gains))
+    return min(1.0, float(chances[far].sum()))
 
 
 def read_measurement(path: Path) -> tuple[Path, Measurement]:
@@ -141,7 +151,7 @@ def _gain(pairs: Sequence[tuple[TaskScore, TaskScore]], k: int, how: Estimator) 
     gains = [last - first for first, last in rates]
     low, high = interval_of_mean(gains, floor=-1.0)
     wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-    n = len(pairs)
+    n, attempts = len(pairs), len(pairs[0][0].played)
     return PairedGain(
         first=sum(first for first, _ in rates) / n,
         last=sum(last for _, last in rates) / n,
@@ -151,5 +161,5 @@ def _gain(pairs: Sequence[tuple[TaskScore, TaskScore]], k: int, how: Estimator) 
         wins=wins,
         losses=losses,
         ties=n - wins - losses,
-        p=sign_test(wins, losses),
+        p=permutation_test([round(gain * comb(attempts, k)) for gain in gains]),
     )

@@ -34,6 +34,7 @@ from agent_r.run_worlds import Worlds
 
 REFUSED = StopReason.REFUSED.value
 ANOTHER_ATTEMPT = 15_485_863  # by so much the seeds of a task's attempts differ
+_GOING_ON = -1  # in place of an attempt's number, where the steps before may be the actor's own
 
 _log = logging.getLogger("agent_r.progress")
 
@@ -141,7 +142,7 @@ class Player:
 
     async def _play(self, planned: PlannedEpisode) -> PlayedEpisode:
         fresh = self.worlds.environment(planned.world)
-        params = reseeded(self.params, 0, ANOTHER_ATTEMPT * planned.attempt)
+        params = reseeded(self.params, 0, ANOTHER_ATTEMPT * self._draw(planned))
         metered = Metered(self.actor)
         async with lent(fresh, planned.world, self.worlds.unclosed) as env:
             played = await play(
@@ -156,6 +157,11 @@ class Player:
             prompt_tokens=metered.usage.prompt_tokens,
             completion_tokens=metered.usage.completion_tokens,
         )
+
+    def _draw(self, planned: PlannedEpisode) -> int:
+        """Which draw of seeds it gets: with those of its opening it would only be played again."""
+        again = planned.opening.responses and self.params.temperature > 0
+        return _GOING_ON if again else planned.attempt
 
     def give_up(self, task: str, failure: AgentRError) -> None:
         """Count a failed episode; raise only if the others would fail as well."""

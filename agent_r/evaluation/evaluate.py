@@ -58,6 +58,7 @@ class Measurement(BaseModel):
     scores: list[TaskScore] = []  # by task; this and what follows is not in files of 0.2.0
     conditions: dict[str, str] = {}  # what is the same where two are compared
     cost: EpisodeCost = EpisodeCost()  # of episodes of all kinds
+    episodes: str = ""  # the name of their folder, beside this file
 
     @property
     def can_go_on(self) -> bool:

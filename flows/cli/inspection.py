@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -20,25 +20,60 @@ from rich.text import Text
 from agent_r import closing
 from agent_r.config import load, overrides
 from agent_r.environment import World
+from agent_r.errors import DatasetError
 from agent_r.settings import env_specs
 from flows.cli.commands import on_hub, settings
 from flows.cli.finding_rows import console_of, row
 from flows.cli.runner import say
 
+if TYPE_CHECKING:
+    from agent_r.evaluation.view.kept_episodes import KeptEpisodes
+
 
 def run_view(arguments: argparse.Namespace) -> int:
     """Write the page, print where it is, open it."""
+    from agent_r.evaluation.view.kept_episodes import kept_at
+
+    measured = kept_at(arguments.path)
+    path = _view_trees(arguments) if measured is None else _view_episodes(arguments, measured)
+    if arguments.out is None and not arguments.no_open:
+        open_page(path)
+    return 0
+
+
+def _view_episodes(arguments: argparse.Namespace, measured: KeptEpisodes) -> Path:
+    """A measurement's, or two side by side."""
+    from agent_r.evaluation.view.episode_page import write_episodes
+    from agent_r.evaluation.view.kept_episodes import kept_at
+
+    shown = [measured]
+    if arguments.other is not None:
+        other = kept_at(arguments.other)
+        if other is None:
+            raise DatasetError(f"{arguments.other} is not a measurement, nor its episodes")
+        shown.append(other)
+    name = "-".join(["view", *(kept.folder.name for kept in shown)])
+    out = arguments.out or measured.folder.parent / f"{name}.html"
+    page = write_episodes(shown, out, task=arguments.task)
+    some = "" if page.readable == page.episodes else f" ({page.readable:,} with their steps)"
+    episodes = "1 episode" if page.episodes == 1 else f"{page.episodes:,} episodes"
+    print(f"{page.path}: {episodes}{some}, {page.bytes / 1e6:.1f} MB")
+    return page.path
+
+
+def _view_trees(arguments: argparse.Namespace) -> Path:
+    """A collection's trees."""
     from agent_r.dataset.view.page import write_page
     from agent_r.dataset.view.path import collection
 
+    if arguments.other is not None:
+        raise DatasetError(f"{arguments.path} is not a measurement: nothing is shown beside it")
     shown = collection(arguments.path, task=arguments.task)
     page = write_page(shown, arguments.out or shown.beside / f"{shown.name}.html")
     some = "" if page.drawn == page.trees else f" ({page.drawn:,} of them with their picture)"
     trees = "1 tree" if page.trees == 1 else f"{page.trees:,} trees"
     print(f"{page.path}: {trees}{some}, {page.bytes / 1e6:.1f} MB")
-    if arguments.out is None and not arguments.no_open:
-        open_page(page.path)
-    return 0
+    return page.path
 
 
 def run_verify(arguments: argparse.Namespace) -> int:

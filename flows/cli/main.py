@@ -177,11 +177,16 @@ def _dataset_commands(commands: Any) -> None:
     ):
         ways.add_argument(f"--{way}", action="store_const", const=way, dest="way", help=about)
 
-    command = _command(commands, "view", run_view, "a page to look at trees, judgements and rows")
-    command.add_argument(
-        "path", type=Path, help="a version, a dataset's folder, a work folder, or a tree's file"
+    command = _command(
+        commands, "view", run_view, "a page to look at trees, judgements, rows and episodes"
     )
-    command.add_argument("--task", default="", help="the trees of this task alone")
+    command.add_argument(
+        "path",
+        type=Path,
+        help="a version, a dataset's folder, a work folder, a tree's file; or a measurement",
+    )
+    command.add_argument("other", type=Path, nargs="?", help="a second measurement, beside it")
+    command.add_argument("--task", default="", help="the trees or episodes of this task alone")
     command.add_argument("--out", type=Path, help="the page's file; it is not opened then")
     command.add_argument("--no-open", action="store_true", help="write it, and open no browser")
 

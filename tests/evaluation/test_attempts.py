@@ -121,6 +121,24 @@ async def test_more_attempts_are_played_beside_those_that_are_there(tmp_path: Pa
     assert (thrice.openings, thrice.robustness) == (once.openings, once.robustness)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+async def test_a_failure_is_continued_by_other_draws_than_those_that_led_into_it(
+    temperature: float,
+) -> None:
+    """At temperature 0 there is one draw, and the seeds are as they were."""
+    actor = ScriptedActor(script({}))
+    measure = {"tasks": 4, "recovery_tasks": 4, "robustness_tasks": 0, "temperature": temperature}
+    config = Config.model_validate({"measure": measure | {"max_steps": 2, "attempts": 2}})
+    measured = await measure_actor(actor, only(Corridors), config, openings=None, parallel=1)
+    assert measured.recovery.n == 3
+    seeds = [params.seed or 0 for params in actor.params]
+    calls = sum(score.cost.calls for score in measured.scores)
+    own, continued = set(seeds[:calls]), set(seeds[calls:])
+    assert len(own) == 4  # two attempts of two steps
+    assert (continued <= {7919 * step for step in range(5)}) == (temperature == 0)
+    assert not own & continued or temperature == 0
+
+
 async def test_files_of_before_are_read_and_their_cost_is_said_to_be_unknown(
     tmp_path: Path,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from math import comb
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from agent_r.algorithm.metrics import wilson
 from agent_r.errors import DatasetError
 from agent_r.evaluation.attempts import TaskScore
 from agent_r.evaluation.compared_tables import costs_beside, gain_tables, who
-from agent_r.evaluation.comparison import compare, read_measurement, sign_test
+from agent_r.evaluation.comparison import compare, permutation_test, read_measurement
 from agent_r.evaluation.evaluate import Measurement
 from flows.cli.main import main
 
@@ -35,12 +36,21 @@ def measurement(actor: str, *rewards: str, **conditions: str) -> Measurement:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("n", range(1, 9))
-def test_the_sign_test_is_the_share_of_coins_as_uneven(n: int) -> None:
-    coins = [abs(sum(toss)) for toss in product((-1, 1), repeat=n)]
-    for wins in range(n + 1):
-        as_uneven = sum(coin >= abs(2 * wins - n) for coin in coins) / len(coins)
-        assert sign_test(wins, n - wins) == pytest.approx(as_uneven)
+@pytest.mark.parametrize("gains", [[3, 3, -1, 2, 0, -4], [1, 1, 1, -1], [2], [5, -5], [4] * 9])
+def test_p_is_the_share_of_all_sign_changes_that_are_as_uneven(gains: list[int]) -> None:
+    sums = [
+        abs(sum(sign * gain for sign, gain in zip(signs, gains, strict=True)))
+        for signs in product((-1, 1), repeat=len(gains))
+    ]
+    as_far = sum(one >= abs(sum(gains)) for one in sums) / len(sums)
+    assert permutation_test(gains) == pytest.approx(as_far)
+
+
+def test_with_one_attempt_p_is_mcnemars_exact_one() -> None:
+    for wins, losses in ((8, 1), (5, 5), (0, 3), (40, 22)):
+        n, fewer = wins + losses, min(wins, losses)
+        tail = sum(comb(n, i) for i in range(fewer + 1)) / 2**n
+        assert permutation_test([1] * wins + [-1] * losses) == pytest.approx(min(1, 2 * tail))
 
 
 def test_wins_losses_and_gains_are_of_tasks() -> None:

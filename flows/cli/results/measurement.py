@@ -27,7 +27,7 @@ def show(
     prices_paid = prices(config.endpoint)
     if as_json:
         where = {"file": str(file), "episodes": str(episodes)}
-        print(json.dumps(where | document(measured, prices_paid), indent=2))
+        print(json.dumps(document(measured, prices_paid) | where, indent=2))
         return
     lines = [unsteady_line(measured), *cost_lines(measured, prices_paid)]
     rates = f"{measured.actor}: {measured.line()}  (95 %)"

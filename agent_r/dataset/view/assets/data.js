@@ -11,23 +11,6 @@ trees.forEach((tree, place) => {
 });
 const placeOf = new Map(trees.map((tree) => [tree.id, tree.place]));
 
-const MOST_CHUNKS = 8; // unpacked ones that are kept
-const unpacked = new Map();
-
-async function unpack(chunk) {
-  if (!unpacked.has(chunk)) {
-    if (unpacked.size >= MOST_CHUNKS) unpacked.delete(unpacked.keys().next().value);
-    unpacked.set(chunk, read(byId(`chunk-${chunk}`).textContent));
-  }
-  return unpacked.get(chunk);
-}
-
-async function read(packed) {
-  const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return (await new Response(stream).json()).map(grow);
-}
-
 // All of a tree; null where the page has its line alone.
 async function load(place) {
   const at = trees[place].at;

@@ -1,0 +1,1 @@
+"""A page to read a measurement's episodes on, those of two actors side by side."""
