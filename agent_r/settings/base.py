@@ -13,6 +13,11 @@ Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+def is_none(value: object) -> bool:
+    """Whether a table was not given: then no dump has it, and digests are those of before."""
+    return value is None
+
+
 class Settings(BaseModel):
     """Frozen, and strict about names: a misspelt setting is refused, not ignored."""
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from agent_r.settings.base import Fraction, Positive, Settings
+from agent_r.settings.base import Fraction, Positive, Settings, is_none
 from agent_r.settings.grammars import check_tags
 from agent_r.settings.request_shape import RequestShape
+from agent_r.settings.serving import ServingConfig
 
 
 class EmbeddedEndpoint(Settings):
@@ -63,6 +64,11 @@ class OpenAIEndpoint(RequestShape):
     )
     stream: Literal["auto", "never", "always"] = Field(
         "auto", description="replies in pieces; `auto`: where the server gives none otherwise"
+    )
+    serving: ServingConfig | None = Field(
+        None,
+        exclude_if=is_none,
+        description="what is done so that the server answers with the newly trained model",
     )
     prompt_price: float = Field(0.0, ge=0, description="money for a million prompt tokens")
     completion_price: float = Field(0.0, ge=0, description="money for a million sampled tokens")

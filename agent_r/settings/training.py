@@ -7,13 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from agent_r.settings.base import Fraction, Positive, Settings
+from agent_r.settings.base import Fraction, Positive, Settings, is_none
 from agent_r.settings.remote_training import ProviderConfig
-
-
-def is_none(value: object) -> bool:
-    """Whether a table was not given: then no dump has it, and digests are those of before."""
-    return value is None
 
 
 def is_usual(usual: object) -> Callable[[object], bool]:

@@ -60,7 +60,7 @@ class FineTuningServer(FaultyEndpoint):
         self.calls: list[str] = []
         self.names = ["tiny"]  # of models
         self._looks: dict[str, int] = {}
-        self._states, self._error, self._steps, self._page = states, error, steps, page
+        self.states, self._error, self._steps, self._page = states, error, steps, page
         self._nameless, self._checkpointed, self._lost = nameless, checkpointed, lost
         self._refuses, self._forgets, self._broken = refuses, forgets, broken
         self._ids = itertools.count(1)
@@ -147,7 +147,7 @@ class FineTuningServer(FaultyEndpoint):
             "fine_tuned_model": None,
             "organization_id": "org-1",
             "result_files": [],
-            "status": self._states[0],
+            "status": self.states[0],
             "trained_tokens": None,
             "hyperparameters": {},
             "seed": 0,
@@ -165,7 +165,7 @@ class FineTuningServer(FaultyEndpoint):
             return job
         at = self._looks[job["id"]]
         self._looks[job["id"]] += 1
-        job["status"] = self._states[min(at, len(self._states) - 1)]
+        job["status"] = self.states[min(at, len(self.states) - 1)]
         lines = self.rows[job["training_file"]].decode().splitlines()
         if bad := [p for line in lines for p in problems_of_openai(json.loads(line))]:
             job["status"] = "failed"
@@ -178,7 +178,7 @@ class FineTuningServer(FaultyEndpoint):
             job["error"] = self._error or {"code": "server_error", "message": "no reason"}
         if job["status"] == "succeeded":
             job |= {"finished_at": 160, "trained_tokens": 1234}
-            late = at - len(self._states) + 1 < self._nameless
+            late = at - len(self.states) + 1 < self._nameless
             if not (late or self._checkpointed):
                 job["fine_tuned_model"] = self._made(job)
         return job
@@ -198,9 +198,10 @@ class FineTuningServer(FaultyEndpoint):
         return job
 
     def _events(self, request: Request) -> dict[str, Any]:
-        """In no order, but for the pages': each look shows one step more."""
+        """In no order, but for the pages': each look shows one step more, the last one all."""
         job = self.jobs[request.path_params["id"]]
-        seen = min(self._looks[job["id"]], self._steps)
+        over = job["status"] == "succeeded"
+        seen = self._steps if over else min(self._looks[job["id"]], self._steps)
         events = [_event(job, 0, "Created fine-tuning job")]
         events += [
             _event(job, n, f"Step {n}/{self._steps}: training loss={2 / n:.3f}")

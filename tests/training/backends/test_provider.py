@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from agent_r.training.backends.train_job import Source, TrainJob, TrainReport, t
 from tests.support.faulty_endpoint import KEY
 from tests.support.fine_tuning_server import FineTuningServer
 from tests.support.ports import closed_port
+from tests.support.waiting import soon
 
 HIDDEN = "SOME_PROVIDER_KEY"
+ONE_JOB = Path(__file__).parents[2] / "support" / "one_job.py"
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +153,22 @@ async def test_who_is_cancelled_cancels_the_job(few: Path) -> None:
         assert job["status"] == "cancelled"
         status = await ProviderBackend(job_at(server, few).config.provider).poll(job["id"])
     assert status.state is JobState.CANCELLED
+
+
+async def test_a_job_goes_on_when_its_driver_is_killed_and_is_found_again(few: Path) -> None:
+    """One that was not killed reports the same."""
+    with FineTuningServer(states=["running"]) as server:
+        job = job_at(server, few)
+        text = few.parent / "job.json"
+        text.write_text(job.model_dump_json())
+        killed = subprocess.Popen([sys.executable, ONE_JOB, text], stderr=subprocess.DEVNULL)
+        await soon(lambda: any("events" in call for call in server.calls))
+        killed.kill()
+        killed.wait()
+        server.states = ["running", "succeeded"]
+        report = await ended(job)
+        whole = await ended(job.model_copy(update={"out": few.parent / "whole"}))
+    assert len(server.jobs) == 1 and whole == report
 
 
 WRONG = {
