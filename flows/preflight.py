@@ -26,6 +26,7 @@ from flows.hub_client import ask_hub, hub_of
 from flows.probe import probe
 from flows.run_context import RunContext, worlds_of
 from flows.versions import published_address
+from flows.workers.pool_backend import PoolBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ async def look(context: RunContext, needs: Needs, *, blocks: bool = True) -> Non
     config = context.config
     if needs.trains:
         check_trainer(context)
-        await check_backend(config.train)
+        pool = config.train.pool
+        await (PoolBackend(pool).check() if pool is not None else check_backend(config.train))
     if needs.trains or needs.acts:
         require_writable(context.work_folder)
     for version in needs.versions:
@@ -116,7 +118,7 @@ def check_trainer(context: RunContext) -> None:
                 f"train.backend = 'local' trains the embedded model, not a {config.endpoint.kind} "
                 "endpoint's: set train.backend = 'command' and train.command"
             )
-        if importlib.util.find_spec("torch") is None:
+        if config.train.pool is None and importlib.util.find_spec("torch") is None:
             raise ExtraMissing("fine-tuning on this machine", "local")
     if config.train.backend == "provider" and not isinstance(config.endpoint, OpenAIEndpoint):
         raise ConfigError(

@@ -17,6 +17,7 @@ from agent_r.environment import TaskSpec
 from agent_r.local_model.model_folder import PACKAGED, model_name
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
+from agent_r.training.backends.train_job import trained_model
 from env_adapters import world_of
 
 
@@ -48,7 +49,10 @@ class RunContext:
         """The settings with the endpoint that really acts: what is stored is named by that."""
         endpoint = self.config.endpoint
         if isinstance(endpoint, OpenAIEndpoint):
-            return self.config.model_copy(update={"endpoint": after(endpoint, self.trained)})
+            acting = after(endpoint, self.trained)
+            if self.model is not None and (name := trained_model(self.model).name):
+                acting = acting.model_copy(update={"model": name})
+            return self.config.model_copy(update={"endpoint": acting})
         if isinstance(endpoint, EmbeddedEndpoint):
             chosen = endpoint.model_copy(update={"checkpoint": str(self.model)})
             return self.config.model_copy(update={"endpoint": chosen})

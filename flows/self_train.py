@@ -175,6 +175,7 @@ class Loop:
                 loss_first=trained.loss_first,
                 loss_last=trained.loss_last,
                 train_seconds=trained.seconds,
+                training=trained.training,
                 model=trained.model,
                 measured=measured,
             )

@@ -15,6 +15,7 @@ from agent_r.training.backends.choice import make_backend
 from agent_r.training.backends.train_job import Source, TrainJob, finished
 from agent_r.training.mixture import Mixture, Weigh, mixture_key, training_rows
 from agent_r.training.progress_lines import spoken_line, training_line
+from agent_r.training.training_record import TrainingRecord
 from flows.form.asked import asked
 from flows.form.parameters import Base, Dataset, Overrides
 from flows.general_rows import general_rows
@@ -22,10 +23,12 @@ from flows.page.artifacts import announce_trained
 from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell
 from flows.page.run_names import name_run
+from flows.page.training_page import show_training
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line
 from flows.versions import local_version
+from flows.workers.pool_backend import PoolBackend
 from tasks.fine_tune import fine_tune
 
 _log = logging.getLogger("agent_r.progress")
@@ -34,12 +37,13 @@ _log = logging.getLogger("agent_r.progress")
 class Trained(BaseModel):
     """Where the new model is, and how its training went."""
 
-    model: str
+    model: str  # its folder, which says where it is served if that is elsewhere
     rows: dict[str, int]  # by kind: revision, good, general
     mixture: Mixture = Mixture()
     loss_first: float | None
     loss_last: float | None
     seconds: float
+    training: TrainingRecord
     new: bool  # it was not there before
 
 
@@ -95,9 +99,9 @@ async def train(
     tell(mixture.line())
     if general.source is not None:
         _log.info("%s", general.source.line())
-    report = await fine_tune(
-        make_backend(config.train), job, training_line(stage), spoken_line(stage)
-    )
+    pool = config.train.pool
+    backend = PoolBackend(pool) if pool is not None else make_backend(config.train)
+    report = await fine_tune(backend, job, training_line(stage), spoken_line(stage))
     if report.longest_reply > config.search.max_tokens:
         _log.warning(
             "a trained reply has %d tokens, and search.max_tokens = %d cuts what the new actor "
@@ -108,6 +112,8 @@ async def train(
         )
     loss = f", loss {report.first_loss:.3f} → {report.last_loss:.3f}" if report.last_loss else ""
     tell(f"{job.out}{loss}, {report.seconds:.0f} s")
+    record = TrainingRecord.of(job, report)
+    await show_training(record, job.out, name=config.dataset.name, stage=stage)
     if not control:
         announce_trained(str(job.out), name=config.dataset.name, iteration=iteration)
     return Trained(
@@ -117,6 +123,7 @@ async def train(
         loss_first=report.first_loss,
         loss_last=report.last_loss,
         seconds=report.seconds,
+        training=record,
         new=new,
     )
 

@@ -63,7 +63,7 @@ DOORS = ("agent_r.local_model", "agent_r.endpoint", "agent_r.collection", "agent
 MOST_MODULES = 15  # of a folder, its __init__ apart
 # Names of several modules: a world's parts, settings and tasks of what they set and wrap.
 SHARED = {"__init__", "environment", "expert", "texts", "wire", "search", "page"}
-SHARED |= {"build", "grow", "publish"}
+SHARED |= {"build", "fine_tune", "grow", "publish"}
 
 
 def room(name: str) -> str:

@@ -16,6 +16,7 @@ from agent_r.evaluation.robustness import KeptGain, kept_gains, percent
 from agent_r.hub.publish import Published
 from agent_r.settings import Config
 from agent_r.training.mixture import Mixture
+from agent_r.training.training_record import TrainingRecord
 
 
 class IterationReport(BaseModel):
@@ -31,6 +32,7 @@ class IterationReport(BaseModel):
     loss_first: float | None
     loss_last: float | None
     train_seconds: float
+    training: TrainingRecord | None = None
     model: str
     measured: Measurement
 
@@ -161,6 +163,8 @@ def notes(report: RunReport) -> list[str]:
         lines += it.measured.notes()
         why = ", ".join(f"{n} {reason}" for reason, n in it.built.drops.items()) or "nothing"
         lines.append(f"iteration {it.iteration} dropped: {why}")
+        if it.training is not None:
+            lines.append(f"iteration {it.iteration} trained: {it.training.line()}")
     return lines
 
 

@@ -78,12 +78,14 @@ def one_revision(version: Path) -> str:
     """A revision of a version's, turn by turn, with the picture of its tree in it."""
     text = escaped(example(ManifestFacts(read_manifest(version))))
     picture = version / TREE
-    return text.replace(f"]({TREE})", f"]({in_line(picture)})") if picture.is_file() else text
+    if not picture.is_file():
+        return text
+    return text.replace(f"]({TREE})", f"]({in_line(picture.read_bytes())})")
 
 
-def in_line(picture: Path) -> str:
-    """A picture as an address: Prefect's server has no files of ours."""
-    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+def in_line(picture: bytes) -> str:
+    """A PNG as an address: Prefect's server has no files of ours."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 async def show_published(published: Published) -> None:
@@ -131,7 +133,8 @@ async def show_report(report: RunReport, picture: Path) -> None:
         f"**{gain}** on held-out tasks, last actor against first (95 %, the same tasks).",
     ]
     if picture.is_file():
-        parts.append(f"![success, recovery and share kept by iteration]({in_line(picture)})")
+        address = in_line(picture.read_bytes())
+        parts.append(f"![success, recovery and share kept by iteration]({address})")
     parts += [markdown(("", *actors), rows), "\n".join(f"- {line}" for line in notes(report))]
     host = f"On `{socket.gethostname()}`:"
     files = [f"- model `{Path(report.iterations[-1].model).absolute()}`"]

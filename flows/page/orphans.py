@@ -17,7 +17,7 @@ from prefect.client.schemas import filters as by
 from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
 from prefect.states import Crashed
 
-OURS = ["collect", "grow", "publish", "train", "measure", "self-train"]
+OURS = ["collect", "grow", "publish", "train", "fine-tune", "measure", "self-train"]
 LATE_S = 5.0  # until the server has all that a process has said before it was killed
 LONG_AGO_S = 60.0
 _MESSAGE = "It ended with the run that it was part of."

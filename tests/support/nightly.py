@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agent_r.config import dotted
 from tests.support.faulty_endpoint import FaultyEndpoint
 from tests.support.hub_server import WRITE, LoopbackHub
 from tests.support.prefect_server import (
@@ -294,7 +295,7 @@ def as_toml(config: dict[str, Any]) -> str:
     tables = {name: value for name, value in config.items() if isinstance(value, dict)}
     lines = [f"{k} = {json.dumps(v)}" for k, v in config.items() if k not in tables]
     for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
+        lines += [f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in dotted(table).items())]
     return "\n".join(lines)
 
 

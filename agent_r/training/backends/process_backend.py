@@ -112,7 +112,7 @@ class ProcessBackend(ABC):
 
     async def logs(self, handle: Handle, after: int) -> LogLines:
         ended = (Path(handle) / ENDED).exists()
-        return await asyncio.to_thread(_read, Path(handle) / OUTPUT, after, whole=ended)
+        return await asyncio.to_thread(new_lines, Path(handle) / OUTPUT, after, whole=ended)
 
     async def cancel(self, handle: Handle) -> None:
         folder, until = Path(handle), time.monotonic() + CANCELLED_IN_S
@@ -210,7 +210,7 @@ def _has_succeeded(folder: Path) -> bool:
     return ended is not None and ended.state is JobState.SUCCEEDED
 
 
-def _read(output: Path, after: int, *, whole: bool) -> LogLines:
+def new_lines(output: Path, after: int, *, whole: bool) -> LogLines:
     """Whole lines from there on; the last may lack its end once nothing more is to come."""
     try:
         with output.open("rb") as file:

@@ -87,6 +87,7 @@ class _Driven:
         self._losses: dict[int, float] = {}  # by step
         self._cursor = 0
         self._wait = FIRST_S
+        self._message = ""  # the last that was passed on
 
     async def to_end(self) -> TrainReport:
         self._log.unlink(missing_ok=True)  # it is read anew, from its beginning
@@ -136,8 +137,9 @@ class _Driven:
             await self._hear(handle)
             if status.state.is_final:
                 return status
-            if status.message:
+            if status.message not in ("", self._message):
                 self._on_line(status.message)
+            self._message = status.message
             await self._pause(self._backend.poll_s)
 
     async def _pause(self, most: float) -> None:

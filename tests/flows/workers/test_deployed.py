@@ -1,81 +1,41 @@
-"""Several workers on a real server: the trees of one, one endpoint limit, one budget, no orphan."""
+"""Several workers on a real server: the trees of one, one endpoint limit, one budget, no orphan.
+
+And a fine-tuning job on the workers of another pool.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
+import asyncio
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from agent_r.errors import AgentRError
-from agent_r.settings import BudgetConfig, Config
-from benchmarks.saturation import ask, serving
+from agent_r.errors import AgentRError, ConfigError
+from agent_r.settings import BudgetConfig, Config, PoolConfig
+from agent_r.training.backends.process_backend import is_locked
+from agent_r.training.backends.run_to_end import run_to_end
+from agent_r.training.backends.train_job import partial
 from flows.run_context import RunContext
 from flows.workers import deployed
 from flows.workers.deployed import DeployedParts
 from flows.workers.fan_out import FanOut
+from flows.workers.pool_backend import PoolBackend
 from flows.workers.sharing import minutes_left
-from tests.support.nightly import as_toml
-from tests.support.prefect_server import Server, asking, patiently, started
+from tests.support.pool_jobs import POOL, a_job_on_a_pool, at_work, command
+from tests.support.prefect_server import asking, patiently, started
+from tests.support.tiny_job import job_of, write_rows
+from tests.support.waiting import soon
+from tests.support.workers_at_work import LIMIT, SCENES, Factory
 
 pytestmark = pytest.mark.slow
 
-LIMIT = 6  # of requests in flight, over all workers
-SECONDS = 0.2  # of a request
 SERVER = "prefect server start --host 127.0.0.1 --port 4200"
-ENDS = ("Completed", "NothingNew", "Failed", "Crashed", "Cancelled")
-
-
-@dataclass(frozen=True)
-class Factory:
-    """A server with one worker, on which `collect` and `grow` are deployed."""
-
-    server: Server
-
-    def config(self, name: str, url: str, **over: Any) -> dict[str, Any]:
-        endpoint = {"kind": "openai", "base_url": url, "model": "scripted-0.35"}
-        return {
-            "trees": 12,
-            "workers": 2,
-            "search": {"simulations": 4, "candidates": 2, "max_depth": 8},
-            "endpoint": endpoint | {"concurrency": LIMIT},
-            "dataset": {"name": name},
-        } | over
-
-    def collect(self, name: str, url: str, **over: Any) -> str:
-        """A run of `collect`, as from its form; its id."""
-        settings = json.dumps(self.config(name, url, **over))
-        return self.server.run("collect/collect", settings=settings)
-
-    def digest(self, name: str) -> str:
-        [manifest] = (self.server.folder / "datasets_out" / name).glob("v1.*/manifest.json")
-        return str(json.loads(manifest.read_text())["content_digest"])
-
-    def workers(self, run: str) -> list[dict[str, Any]]:
-        return [c for c in self.server.children(run) if c["name"].startswith("grow")]
-
-    def busy(self, run: str, url: str, requests: int) -> list[dict[str, Any]]:
-        """The workers' runs that are at work, once so many requests were answered."""
-
-        def there() -> list[dict[str, Any]] | None:
-            at_work = [w for w in self.workers(run) if w["state"]["name"] == "Running"]
-            return at_work if stats(url)["requests"] >= requests else None
-
-        return patiently(there)
-
-
-def stats(url: str) -> Any:
-    return ask(url.removesuffix("/v1") + "/stats")
 
 
 @pytest.fixture(scope="module")
@@ -87,79 +47,25 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
         for name, pool in (("collect", "local"), ("grow", "local"))
     ]
     deployments.append(deployments[1] | {"name": "nobody", "work_pool": {"name": "nobody"}})
+    gpu = {"name": "gpu", "entrypoint": "flows.fine_tune.fine_tune", "work_pool": {"name": "gpu"}}
+    deployments.append(gpu)
     (folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": deployments}))
     with started(folder, SERVER) as server:
-        for pool in ("local", "nobody"):
+        for pool in ("local", "gpu", "nobody"):
             server.post("/work_pools/", {"name": pool, "type": "process"})
         server.do("prefect --no-prompt deploy --all")
         server.start("prefect worker start --pool local --limit 8", home="worker")
+        server.start("prefect worker start --pool gpu", home="gpu-box")
         yield Factory(server)
-
-
-def one_process(factory: Factory) -> dict[str, Any]:
-    with serving(64, SECONDS) as url:
-        run = factory.collect("one", url, workers=1)
-        return factory.server.wait(run, *ENDS) | {"stats": stats(url)}
-
-
-def a_worker_is_killed(factory: Factory) -> dict[str, Any]:
-    server = factory.server
-    with serving(64, SECONDS) as url:
-        run = factory.collect("killed", url)
-        died = factory.busy(run, url, 20)[0]
-        os.kill(server.pid(died["id"]), signal.SIGKILL)
-        ended = server.wait(run, *ENDS)
-        states = [worker["state"]["name"] for worker in factory.workers(run)]
-        return {"ended": ended, "states": states, "stats": stats(url), "logs": server.logs(run)}
-
-
-def a_terminal_is_killed(factory: Factory) -> dict[str, Any]:
-    """Its workers go on; the same command waits for those, and asks nothing again."""
-    server = factory.server
-    with serving(64, SECONDS) as url:
-        settings = server.folder / "terminal.toml"
-        settings.write_text(as_toml(factory.config("terminal", url)), encoding="utf-8")
-        command = [sys.executable, "-m", "flows.cli", "collect", "--config", str(settings)]
-        how: dict[str, Any] = {"cwd": server.folder, "env": server.environment, "text": True}
-        first = subprocess.Popen(command, **how, stdout=subprocess.DEVNULL)
-        patiently(lambda: stats(url)["requests"] >= 20)
-        first.kill()
-        first.wait()
-        again = subprocess.run(command, **how, capture_output=True, timeout=300)
-        return {"again": again, "stats": stats(url), "runs": server.runs("grow/grow")}
-
-
-def a_cancelled_run(factory: Factory) -> dict[str, Any]:
-    server = factory.server
-    with serving(64, 1.0) as url:
-        run = factory.collect("cancelled", url)
-        factory.busy(run, url, 10)
-        server.do(f"prefect flow-run cancel {run}")
-        ended = server.wait(run, *ENDS)
-        workers = [server.wait(worker["id"], *ENDS) for worker in factory.workers(run)]
-        time.sleep(2.0)
-        before = stats(url)
-        time.sleep(2.0)
-        return {"ended": ended, "workers": workers, "after": (before, stats(url))}
-
-
-def a_budget(factory: Factory) -> dict[str, Any]:
-    server = factory.server
-    with serving(64, SECONDS) as url:
-        run = factory.collect("budget", url, budget={"tokens": 40_000})
-        ended = server.wait(run, *ENDS)
-        patiently(lambda: "the budget ends here (budget.tokens = 40,000)" in server.logs(run))
-        return ended | {"stats": stats(url)}
-
-
-SCENES = [a_worker_is_killed, one_process, a_terminal_is_killed, a_cancelled_run, a_budget]
 
 
 @pytest.fixture(scope="module")
 def scenes(factory: Factory) -> Iterator[dict[str, Future[Any]]]:
     """Two at a time: most of each is a wait."""
     with ThreadPoolExecutor(2) as pool:
-        happens = {scene.__name__: pool.submit(scene, factory) for scene in SCENES}
+        happens = {
+            scene.__name__: pool.submit(scene, factory) for scene in [*SCENES, a_job_on_a_pool]
+        }
         yield happens
         for each in happens.values():
             each.cancel()
@@ -249,3 +155,58 @@ def test_minutes_pass_for_a_worker_that_begins_late_as_well() -> None:
     left = minutes_left(BudgetConfig(minutes=10, tokens=5), time.time() - 360)
     assert (round(left.minutes, 1), left.tokens) == (4.0, 5)
     assert minutes_left(BudgetConfig(tokens=5), time.time() - 360) == BudgetConfig(tokens=5)
+
+
+def facts(report: Any) -> list[Any]:
+    """What a run of the loop came to, whenever and wherever that was."""
+    return [
+        (
+            it["training_rows"],
+            it["built"]["dataset"]["digest"],
+            it["training"] | {"seconds": 0, "job": "", "log": it["training"]["log"][1:]},
+            it["measured"]["rewards"],
+        )
+        for it in report["iterations"]
+    ]
+
+
+def test_a_job_on_a_pool_is_begun_once_though_its_run_is_killed(
+    scenes: dict[str, Future[Any]],
+) -> None:
+    ended = scenes["a_job_on_a_pool"].result()
+    assert ended["again"].returncode == 0, ended["again"].stderr
+    assert [run["state"]["name"] for run in ended["runs"]] == ["Completed"] * 2  # of two iterations
+    on_pool, here = ended["reports"]
+    assert facts(on_pool) == facts(here)
+    first, second = (it["training"] for it in on_pool["iterations"])
+    assert first["losses"] == [[1, 2.0], [2, 1.0]]
+    assert first["log"] == ["job variables: heard"]
+    assert (first["job"], second["job"]) == tuple(f"flow run {run['id']}" for run in ended["runs"])
+    assert on_pool["iterations"][1]["model"].rpartition("/")[2].startswith("model-2-")
+
+
+async def test_a_job_on_a_pool_is_cancelled_with_its_run(factory: Factory, tmp_path: Path) -> None:
+    (tmp_path / "held").touch()
+    job = job_of(Path("base"), write_rows(tmp_path / "rows.jsonl"), tmp_path / "out",
+                 config=command(tmp_path / "held"))  # fmt: skip
+    with asking(f"{factory.server.url}/api"):
+        running = asyncio.create_task(run_to_end(PoolBackend(PoolConfig(**POOL)), job))
+        place = partial(job) / "pool"
+        await soon(lambda: at_work(place / "model.log"))
+        assert is_locked(place / "model.partial")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await soon(lambda: not is_locked(place / "model.partial"))
+        [run] = [r for r in factory.server.runs("fine-tune/gpu") if "held" in str(r["parameters"])
+                 and str(tmp_path) in str(r["parameters"])]  # fmt: skip
+    assert factory.server.wait(run["id"], "Cancelled", "Crashed")["state"]["name"] == "Cancelled"
+
+
+async def test_a_pool_that_cannot_be_is_one_line(factory: Factory) -> None:
+    elsewhere = PoolBackend(PoolConfig(deployment="fine-tune/elsewhere"))
+    for url, line in (
+        (f"{factory.server.url}/api", r"has none of this name: run `agent-r deploy`$"),
+        (None, "PREFECT_API_URL names no server"),
+    ):
+        with asking(url), pytest.raises(ConfigError, match=line):
+            await elsewhere.check()
