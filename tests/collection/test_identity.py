@@ -16,6 +16,7 @@ from agent_r.local_model.model_folder import PACKAGED, model_digest, model_name
 from agent_r.reading.reply import Grammar
 from agent_r.settings import Config
 from agent_r.testing import Corridor
+from agent_r.training.backends.train_job import TrainedModel, TrainReport
 from flows.measure import measurement_key
 from flows.run_context import RunContext
 from tests.support.planting import only
@@ -129,3 +130,14 @@ def test_a_control_beside_the_loop_measures_nothing_else_anew() -> None:
 def test_a_server_has_no_other_model_for_a_control() -> None:
     with pytest.raises(ValueError, match=r"measure.control needs an actor in a folder of its own"):
         keys(served("m-{iteration}"), measure={"control": True})
+
+
+def test_a_model_that_a_job_has_named_is_who_acts_after_it(tmp_path: Path) -> None:
+    named = TrainedModel(served="name", name="ft:model-1")
+    report = TrainReport(digest="d", rows=1, seconds=1.0, model=named)
+    (tmp_path / "done.json").write_text(report.model_dump_json())
+    config = Config.model_validate({"endpoint": served("m-{iteration}")})
+    assert RunContext.of(config, 2).actor_name == "m-1"
+    after = RunContext.of(config, 2, str(tmp_path))
+    assert after.actor_name == "ft:model-1"
+    assert after.model_to_train == tmp_path, "the next job starts from that one"

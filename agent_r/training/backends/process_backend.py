@@ -125,7 +125,11 @@ class ProcessBackend(ABC):
 
     async def result(self, job: TrainJob, handle: Handle) -> TrainReport:
         ended = files.load(Path(handle) / ENDED, _ENDED)
-        return await asyncio.to_thread(self.report, job, ended.seconds if ended else 0.0)
+        try:
+            return await asyncio.to_thread(self.report, job, ended.seconds if ended else 0.0)
+        except TrainerError:
+            (Path(handle) / ENDED).unlink(missing_ok=True)  # it is to be begun again
+            raise
 
     def _reap(self, handle: Handle) -> None:
         """Our child has ended, or is about to; one of another run's is not ours."""

@@ -103,10 +103,16 @@ class _Driven:
             raise
         if (done := finished(self._job)) is not None:
             return done  # somebody else has waited for it as well
-        if status.state is not JobState.SUCCEEDED:
+        try:
+            if status.state is not JobState.SUCCEEDED:
+                why = plain_line(without_secrets(status.message)) or status.state
+                raise TrainerError(f"the training job failed: {why}")
+            report = await self._patiently(lambda: self._backend.result(self._job, handle))
+        except TrainerUnavailable:
+            raise
+        except TrainerError as error:
             self._handle_file.unlink(missing_ok=True)
-            raise TrainerError(self._failure(status))
-        report = await self._patiently(lambda: self._backend.result(self._job, handle))
+            raise TrainerError(f"{error} (all that it said: {self._log})") from error
         return await asyncio.to_thread(self._finish, report, status)
 
     @property
@@ -182,10 +188,6 @@ class _Driven:
             else:
                 self._losses[at.step] = at.loss
                 self._on_progress(at)
-
-    def _failure(self, status: JobStatus) -> str:
-        why = plain_line(without_secrets(status.message)) or status.state
-        return f"the training job failed: {why} (all that it said: {self._log})"
 
     def _finish(self, report: TrainReport, status: JobStatus) -> TrainReport:
         steps = sorted(self._losses)

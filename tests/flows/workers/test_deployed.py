@@ -171,6 +171,7 @@ def facts(report: Any) -> list[Any]:
 
 
 def test_a_job_on_a_pool_is_begun_once_though_its_run_is_killed(
+    factory: Factory,
     scenes: dict[str, Future[Any]],
 ) -> None:
     ended = scenes["a_job_on_a_pool"].result()
@@ -182,6 +183,9 @@ def test_a_job_on_a_pool_is_begun_once_though_its_run_is_killed(
     assert first["losses"] == [[1, 2.0], [2, 1.0]]
     assert first["log"] == ["job variables: heard"]
     assert (first["job"], second["job"]) == tuple(f"flow run {run['id']}" for run in ended["runs"])
+    [_, page] = factory.server.post("/artifacts/filter", {
+        "artifacts": {"key": {"any_": ["training-pool"]}}, "sort": "ID_DESC"})  # fmt: skip
+    assert "job variables: heard" in page["data"] and "data:image/png" in page["data"]
     assert on_pool["iterations"][1]["model"].rpartition("/")[2].startswith("model-2-")
 
 

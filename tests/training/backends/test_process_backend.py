@@ -29,7 +29,14 @@ from agent_r.training.backends.process_backend import (
     is_locked,
 )
 from agent_r.training.backends.run_to_end import run_to_end
-from agent_r.training.backends.train_job import TrainingProgress, TrainJob, finish, partial, prepare
+from agent_r.training.backends.train_job import (
+    TrainedModel,
+    TrainingProgress,
+    TrainJob,
+    finish,
+    partial,
+    prepare,
+)
 
 
 async def until_checkpoint(job: TrainJob) -> None:
@@ -202,6 +209,13 @@ sys.exit(int(os.environ.get("MY_JOB_FAILS", "0")))
 """
 
 
+ADAPTS = """
+import pathlib, sys
+print('{"step": 1, "of": 1, "loss": 2.5}')
+out = pathlib.Path(sys.argv[2]); out.mkdir(); (out / "adapter_config.json").write_text("{}")
+"""
+
+
 async def test_what_a_command_says_is_kept_beside_its_model_and_shown(
     model: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +246,18 @@ async def test_a_failed_command_says_its_last_words_and_where_the_others_are(
     with pytest.raises(TrainerError, match=r"failed: y{400} \(") as caught:
         await run_to_end(CommandBackend(), long)
     assert len(str(caught.value)) < 1000
+
+
+async def test_a_command_that_leaves_no_model_is_begun_again(
+    model: Path, rows: Path, tmp_path: Path
+) -> None:
+    job = command_job(model, rows, tmp_path / "out", "print('nothing')")
+    with pytest.raises(TrainerError, match=r"left no model .+ \(all that it said: \S+out.log\)$"):
+        await run_to_end(CommandBackend(), job)
+    command_job(model, rows, tmp_path / "out", ADAPTS)
+    report = await run_to_end(CommandBackend(), job)
+    assert report.model == TrainedModel(served="adapter", base=str(model))
+    assert (report.steps, report.last_loss) == (1, 2.5), "it has said so"
 
 
 async def test_a_silent_command_that_fails_says_its_status(
