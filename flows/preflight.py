@@ -18,8 +18,16 @@ from agent_r.files import require_writable
 from agent_r.local_model.model_folder import model_name
 from agent_r.local_model.token_count import TokenCounter
 from agent_r.run_worlds import Worlds
-from agent_r.settings import Config, EmbeddedEndpoint, Endpoint, OpenAIEndpoint, ScriptedEndpoint
+from agent_r.settings import (
+    Config,
+    EmbeddedEndpoint,
+    Endpoint,
+    OpenAIEndpoint,
+    ScriptedEndpoint,
+    TrlConfig,
+)
 from agent_r.training.backends.choice import check_backend
+from agent_r.training.backends.trl_backend import require_trl
 from flows.actor_factory import acting, scripted
 from flows.general_rows import check_general
 from flows.hub_client import ask_hub, hub_of
@@ -116,7 +124,7 @@ def check_trainer(context: RunContext) -> None:
         if context.model is None:
             raise ConfigError(
                 f"train.backend = 'local' trains the embedded model, not a {config.endpoint.kind} "
-                "endpoint's: set train.backend = 'command' and train.command"
+                "endpoint's: set train.backend = 'trl', or 'command' and train.command"
             )
         if config.train.pool is None and importlib.util.find_spec("torch") is None:
             raise ExtraMissing("fine-tuning on this machine", "local")
@@ -125,7 +133,18 @@ def check_trainer(context: RunContext) -> None:
             "train.backend = 'provider' trains a model that the provider serves, and not one of "
             f"this machine: set endpoint.kind = 'openai', not '{config.endpoint.kind}'"
         )
+    if config.train.trl is not None:
+        require_trl()
+        if isinstance(config.endpoint, EmbeddedEndpoint) and not servable(config.train.trl):
+            raise ConfigError(
+                "the embedded actor is served from whole weights: set train.trl.lora.merge = true"
+            )
     check_general(config)
+
+
+def servable(trl: TrlConfig) -> bool:
+    """Whether what is trained can be served without the model that it was trained from."""
+    return trl.full or trl.lora.merge
 
 
 def check_version(version: str, *, here: bool) -> None:

@@ -74,10 +74,11 @@ class RunContext:
 
     @property
     def model_to_train(self) -> Path:
-        """The model's folder, or what a `command` trainer is told of one that is not ours."""
-        endpoint = self.as_trained.endpoint
+        """The model's folder, or what the trainer is told of one that is not ours."""
+        endpoint, trl = self.as_trained.endpoint, self.config.train.trl
         served = endpoint.model if isinstance(endpoint, OpenAIEndpoint) else ""
-        return self.model or Path(served or self.actor_name)
+        named = trl.model if trl is not None else ""
+        return self.model or Path(named or served or self.actor_name)
 
     @cached_property
     def worlds(self) -> Worlds:

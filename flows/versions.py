@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent_r.collection.plan import work_folder
 from agent_r.config import digest
+from agent_r.dataset.manifest import read_manifest, to_train
 from agent_r.errors import ConfigError
 from agent_r.hub.pull import Address, pull
 from agent_r.settings import Config
@@ -25,6 +26,25 @@ def published_address(version: str) -> Address | None:
     if not address.tag:
         raise ConfigError(f"'{version}' is no folder; for a version on the Hub: {version}@v1.3")
     return address
+
+
+def to_take_elsewhere(version: str, rows: str) -> dict[str, str]:
+    """Where a training script finds a version: in a repository at its tag, or in a folder.
+
+    Raises:
+        DatasetError: there is none in the folder, or it is damaged.
+        ConfigError: it has no rows of that config.
+    """
+    address = published_address(version)
+    if address is not None:
+        name = address.repo.rpartition("/")[2]
+        return {"dataset": address.repo, "tag": address.tag, "out": f"{name}-{address.tag}-trained"}
+    folder = Path(version).absolute()
+    manifest = read_manifest(folder)
+    if not to_train(manifest).get(rows):
+        raise ConfigError(f"{version} has no {rows} rows to train on")
+    out = f"{manifest['dataset']}-{manifest['version']}-trained"
+    return {"dataset": str(folder), "digest": manifest["content_digest"], "out": out}
 
 
 async def local_version(version: str, config: Config) -> Path:

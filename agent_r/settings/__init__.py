@@ -22,6 +22,7 @@ from agent_r.settings.outputs import DatasetConfig, HubConfig, MeasureConfig
 from agent_r.settings.problems import first_problem
 from agent_r.settings.search import BudgetConfig, CritiqueConfig, RevisionConfig, SearchConfig
 from agent_r.settings.training import PoolConfig, TrainConfig
+from agent_r.settings.trl_training import TrlConfig
 from agent_r.settings.worlds import (
     AgentGymEnv,
     EnvSpec,
@@ -67,6 +68,7 @@ __all__ = [
     "TextCraftEnv",
     "TextWorldExpressEnv",
     "TrainConfig",
+    "TrlConfig",
     "env_specs",
     "first_problem",
     "public_settings",

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from agent_r.settings.base import Fraction, Positive, Settings, is_none
 from agent_r.settings.remote_training import ProviderConfig
+from agent_r.settings.trl_training import TrlConfig
 
 
 def is_usual(usual: object) -> Callable[[object], bool]:
@@ -47,12 +48,19 @@ class IterationTrain(Settings):
     eta: float | None = Field(None, gt=0, le=1, description="share of good and revision rows")
 
 
+# Where nothing is said: the local trainer's model is a thousand times smaller.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "trl": {"optimizer": "adamw", "batch_tokens": 16384, "max_length": 4096}
+}
+
+
 class TrainConfig(Settings):
     """The fine-tuning job (paper section 4.1): a process of its own."""
 
-    backend: Literal["local", "command", "provider"] = Field(
+    backend: Literal["local", "command", "trl", "provider"] = Field(
         "local",
-        description="the embedded model on this machine; a job of your own; a provider's API",
+        description="the embedded model on this machine; a job of your own; any model by TRL; a "
+        "provider's API",
     )
     command: str = Field(
         "", description="for `command`: your own job; {dataset} {model} {out} are filled in"
@@ -118,6 +126,9 @@ class TrainConfig(Settings):
         "are dropped at random; where no row is good, only 1 lets revisions be trained on",
     )
 
+    trl: TrlConfig | None = Field(
+        None, exclude_if=is_none, description="for `trl`: which rows, LoRA or full, how it runs"
+    )
     provider: ProviderConfig | None = Field(
         None, exclude_if=is_none, description="for `provider`: its fine-tuning API"
     )
@@ -149,6 +160,25 @@ class TrainConfig(Settings):
     def anywhere(self) -> TrainConfig:
         """The settings without the place where the job runs, which does not change its result."""
         return self.model_copy(update={"pool": None})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trl_has_defaults_of_its_own(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("backend") != "trl":
+            return values
+        trl = values.get("trl") or {}
+        full = trl.get("full", False) if isinstance(trl, dict) else trl.full
+        return _DEFAULTS["trl"] | {"learning_rate": 2e-5 if full else 2e-4} | values | {"trl": trl}
+
+    @model_validator(mode="after")
+    def _trl_goes_with_its_back_end(self) -> TrainConfig:
+        if (self.backend == "trl") != (self.trl is not None):
+            raise ValueError("`trl` goes with backend = 'trl', and only with it")
+        if self.trl and (self.optimizer, self.average) != ("adamw", 1.0):
+            raise ValueError("`optimizer` and `average` are the local trainer's: leave them out")
+        if self.trl and self.trl.rows == "preference" and self.general:
+            raise ValueError("`general` rows are no pairs: leave them out, or set trl.rows = 'sft'")
+        return self
 
     @model_validator(mode="after")
     def _command_is_given(self) -> TrainConfig:

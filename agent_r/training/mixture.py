@@ -64,19 +64,10 @@ def training_rows(
         DatasetError: a version is damaged.
         ConfigError: there is nothing to train on.
     """
-    known: dict[str, Row] = {}
-    for version in versions:
-        read_manifest(version)
-        for row in read_rows(version, "sft", "train"):
-            known.setdefault(row["id"], row)
-    agent = list(known.values())
-    if not config.train.accumulate:
-        newest = max((row["iteration"] for row in agent), default=0)
-        agent = [row for row in agent if row["iteration"] == newest]
-    if not agent:
-        raise ConfigError(
-            "the dataset has no row to train on: explore more trees, or lower revision.alpha"
-        )
+    pairs = config.train.trl is not None and config.train.trl.rows == "preference"
+    agent = _rows_of(versions, "preference" if pairs else "sft", config)
+    if pairs:
+        return _preferences(agent, seed=seed, control=control)
     share = config.train.revision_share
     if share < 1.0 and all(row["kind"] == "revision" for row in agent):
         raise ConfigError(
@@ -105,6 +96,36 @@ def _what(mixed: Sequence[Row], weigh: Weigh) -> Mixture:
         trained[kind] += weigh(row)
     unit = "characters" if weigh is trained_characters else "tokens"
     return Mixture(rows=dict(rows), trained=dict(trained), unit=unit)
+
+
+def _rows_of(versions: Sequence[Path], table: str, config: Config) -> list[Row]:
+    known: dict[str, Row] = {}
+    for version in versions:
+        read_manifest(version)
+        for row in read_rows(version, table, "train"):
+            known.setdefault(row["id"], row)
+    agent = list(known.values())
+    if not config.train.accumulate:
+        newest = max((row["iteration"] for row in agent), default=0)
+        agent = [row for row in agent if row["iteration"] == newest]
+    if not agent:
+        raise ConfigError(
+            f"the dataset has no {table} row to train on: explore more trees, or lower "
+            "revision.alpha"
+        )
+    return agent
+
+
+def _preferences(pairs: list[Row], *, seed: int, control: bool) -> tuple[list[Row], Mixture]:
+    """Pairs alone: general rows have no other side."""
+    if control:
+        raise ConfigError("measure.control trains on replies: set train.trl.rows = 'sft' for it")
+    random.Random(seed).shuffle(pairs)
+    sides = ("prompt", "chosen", "rejected")
+    trained = sum(len(p[side][0]["content"]) for p in pairs for side in sides[1:])
+    kind = "preference"
+    mixture = Mixture(rows={kind: len(pairs)}, trained={kind: trained})
+    return [{side: pair[side] for side in sides} for pair in pairs], mixture
 
 
 def mix(

@@ -20,9 +20,9 @@ from flows.cli.prefect_faults import check_server
 from flows.cli.runner import run
 
 
-def settings(arguments: argparse.Namespace) -> Config:
-    """The config that a command's arguments ask for."""
-    over = overrides(arguments.set)
+def settings(arguments: argparse.Namespace, always: dict[str, Any] | None = None) -> Config:
+    """The config that a command's arguments ask for; `always` is what the command itself sets."""
+    over = merge_settings(overrides(arguments.set), always or {})
     if arguments.seed is not None:
         over["seed"] = arguments.seed
     if arguments.name is not None:
@@ -92,6 +92,23 @@ def run_train(arguments: argparse.Namespace) -> int:
 
     trained = run(train(arguments.versions, config, arguments.iteration, arguments.model))
     print(f"{trained.model}: {trained.rows}, loss {trained.loss_first} → {trained.loss_last}")
+    return 0
+
+
+def run_train_script(arguments: argparse.Namespace) -> int:
+    """Write the training of a version as one file that needs nothing of this package."""
+    from agent_r.training.backends.trl_backend import script_values, start_of
+    from agent_r.training.train_script import train_script, write_script
+    from flows.run_context import RunContext
+    from flows.versions import to_take_elsewhere
+
+    config = settings(arguments, {"train": {"backend": "trl", "command": ""}})
+    values = script_values(config.train) | {"seed": config.seed}
+    values |= to_take_elsewhere(arguments.version, str(values["rows"]))
+    values["model"] = start_of(RunContext.of(config, model=arguments.model).model_to_train)
+    write_script(arguments.out, train_script(values))
+    print(f"{arguments.out} trains {values['model']} on {values['rows']} rows of "
+          f"{values['dataset']}: uv run {arguments.out}, or python {arguments.out}")  # fmt: skip
     return 0
 
 

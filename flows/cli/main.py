@@ -7,7 +7,6 @@ which), 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from flows.cli import commands as do
 from flows.cli.deploy.deploy import run_deploy
 from flows.cli.inspection import run_audit, run_check_template, run_scan, run_verify, run_view
 from flows.cli.prefect_faults import prefect_fault
-from flows.cli.runner import give_up, leave, say
+from flows.cli.runner import give_up, leave, say, show_progress
 
 DESCRIPTION = """\
 Turn an agent's own failures into training data that teaches it to recover (Agent-R).
@@ -217,6 +216,14 @@ def _dataset_commands(commands: Any) -> None:
     )
 
     command = _command(
+        commands, "train-script", do.run_train_script, "a version's training in one file of its own"
+    )
+    _settings(command)
+    command.add_argument("version", help="folder of a dataset version, or owner/name@v1.3")
+    command.add_argument("--model", default="", help="the model to start from: a folder or a name")
+    command.add_argument("-o", "--out", type=Path, default=Path("train.py"), help="the file")
+
+    command = _command(
         commands, "check-template", run_check_template, "how rows come out with a chat template"
     )
     command.add_argument("model", help="a model's folder, or its name on the Hub")
@@ -293,16 +300,6 @@ def _natural(text: str) -> int:
 
 def _count(text: str) -> int:
     return 0 if text == "0" else _natural(text)
-
-
-def show_progress() -> None:
-    """Progress on standard error: one line that is rewritten on a terminal, else line by line."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("agent_r")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -72,3 +73,13 @@ def say(notes: list[str]) -> None:
     """What a person should know beside the result."""
     for note in notes:
         print(f"agent-r: {note}", file=sys.stderr)
+
+
+def show_progress() -> None:
+    """Progress on standard error: one line that is rewritten on a terminal, else line by line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("agent_r")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

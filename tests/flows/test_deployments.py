@@ -46,6 +46,7 @@ NO_FLOW = {
     "verify",
     "check-env",
     "check-template",
+    "train-script",
     "try",
     "serve",
     "warm-start",

@@ -8,11 +8,13 @@ from agent_r.settings import TrainConfig
 from agent_r.training.backends.job_backend import JobBackend
 from agent_r.training.backends.process_backend import CommandBackend, LocalBackend
 from agent_r.training.backends.provider import ProviderBackend
+from agent_r.training.backends.trl_backend import TrlBackend
 
 BACKENDS: dict[str, Callable[[TrainConfig], JobBackend]] = {
     "local": lambda config: LocalBackend(),
     "command": lambda config: CommandBackend(),
     "provider": lambda config: ProviderBackend(config.provider),
+    "trl": lambda config: TrlBackend(),
 }
 
 

@@ -42,11 +42,7 @@ LOCK, ROWS = "lock", "dataset.jsonl"
 PIECE = 2**16  # bytes of a log that are read at once; a longer line is read in pieces
 CANCELLED_IN_S = 10.0
 # Threads that spin while they wait would starve whatever else runs.
-_CHILD = {
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_OFFLINE": "1",
-}
+CHILD = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 _ENDED = TypeAdapter(Ended)
 
 
@@ -149,7 +145,9 @@ class LocalBackend(ProcessBackend):
         return [sys.executable, "-m", "agent_r.training.job", str(partial(job) / "job.json")]
 
     def environment(self, job: TrainJob) -> dict[str, str]:
-        return process_environment(_CHILD | {"OMP_NUM_THREADS": str(job.config.threads)})
+        return process_environment(
+            CHILD | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(job.config.threads)}
+        )
 
     def report(self, job: TrainJob, seconds: float) -> TrainReport:
         if (report := report_in(new_model(job))) is None:
