@@ -9,13 +9,17 @@ from pathlib import Path
 
 from agent_r.actor import Actor
 from agent_r.config import digest
+from agent_r.endpoint.access import Access
 from agent_r.endpoint.client import EndpointActor
 from agent_r.endpoint.habits.learnt import Learnt
+from agent_r.endpoint.responses import Server
 from agent_r.errors import ConfigError
 from agent_r.local_model.server_process import serving
 from agent_r.local_model.token_count import TokenCounter
 from agent_r.run_worlds import Member, Worlds
 from agent_r.settings import OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
+from agent_r.training.serving.adapter_servers import AdapterServer
+from agent_r.training.serving.switch import switch
 from env_adapters.scripted_actor import ScriptedCast, ScriptedPlayer
 from env_adapters.textcraft.scripted import ScriptedCrafter
 from flows.run_context import RunContext
@@ -33,12 +37,18 @@ async def acting(context: RunContext, *, checked: bool = True) -> AsyncIterator[
 
     Raises:
         EndpointError: nothing answers there, or not that model.
+        TrainerError: the server cannot be made to serve it.
     """
     endpoint = context.as_trained.endpoint
     if isinstance(endpoint, ScriptedEndpoint):
         yield scripted(endpoint, context.worlds)
     elif isinstance(endpoint, OpenAIEndpoint):
         key, held = await key_of(endpoint), await held_of(endpoint)
+        if endpoint.serving is not None and context.model is not None:
+            known = Server.of(endpoint, key, held)
+            headers = Access.of(endpoint, known, held).headers
+            by, url = endpoint.serving.by, endpoint.base_url
+            await switch(endpoint, context.model, AdapterServer(by, url, headers, known.key))
         counter = partial(TokenCounter.of, context.config)
         name = digest(endpoint.model_copy(update={"headers": {}}))
         async with EndpointActor(

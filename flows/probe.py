@@ -39,9 +39,9 @@ async def probe(actor: Actor, config: Config) -> None:
     endpoint = config.endpoint.model_copy(update={"headers": {}})  # these are stored nowhere
     key = digest(actor.name, endpoint, config.env, config.search)
     healthy = work_folder(config) / f"answered-{key}.json"
-    if healthy.exists() or (opened := await _opening(config)) is None:
+    if healthy.exists() or not (opened := await openings(config, 1)):
         return
-    bad = await _doubts(actor, *opened, config, config.endpoint)
+    bad = await _doubts(actor, *opened[0], config, config.endpoint)
     for line in bad:
         _log.warning("a first request, in the shape of this run's: %s", line)
     if bad:
@@ -68,18 +68,20 @@ async def _doubts(
     return advice(_seen(replies, [read(one, world.grammar) for one in replies], config))
 
 
-async def _opening(config: Config) -> tuple[EnvInfo, list[Message]] | None:
-    """A run's first conversation; None where its world fails: that is one tree's matter."""
+async def openings(config: Config, count: int) -> list[tuple[EnvInfo, list[Message]]]:
+    """A run's first conversations; none of a task whose world fails: that is one tree's matter."""
+    opened: list[tuple[EnvInfo, list[Message]]] = []
     async with worlds_of(config) as worlds:
-        task = tasks_of_iteration(worlds, config, 1)[0]
-        env = worlds.environment(task.world)
-        try:
-            async with lent(env, env.info.name, worlds.unclosed):
-                prompt = await begin(env, task.id)
-        except AgentRError as fault:
-            _log.warning("%s: %s; so the endpoint was not tried beforehand", task.id, fault)
-            return None
-        return env.info, conversation(env.info.instruction, prompt, [])
+        for task in tasks_of_iteration(worlds, config, 1)[:count]:
+            env = worlds.environment(task.world)
+            try:
+                async with lent(env, env.info.name, worlds.unclosed):
+                    prompt = await begin(env, task.id)
+            except AgentRError as fault:
+                _log.warning("%s: %s; so the endpoint was not tried beforehand", task.id, fault)
+                continue
+            opened.append((env.info, conversation(env.info.instruction, prompt, [])))
+    return opened
 
 
 async def _ask(

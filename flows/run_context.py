@@ -17,7 +17,7 @@ from agent_r.environment import TaskSpec
 from agent_r.local_model.model_folder import PACKAGED, model_name
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint, ScriptedEndpoint
-from agent_r.training.backends.train_job import trained_model
+from agent_r.training.serving.names import served_name
 from env_adapters import world_of
 
 
@@ -50,7 +50,7 @@ class RunContext:
         endpoint = self.config.endpoint
         if isinstance(endpoint, OpenAIEndpoint):
             acting = after(endpoint, self.trained)
-            if self.model is not None and (name := trained_model(self.model).name):
+            if name := served_name(endpoint, self.model):
                 acting = acting.model_copy(update={"model": name})
             return self.config.model_copy(update={"endpoint": acting})
         if isinstance(endpoint, EmbeddedEndpoint):

@@ -21,6 +21,7 @@ from agent_r.evaluation.injection import LedTask
 from agent_r.evaluation.report import IterationReport, RunReport, newest_model
 from agent_r.files import write_json
 from agent_r.settings import Config
+from agent_r.training.serving.replies import Switched
 from flows.collect import CollectResult, collect
 from flows.form.asked import asked
 from flows.form.parameters import (
@@ -41,7 +42,9 @@ from flows.page.run_names import name_run
 from flows.page.this_run import run_id
 from flows.preflight import loops, preflight
 from flows.publish import publish
+from flows.run_context import RunContext
 from flows.states import fails_in_one_line, nothing_new
+from flows.switching import noted_replies, switched
 from flows.train import Trained, train
 from flows.versions import local_version
 
@@ -107,6 +110,7 @@ class Loop:
         self.new = False  # a version or a model that was not there before
         self.outcomes: list[dict[str, Any]] = []
         self.control: Measurement | None = None  # trained as long as the last actor
+        self.switched: Switched | None = None  # the last actor in place of the one before
         self.stopped = ""  # by which limit of the budget
 
     async def run(self, ground: Ground) -> None:
@@ -177,6 +181,7 @@ class Loop:
                 train_seconds=trained.seconds,
                 training=trained.training,
                 model=trained.model,
+                served=self.switched,
                 measured=measured,
             )
         )
@@ -186,7 +191,11 @@ class Loop:
     ) -> tuple[Trained, Measurement]:
         """The next actor, or a control of it, and how it does."""
         start = "" if self.config.train.restart else base
+        before = await noted_replies(RunContext.of(self.config, iteration, base))
         trained = await train([version], self.config, iteration, start, control=control)
+        if not control:
+            now = RunContext.of(self.config, iteration + 1, trained.model)
+            self.switched = await switched(now, before)
         self.new = self.new or trained.new
         name = f"measure {self.config.dataset.name}, {_these(iteration, iteration)}, control"
         measures = called(measure, name) if control else measure

@@ -16,6 +16,7 @@ from agent_r.evaluation.robustness import KeptGain, kept_gains, percent
 from agent_r.hub.publish import Published
 from agent_r.settings import Config
 from agent_r.training.mixture import Mixture
+from agent_r.training.serving.replies import Switched
 from agent_r.training.training_record import TrainingRecord
 
 
@@ -34,6 +35,7 @@ class IterationReport(BaseModel):
     train_seconds: float
     training: TrainingRecord | None = None
     model: str
+    served: Switched | None = None  # how the actor that was trained is known to be the one measured
     measured: Measurement
 
 
@@ -165,6 +167,8 @@ def notes(report: RunReport) -> list[str]:
         lines.append(f"iteration {it.iteration} dropped: {why}")
         if it.training is not None:
             lines.append(f"iteration {it.iteration} trained: {it.training.line()}")
+        if it.served is not None:
+            lines += [f"iteration {it.iteration} served: {it.served.line()}", *it.served.doubts()]
     return lines
 
 

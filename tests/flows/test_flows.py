@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import re
 import shlex
 import sys
@@ -31,7 +32,10 @@ from flows.run_context import RunContext
 from flows.self_train import self_train
 from flows.states import NOTHING_NEW
 from flows.train import train
-from tests.support.faulty_endpoint import Fault, FaultyEndpoint, Received
+from tests.support.adapter_server import ServerOfAdapters
+from tests.support.crafting_model import crafting
+from tests.support.faulty_endpoint import KEY, Fault, FaultyEndpoint, Received
+from tests.support.fine_tuning_server import FineTuningServer
 from tests.support.hub_server import WRITE, LoopbackHub
 
 # One event loop for all: Prefect keeps clients per loop, and leaves their sockets to the collector.
@@ -369,3 +373,63 @@ async def test_what_lets_a_request_in_is_in_no_file(
     assert caplog.text.count("does not take `top_p`") == 1 and files  # found out once a run
     assert sum("top_p" in received.body for received in server.completions) == 1
     assert not [word for word in ("lets-me-in", "a title of mine") if word in shown]
+
+
+# A training job whose model is an adapter, made of its rows.
+ADAPTER_TRAINER = """
+import hashlib, json, pathlib, sys
+rows, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+out.mkdir(parents=True)
+(out / 'adapter_config.json').write_text(json.dumps({'r': 8}))
+(out / 'adapter_model.safetensors').write_text(hashlib.sha256(rows.read_bytes()).hexdigest())
+"""
+
+
+def better(model: str) -> float:
+    """The share of mistakes: fewer after a fine-tuning, and no fewer after the next adapter."""
+    return {"tiny": 0.5, "ft:ftjob-2:org:agent-r:ftjob-4": 0.0}.get(model, 0.25)
+
+
+def served_by(out: Path, url: str, train: dict[str, Any], **endpoint: Any) -> Config:
+    """Two small iterations of a served actor."""
+    served = {"kind": "openai", "base_url": url, "model": "tiny"}
+    measured = {"tasks": 2, "recovery_tasks": 0, "robustness_tasks": 0, "max_steps": 4}
+    small = {"iterations": 2, "trees": 4, "measure": measured}
+    return config(out, endpoint=served | endpoint, train=train, **small)
+
+
+async def test_a_provider_trains_the_model_that_acts_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVIDER_KEY", KEY)
+    monkeypatch.setattr("agent_r.training.backends.provider.ProviderBackend.poll_s", 0.05)
+    with FineTuningServer(says=crafting(better)) as server:
+        table = {"base_url": server.base_url, "api_key_env": "PROVIDER_KEY"}
+        train = {"backend": "provider", "provider": table}
+        report = await self_train(served_by(tmp_path, server.base_url, train))
+        jobs = list(server.jobs.values())
+        asked = {r.body["model"] for r in server.completions}
+    first, second = (job["fine_tuned_model"] for job in jobs)
+    assert [job["model"] for job in jobs] == ["tiny", first]
+    assert asked == {"tiny", first, second}
+    served = [iteration.served for iteration in report.iterations]
+    assert [s and s.after.model for s in served] == [first, second]
+    assert [s and (s.by, s.differs) for s in served] == [("provider", True)] * 2
+    version = read_manifest(Path(report.iterations[1].built.dataset.path))
+    assert first in json.dumps(version)
+
+
+async def test_adapters_are_loaded_as_they_are_trained_and_a_deaf_server_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ServerOfAdapters(says=crafting(better)) as server:
+        words = shlex.join([sys.executable, "-c", ADAPTER_TRAINER]) + " {dataset} {out}"
+        train = {"backend": "command", "command": words}
+        settings = served_by(tmp_path, server.base_url, train, serving={"by": "vllm"})
+        report = await self_train(settings)
+        loaded = list(server.loads)
+    assert len(loaded) == 2 and all(name.startswith("agent-r-") for name in loaded)
+    served = [iteration.served for iteration in report.iterations]
+    assert [s and s.after.model for s in served] == loaded
+    assert [s and s.differs for s in served] == [True, False]
+    assert "the server still serves the model of before" in caplog.text

@@ -50,7 +50,8 @@ class ServerOfAdapters(FaultyEndpoint):
             Route(f"{prefix}/load_lora_adapter", self._load, methods=["POST"]),
             Route(f"{prefix}/unload_lora_adapter", self._unload, methods=["POST"]),
         ]
-        super().__init__(models=None, more=more if updates else [], says=self._reply, **endpoint)
+        endpoint = {"says": self._reply} | endpoint
+        super().__init__(models=None, more=more if updates else [], **endpoint)
 
     def _reply(self, body: dict[str, Any], place: int) -> str:
         name = body["model"] if self.kind == "vllm" else body["model"].partition(":")[2]
