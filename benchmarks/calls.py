@@ -32,7 +32,7 @@ from agent_r.config import load
 from agent_r.endpoint.budget import Budget
 from agent_r.endpoint.limiter import at_once
 from agent_r.settings import Config
-from flows.actor_factory import acting
+from flows.acting.actor_factory import acting
 from flows.run_context import RunContext
 
 UP_TO_ERROR = (Part.INITIAL, Part.BAD)

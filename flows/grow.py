@@ -33,7 +33,7 @@ from agent_r.endpoint.limiter import at_once
 from agent_r.endpoint.served import Served
 from agent_r.environment import TaskSpec
 from agent_r.errors import BudgetSpent, EndpointUnavailable
-from flows.actor_factory import acting
+from flows.acting.actor_factory import acting
 from flows.form.asked import asked
 from flows.form.parameters import AS_SET, Base, Dataset, Endpoint, Overrides, RunBudget, World
 from flows.page.orphans import close_what_it_left

@@ -18,7 +18,7 @@ from agent_r.evaluation.evaluate import EpisodePrefix, Measurement
 from agent_r.evaluation.injection import LedTask
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, ScriptedEndpoint
-from flows.actor_factory import acting
+from flows.acting.actor_factory import acting
 from flows.form.asked import asked
 from flows.form.hiding import hides
 from flows.form.parameters import Base, Dataset, Endpoint, Overrides, World

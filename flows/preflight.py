@@ -28,10 +28,10 @@ from agent_r.settings import (
 )
 from agent_r.training.backends.choice import check_backend
 from agent_r.training.backends.trl_backend import require_trl
-from flows.actor_factory import acting, scripted
+from flows.acting.actor_factory import acting, scripted
+from flows.acting.probe import probe
 from flows.general_rows import check_general
 from flows.hub_client import ask_hub, hub_of
-from flows.probe import probe
 from flows.run_context import RunContext, worlds_of
 from flows.versions import published_address
 from flows.workers.pool_backend import PoolBackend

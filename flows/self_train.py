@@ -22,6 +22,7 @@ from agent_r.evaluation.report import IterationReport, RunReport, newest_model
 from agent_r.files import write_json
 from agent_r.settings import Config
 from agent_r.training.serving.replies import Switched
+from flows.acting.switching import noted_replies, switched
 from flows.collect import CollectResult, collect
 from flows.form.asked import asked
 from flows.form.parameters import (
@@ -44,7 +45,6 @@ from flows.preflight import loops, preflight
 from flows.publish import publish
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line, nothing_new
-from flows.switching import noted_replies, switched
 from flows.train import Trained, train
 from flows.versions import local_version
 

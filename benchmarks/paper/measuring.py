@@ -12,7 +12,7 @@ from agent_r.evaluation.evaluate import Measurement, measure_actor
 from agent_r.settings import Config
 from benchmarks.paper.arms import ARMS, START
 from benchmarks.paper.experiment import Experiment
-from flows.actor_factory import acting
+from flows.acting.actor_factory import acting
 from flows.run_context import RunContext
 
 _MEASUREMENT = TypeAdapter(Measurement)

@@ -17,7 +17,7 @@ from agent_r.environment import Split, TaskSpec
 from agent_r.errors import UnknownTask
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config, EmbeddedEndpoint, OpenAIEndpoint
-from flows.actor_factory import acting
+from flows.acting.actor_factory import acting
 from flows.cli.finding_rows import console_of, row
 from flows.cli.runner import run
 from flows.cli.try_screen import Screen, printable, request

@@ -31,7 +31,7 @@ from agent_r.settings import (
 from agent_r.testing import Corridor, ForkableCorridor, ScriptedActor
 from env_adapters import world_of, world_of_manifest
 from env_adapters.textcraft.environment import TextCraft
-from flows.actor_factory import scripted
+from flows.acting.actor_factory import scripted
 from tests.support.planting import only
 
 ACTIONS = ("take key", "push", "drop key", "east")

@@ -26,7 +26,7 @@ from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 from agent_r.testing import ScriptedActor
 from env_adapters import world_of
-from flows.actor_factory import scripted
+from flows.acting.actor_factory import scripted
 from tests.evaluation.test_episodes import BROKEN, CONFIG, Corridors, script
 from tests.support.planting import only
 

@@ -18,7 +18,7 @@ from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
 from agent_r.testing import ForkableCorridor, ScriptedActor
 from env_adapters import world_of
-from flows.actor_factory import scripted
+from flows.acting.actor_factory import scripted
 from flows.cli.main import main
 from tests.support.planting import only
 from tests.support.view_page import NARROW, WIDE, clean, opened, tasks

@@ -11,9 +11,9 @@ import pytest
 from agent_r.config import parse
 from agent_r.errors import EndpointRejected
 from agent_r.settings import Config
-from flows.actor_factory import acting
+from flows.acting.actor_factory import acting
+from flows.acting.probe import probe
 from flows.preflight import Needs, look
-from flows.probe import probe
 from flows.run_context import RunContext
 from tests.support.odd_endpoint import BASE_MODEL, CUT, Model, OddEndpoint, always, healthy
 

@@ -9,9 +9,9 @@ from agent_r.config import digest
 from agent_r.settings import OpenAIEndpoint
 from agent_r.training.backends.train_job import report_in
 from agent_r.training.serving.replies import Replies, Switched, replies_of
-from flows.actor_factory import acting
+from flows.acting.actor_factory import acting
+from flows.acting.probe import openings
 from flows.page.run_log import tell, warn
-from flows.probe import openings
 from flows.run_context import RunContext
 
 PROMPTS = 3  # the first conversations of a run

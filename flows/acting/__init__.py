@@ -1,0 +1,1 @@
+"""Who acts: the actor is opened, tried, and told from the one before."""
