@@ -25,7 +25,7 @@ class Rate:
         return f"{self.rate:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def wilson(successes: float, n: int) -> Rate:
+def wilson(successes: float, n: float) -> Rate:
     """Wilson's score interval (1927): sound at small n and near 0 and 1.
 
     >>> print(wilson(5, 10))
@@ -38,7 +38,7 @@ def wilson(successes: float, n: int) -> Rate:
     middle = (p + _Z**2 / (2 * n)) / scale
     half = _Z * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2)) / scale
     # At 0 and 1 rounding would put an end of the interval on the wrong side of the rate.
-    return Rate(p, min(p, max(0.0, middle - half)), max(p, min(1.0, middle + half)), n)
+    return Rate(p, min(p, max(0.0, middle - half)), max(p, min(1.0, middle + half)), round(n))
 
 
 def success(episodes: Sequence[Trajectory]) -> Rate:

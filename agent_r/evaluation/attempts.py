@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from pydantic import BaseModel
 
 from agent_r.algorithm.metrics import Rate
-from agent_r.evaluation.resampling import mean_over_tasks
+from agent_r.evaluation.intervals import mean_over_tasks
 
 Estimator: TypeAlias = Callable[[int, int, int], float]  # of attempts, successes, and k
 

@@ -13,7 +13,7 @@ from agent_r.errors import DatasetError
 from agent_r.evaluation.attempts import HOW, Estimator, TaskScore, of_task
 from agent_r.evaluation.conditions import difference
 from agent_r.evaluation.evaluate import Measurement
-from agent_r.evaluation.resampling import interval_of_mean
+from agent_r.evaluation.intervals import gain_over_tasks
 
 
 class PairedGain(BaseModel):
@@ -149,7 +149,7 @@ def _require_alike(first: Measurement, last: Measurement, names: tuple[str, str]
 def _gain(pairs: Sequence[tuple[TaskScore, TaskScore]], k: int, how: Estimator) -> PairedGain:
     rates = [[of_task(score, k, how) or 0.0 for score in pair] for pair in pairs]
     gains = [last - first for first, last in rates]
-    low, high = interval_of_mean(gains, floor=-1.0)
+    low, high = gain_over_tasks(gains)
     wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     n, attempts = len(pairs), len(pairs[0][0].played)
     return PairedGain(

@@ -14,12 +14,12 @@ from pydantic import BaseModel
 
 from agent_r.algorithm import metrics
 from agent_r.evaluation.injection import MISTAKES, LedTask
-from agent_r.evaluation.resampling import RESAMPLES, middle
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+RESAMPLES = 4000
 _SHOWN = 5  # tasks that a note names
 
 
@@ -118,7 +118,7 @@ def kept_gains(first: Robustness, last: Robustness) -> dict[int, KeptGain]:
         if not both or not any(before[0]) or not any(after[0]):
             continue
         drawn = _resampled([*before, *after])
-        low, high = middle(drawn[3] / drawn[2] - drawn[1] / drawn[0])
+        low, high = _middle(drawn[3] / drawn[2] - drawn[1] / drawn[0])
         gain = sum(after[1]) / sum(after[0]) - sum(before[1]) / sum(before[0])
         gains[count] = KeptGain(gain=gain, low=low, high=high, n=len(both))
     return gains
@@ -136,7 +136,7 @@ def share_kept(without: Sequence[bool], after: Sequence[bool]) -> metrics.Rate:
     if not any(without):
         return metrics.Rate(0.0, 0.0, 1.0, 0)
     drawn = _resampled([without, after])
-    low, high = middle(drawn[1] / drawn[0])
+    low, high = _middle(drawn[1] / drawn[0])
     share = sum(after) / sum(without)
     if math.isclose(low, high):
         exact = metrics.wilson(min(sum(after), sum(without)), sum(without))
@@ -175,3 +175,11 @@ def _resampled(rows: Sequence[Sequence[bool]]) -> NDArray[np.float64]:
     sums: Any = values @ drawn.T
     kept: NDArray[np.float64] = sums[:, (sums[::2] > 0).all(axis=0)]
     return kept
+
+
+def _middle(samples: NDArray[np.float64]) -> tuple[float, float]:
+    """The interval that holds 95 % of the samples."""
+    import numpy as np
+
+    low, high = np.percentile(samples, [2.5, 97.5])
+    return float(low), float(high)

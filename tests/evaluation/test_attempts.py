@@ -20,7 +20,7 @@ from agent_r.errors import EndpointRejected
 from agent_r.evaluation.attempts import EpisodeCost, PassRates, TaskScore, pass_all, pass_at
 from agent_r.evaluation.episodes import EPISODE
 from agent_r.evaluation.evaluate import Measurement, measure_actor
-from agent_r.evaluation.resampling import interval_of_mean, mean_over_tasks
+from agent_r.evaluation.intervals import gain_over_tasks, mean_over_tasks
 from agent_r.evaluation.score_tables import cost_lines, document, tables, unsteady_line
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
@@ -61,20 +61,38 @@ def test_the_estimator_is_the_one_that_its_paper_prints() -> None:
         assert pass_at(200, c, k) == pytest.approx(float(stable))
 
 
-def test_shares_of_one_attempt_have_wilsons_interval_and_others_a_bootstraps() -> None:
-    assert mean_over_tasks([1.0] * 7 + [0.0] * 3) == wilson(7, 10)
-    values = np.random.default_rng(1).choice([0.0, 0.25, 0.5, 1.0], size=400).tolist()
-    rate = mean_over_tasks(values)
-    half = 1.96 * np.std(values, ddof=1) / 20
-    assert rate.rate == pytest.approx(np.mean(values))
-    assert (rate.low, rate.high) == pytest.approx((rate.rate - half, rate.rate + half), abs=0.006)
-    assert mean_over_tasks(values) == rate
+def test_shares_of_one_attempt_have_wilsons_interval() -> None:
+    for won in range(11):
+        whole, known = mean_over_tasks([1.0] * won + [0.0] * (10 - won)), wilson(won, 10)
+        assert (whole.rate, whole.n) == (known.rate, 10)
+        assert (whole.low, whole.high) == pytest.approx((known.low, known.high))
+    assert mean_over_tasks([]) == wilson(0, 0)
+
+
+def test_shares_of_many_tasks_have_the_interval_of_a_mean() -> None:
+    values = np.random.default_rng(1).choice([0.0, 0.25, 0.5, 1.0], size=2000).tolist()
+    half = 1.96 * np.std(values) / 2000**0.5
+    rate, mean = mean_over_tasks(values), np.mean(values)
+    assert (rate.low, rate.high) == pytest.approx((mean - half, mean + half), abs=1e-3)
+    gains = [2 * value - 1 for value in values]
+    low, high = gain_over_tasks(gains)
+    middle = 2 * mean - 1
+    assert (low, high) == pytest.approx((middle - 2 * half, middle + 2 * half), abs=1e-3)
+
+
+def test_the_gain_of_single_attempts_has_bonett_and_prices_interval() -> None:
+    won, lost, n = 6, 1, 20
+    one, other = (won + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = 1.959964 * ((one + other - (one - other) ** 2) / (n + 2)) ** 0.5
+    gains = [1.0] * won + [-1.0] * lost + [0.0] * (n - won - lost)
+    assert gain_over_tasks(gains) == pytest.approx((one - other - half, one - other + half))
 
 
 def test_tasks_that_all_agree_leave_room_for_those_that_were_not_drawn() -> None:
-    low, high = interval_of_mean([0.0] * 20, floor=-1.0)  # Clopper and Pearson: 0 of 20
-    assert (low, high) == pytest.approx((-0.1684, 0.1684), abs=1e-4)
-    assert interval_of_mean([1.0] * 20, floor=-1.0)[1] == 1.0
+    low, high = gain_over_tasks([0.0] * 20)
+    assert -0.2 < low == -high < -0.1
+    half = mean_over_tasks([0.5] * 20)
+    assert 0.05 < half.rate - half.low < 0.15
 
 
 def test_a_task_that_was_played_less_often_counts_where_it_can() -> None:

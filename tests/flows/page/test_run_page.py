@@ -30,6 +30,7 @@ from agent_r.errors import TrainerError
 from agent_r.settings import Config
 from flows.collect import collect
 from flows.grow import grow
+from flows.measure import measure
 from flows.page import orphans
 from flows.page.run_names import by_chance
 from flows.states import fails_in_one_line
@@ -191,6 +192,18 @@ async def test_its_artifacts_are_on_the_page_of_the_run_that_a_person_started(
     text = str(left["dataset-shown"].data)
     assert f"`agent-r view {tmp_path}/shown/v1.1`" in text
     assert "## One revision" in text and "](data:image/png;base64," in text
+
+
+async def test_a_measurements_tables_are_on_its_page(client: PrefectClient, tmp_path: Path) -> None:
+    few = {"tasks": 4, "attempts": 2, "recovery_tasks": 0, "robustness_tasks": 0, "max_steps": 8}
+    run = await shown(client, measure, settings=config(tmp_path, measure=few))
+    [page] = [a for a in await artifacts_of(client, run) if a.key == "measurement-demo"]
+    text = str(page.data)
+    for heading in ("Several attempts", "The worst"):
+        assert f"## {heading}" in text
+    assert "| 2 | " in text and " calls, " in text
+    [episodes] = (tmp_path / "demo" / "work").glob("episodes-0-*")
+    assert f"`agent-r view {episodes}`" in text
 
 
 async def begun(client: PrefectClient, run: FlowRun, key: str, ended: bool = False) -> TaskRun:
