@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -131,9 +130,9 @@ class RetryingClient:
 
     async def _try(self, question: PendingRequest[T]) -> T:
         async with self.slots:
-            began = time.monotonic()
+            began = self._now()
             failure = await self._tried(question)
-            self.busy_s += time.monotonic() - began
+            self.busy_s += self._now() - began
         if not isinstance(failure, Exception):
             return failure
         if isinstance(failure, Unanswered):
@@ -146,7 +145,7 @@ class RetryingClient:
         """What failed is counted by kind; too many in a row, and the server is given up."""
         self.faults[failure.kind] += 1
         if failure.kind in TOO_MUCH:
-            self.slots.refused(time.monotonic())
+            self.slots.refused(self._now())
         if isinstance(failure, Doubtful):
             self._breaker.answered()
             return
@@ -160,6 +159,7 @@ class RetryingClient:
         Returned, so that the client's exception, which may quote the key, is chained to nothing.
         """
         self.usage.requests += 1
+        began = self._now()
         try:
             # The client's own limit is on silence: a server that drips bytes would never meet it.
             async with asyncio.timeout(self._timeout_s):
@@ -174,8 +174,13 @@ class RetryingClient:
         except openai.APIStatusError as error:
             return self._server.judge(error, now=self._clock())
         self._breaker.answered()
-        self.slots.answered(time.monotonic())
+        self.slots.answered(began, self._now())
         return answer
+
+    @staticmethod
+    def _now() -> float:
+        """Seconds of the loop's clock, which timeouts and sleeps go by too."""
+        return asyncio.get_running_loop().time()
 
     def _wait(self, state: RetryCallState) -> float:
         """Exponential, on top of what the server asks; the jitter parts those who wait together."""

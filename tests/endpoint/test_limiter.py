@@ -20,7 +20,7 @@ from agent_r.settings import OpenAIEndpoint
 from tests.support.faulty_endpoint import HELLO, KEY, PARAMS, FaultyEndpoint
 
 
-async def test_a_number_is_never_exceeded_and_served_in_order() -> None:
+async def test_a_number_is_never_exceeded_and_the_last_to_ask_is_served_first() -> None:
     slots, order, most = ConcurrencyLimiter(3), [], 0
 
     async def one(number: int) -> None:
@@ -31,7 +31,7 @@ async def test_a_number_is_never_exceeded_and_served_in_order() -> None:
             await asyncio.sleep(0.001)
 
     await asyncio.gather(*(one(number) for number in range(20)))
-    assert (most, order, slots.in_flight) == (3, list(range(20)), 0)
+    assert (most, order, slots.in_flight) == (3, [0, 1, 2, *range(19, 2, -1)], 0)
 
 
 async def test_who_is_cancelled_while_waiting_takes_no_slot_along() -> None:
@@ -61,19 +61,30 @@ def climb(slots: int, seconds: float, answers: int, *, refuse_above: int = AUTO_
 
     def send() -> None:
         if len(flying) >= refuse_above:
-            heapq.heappush(flying, (now + 0.01, next(ties), False))
+            heapq.heappush(flying, (now + 0.01, next(ties), now, False))
             return
         begin = max(now, heapq.heappop(free))
         heapq.heappush(free, begin + seconds)
-        heapq.heappush(flying, (begin + seconds, next(ties), True))
+        heapq.heappush(flying, (begin + seconds, next(ties), now, True))
 
     for _ in range(answers):
         while len(flying) < limit:
             send()
-        now, _, well = heapq.heappop(flying)
-        limit = ways.answered(now, full=True) if well else ways.refused(now)
+        now, _, sent, well = heapq.heappop(flying)
+        limit = ways.answered(sent, now, full=True) if well else ways.refused(now)
         limits.append(limit)
     return limits
+
+
+def answered_by(ways: AdaptiveLimit, slots: int, *, answers: int) -> float:
+    """The mean limit of the last quarter, where a request takes 0.2 s for each full house."""
+    now, limits = (ways.opened or 0.0) + 10, []
+    for _ in range(answers):
+        now += 0.2 / min(slots, ways.limit)
+        ways.answered(now - 0.2 * max(1, ways.limit / slots), now, full=True)
+        limits.append(ways.limit)
+    late = limits[-answers // 4 :]
+    return sum(late) / len(late)
 
 
 @pytest.mark.parametrize("slots", [8, 32, 64, 128])
@@ -95,7 +106,27 @@ def test_the_climb_ends_at_its_own_limit() -> None:
 
 def test_windows_in_which_slots_were_free_say_nothing() -> None:
     ways = AdaptiveLimit()
-    assert [ways.answered(k / 10, full=False) for k in range(200)][-1] == AUTO_FIRST
+    assert [ways.answered(k / 10 - 0.1, k / 10, full=False) for k in range(200)][-1] == AUTO_FIRST
+
+
+async def test_slots_that_others_hold_are_no_reason_to_want_more() -> None:
+    slots, now = ConcurrencyLimiter.of("auto"), 0.0
+    slots.lend(AUTO_FIRST // 2)
+    for _ in range(AUTO_FIRST // 2):
+        await slots.__aenter__()
+    for _ in range(500):
+        now += 0.1
+        slots.answered(now - 0.4, now)
+    slots.lend(AUTO_MOST)
+    assert slots.limit == AUTO_FIRST
+
+
+def test_a_limit_that_no_longer_pays_falls_and_one_that_would_is_found_again() -> None:
+    """A server of 64 slots, then of 16, then of 64."""
+    ways = AdaptiveLimit()
+    assert 60 <= answered_by(ways, 64, answers=6000) <= 80
+    assert 14 <= answered_by(ways, 16, answers=6000) <= 24
+    assert 52 <= answered_by(ways, 64, answers=6000) <= 96
 
 
 def test_more_trees_are_begun_than_requests_may_be_in_flight() -> None:
