@@ -232,3 +232,31 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_preset(
     config = load(path, preset="paper", over=overrides(["search.simulations=7"]))
     assert (config.search.simulations, config.search.candidates) == (7, 2)
     assert config.search.stop_early and not config.revision.verify
+
+
+@pytest.mark.parametrize(
+    ("train", "problem"),
+    [
+        ({"backend": "local", "trl": {}}, "`trl` goes with backend = 'trl'"),
+        ({"backend": "trl", "optimizer": "muon"}, "`optimizer` and `average` are the local"),
+        ({"backend": "trl", "average": 0.5}, "`optimizer` and `average` are the local"),
+        (
+            {"backend": "trl", "general": "rows.jsonl", "trl": {"rows": "preference"}},
+            "`general` rows are no pairs",
+        ),
+    ],
+)
+def test_settings_of_trl_that_cannot_be(train: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        parse({"train": train}, source="here")
+
+
+def test_trl_has_defaults_of_its_own_and_leaves_no_trace_where_it_is_not_asked_for() -> None:
+    lora, full = (
+        Config.model_validate({"train": {"backend": "trl", "trl": {"full": full}}})
+        for full in (False, True)
+    )
+    assert (lora.train.learning_rate, full.train.learning_rate) == (2e-4, 2e-5)
+    assert (lora.train.optimizer, lora.train.max_length) == ("adamw", 4096)
+    assert Config.model_validate(lora.model_dump()) == lora
+    assert "trl" not in Config().model_dump()["train"]

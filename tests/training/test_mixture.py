@@ -129,3 +129,12 @@ def test_a_control_trains_as_much_and_no_row_with_an_error() -> None:
         without_errors(errors, seed=0)
     with pytest.raises(ConfigError, match=r"measure.control needs rows without an error"):
         without_errors([*errors, {"messages": row("", "-ab")["messages"]}], seed=0)
+
+
+def test_pairs_are_trained_on_alone_and_in_an_order_of_the_seed(made: Made) -> None:
+    config = settings(backend="trl", trl={"rows": "preference"})
+    rows, mixture = training_rows([made.version, made.version], [], config, seed=1)
+    assert [set(row) for row in rows] == [{"prompt", "chosen", "rejected"}] * len(rows)
+    assert mixture.rows == {"preference": len(made.rows("preference"))}
+    with pytest.raises(ConfigError, match=r"set train.trl.rows = 'sft'"):
+        training_rows([made.version], [], config, seed=1, control=True)
