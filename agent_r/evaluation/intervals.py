@@ -27,8 +27,8 @@ def mean_over_tasks(values: Sequence[float]) -> metrics.Rate:
     0.500 [0.377, 0.623]
     """
     n = len(values)
-    if not n:
-        return metrics.wilson(0, 0)
+    if all(value in (0.0, 1.0) for value in values):
+        return metrics.wilson(sum(values), n)
     mean, variance = _moments([*values, 0.0, 1.0])
     effective = n * mean * (1 - mean) / variance
     rate = sum(values) / n

@@ -27,6 +27,7 @@ from agent_r.settings import Config
 from agent_r.testing import ScriptedActor
 from env_adapters import world_of
 from flows.acting.actor_factory import scripted
+from flows.measure import alike_attempts
 from tests.evaluation.test_episodes import BROKEN, CONFIG, Corridors, script
 from tests.support.planting import only
 
@@ -63,10 +64,10 @@ def test_the_estimator_is_the_one_that_its_paper_prints() -> None:
 
 def test_shares_of_one_attempt_have_wilsons_interval() -> None:
     for won in range(11):
-        whole, known = mean_over_tasks([1.0] * won + [0.0] * (10 - won)), wilson(won, 10)
-        assert (whole.rate, whole.n) == (known.rate, 10)
-        assert (whole.low, whole.high) == pytest.approx((known.low, known.high))
+        assert mean_over_tasks([1.0] * won + [0.0] * (10 - won)) == wilson(won, 10)
     assert mean_over_tasks([]) == wilson(0, 0)
+    nearly = mean_over_tasks([1.0] * 3 + [0.0] * 6 + [1e-9])  # one way leads into the other
+    assert (nearly.low, nearly.high) == pytest.approx((wilson(3, 10).low, wilson(3, 10).high))
 
 
 def test_shares_of_many_tasks_have_the_interval_of_a_mean() -> None:
@@ -172,6 +173,19 @@ async def test_files_of_before_are_read_and_their_cost_is_said_to_be_unknown(
     assert again.cost == EpisodeCost(unknown=len(list(tmp_path.glob("*-*.json"))) - 2)
     value = whole.model_dump(mode="json", exclude={"scores", "conditions", "cost"})
     assert Measurement.model_validate(value).is_older
+
+
+@pytest.mark.parametrize(
+    ("attempts", "temperature", "kind", "notes"),
+    [(4, 0.0, "embedded", 1), (4, 0.7, "embedded", 0), (1, 0.0, "embedded", 0),
+     (4, 0.0, "scripted", 0)],
+)  # fmt: skip
+def test_attempts_that_would_be_alike_are_noted(
+    attempts: int, temperature: float, kind: str, notes: int
+) -> None:
+    measure = {"attempts": attempts, "temperature": temperature}
+    config = Config.model_validate({"endpoint": {"kind": kind}, "measure": measure})
+    assert len(alike_attempts(config)) == notes
 
 
 KILLED = """
