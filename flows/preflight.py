@@ -134,7 +134,8 @@ def check_trainer(context: RunContext) -> None:
             f"this machine: set endpoint.kind = 'openai', not '{config.endpoint.kind}'"
         )
     if config.train.trl is not None:
-        require_trl()
+        if config.train.backend == "trl":
+            require_trl()
         if isinstance(config.endpoint, EmbeddedEndpoint) and not servable(config.train.trl):
             raise ConfigError(
                 "the embedded actor is served from whole weights: set train.trl.lora.merge = true"

@@ -1,4 +1,4 @@
-"""One dataset repository on the Hub: what it holds, and its failures in one line each."""
+"""One repository on the Hub: what it holds, and its failures in one line each."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from agent_r.hub.web_page import WebPage, session
 from agent_r.printable import printable_line
 
 KIND = "dataset"
+PLACES = {"dataset": "datasets/", "model": "", "job": "jobs/"}  # in an address
 MAX_SAID_CHARS = 300  # of a server's own words
 PASSING = (408, 409, 412, 429)  # as any 5xx: to be asked again, from the beginning
 
@@ -46,12 +47,14 @@ class Hub:
         endpoint: URL of the Hub; empty for the client's own ($HF_ENDPOINT, or huggingface.co).
         token: empty asks as nobody: enough to read what is public.
         timeout_s: silence, in seconds, after which a request counts as lost.
+        kind: of repository; `job`: the jobs of a namespace, whose name `repo` is.
     """
 
     repo: str
     endpoint: str = ""
     token: SecretStr = field(default_factory=lambda: SecretStr(""))
     timeout_s: float = 120.0
+    kind: str = KIND
 
     @property
     def api(self) -> HfApi:
@@ -63,12 +66,12 @@ class Hub:
 
     @property
     def url(self) -> str:
-        return f"{self.api.endpoint}/datasets/{self.repo}"
+        return f"{self.api.endpoint}/{PLACES[self.kind]}{self.repo}"
 
     def create(self, *, private: bool) -> None:
         """Make the repository; one that is there stays as it is."""
         with spoken(self):
-            self.api.create_repo(self.repo, repo_type=KIND, private=private, exist_ok=True)
+            self.api.create_repo(self.repo, repo_type=self.kind, private=private, exist_ok=True)
 
     def require_private(self) -> None:
         """Refuse a public repository: what is published there cannot be taken back.
@@ -77,7 +80,7 @@ class Hub:
             HubRejected: all the world can read the repository.
         """
         with spoken(self):
-            info = self.api.repo_info(self.repo, repo_type=KIND)
+            info = self.api.repo_info(self.repo, repo_type=self.kind)
         if not info.private:
             raise HubRejected(
                 f"{self.url} is public: pass --public, or set hub.private = false, if it should be"
@@ -86,14 +89,14 @@ class Hub:
     def commits(self) -> list[tuple[str, str]]:
         """Commits of `main`, the newest first: id and title."""
         with spoken(self):
-            found = self.api.list_repo_commits(self.repo, repo_type=KIND)
+            found = self.api.list_repo_commits(self.repo, repo_type=self.kind)
         return [(commit.commit_id, commit.title) for commit in found]
 
     def refs(self) -> Refs | None:
         """Head and tags; None where there is no such repository (or none that we may see)."""
         with spoken(self):
             try:
-                found = self.api.list_repo_refs(self.repo, repo_type=KIND)
+                found = self.api.list_repo_refs(self.repo, repo_type=self.kind)
             except RepositoryNotFoundError as error:
                 if error.response.status_code == 401 and self.token.get_secret_value():
                     raise
@@ -105,7 +108,7 @@ class Hub:
         """All files of a commit by path, with their sizes and digests."""
         with spoken(self):
             tree = self.api.list_repo_tree(
-                self.repo, repo_type=KIND, revision=commit, recursive=True
+                self.repo, repo_type=self.kind, revision=commit, recursive=True
             )
             return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
@@ -128,7 +131,7 @@ class Hub:
         with scratch_folder() as folder, spoken(self):
             try:
                 got = self.api.hf_hub_download(
-                    self.repo, path, repo_type=KIND, revision=commit, local_dir=folder
+                    self.repo, path, repo_type=self.kind, revision=commit, local_dir=folder
                 )
             except RemoteEntryNotFoundError:
                 return None
@@ -197,7 +200,8 @@ def translated(hub: Hub, error: HfHubHTTPError) -> Exception:
         held = "the token is refused" if hub.token.get_secret_value() else "no token was given"
         return HubRejected(f"{hub.api.endpoint}: {held} (401, {reason}): set $HF_TOKEN")
     if status == 403:
-        return HubRejected(f"the token may not write to {hub.repo} (403, {reason})")
+        what = "start jobs for" if hub.kind == "job" else "write to"
+        return HubRejected(f"the token may not {what} {hub.repo} (403, {reason})")
     if status == 404:
         return NotOnHub(f"{hub.url} is not there, or not to be seen with this token (404)")
     return HubRejected(

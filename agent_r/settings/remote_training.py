@@ -56,9 +56,6 @@ class HfJobsConfig(Settings):
         description="environment variable with the token, which the job gets as a secret: it may "
         "write to `repo` and start jobs in `namespace`",
     )
-    options: dict[str, str | float | bool] = Field(
-        {}, description="of the script, as `agent-r train-script` writes it: `rank = 32`"
-    )
     download: bool = Field(
         True, description="fetch each model into its folder; without it, it stays in `repo`"
     )

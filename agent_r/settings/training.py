@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from agent_r.settings.base import Fraction, Positive, Settings, is_none
-from agent_r.settings.remote_training import ProviderConfig
+from agent_r.settings.remote_training import HfJobsConfig, ProviderConfig
 from agent_r.settings.trl_training import TrlConfig
 
 
@@ -49,6 +49,7 @@ class IterationTrain(Settings):
 
 
 # Where nothing is said: the local trainer's model is a thousand times smaller.
+BY_SCRIPT = ("trl", "hf-jobs")  # back ends that run the script of `agent-r train-script`
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "trl": {"optimizer": "adamw", "batch_tokens": 16384, "max_length": 4096}
 }
@@ -57,10 +58,10 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 class TrainConfig(Settings):
     """The fine-tuning job (paper section 4.1): a process of its own."""
 
-    backend: Literal["local", "command", "trl", "provider"] = Field(
+    backend: Literal["local", "command", "trl", "provider", "hf-jobs"] = Field(
         "local",
         description="the embedded model on this machine; a job of your own; any model by TRL; a "
-        "provider's API",
+        "provider's API; any model by TRL on Hugging Face Jobs",
     )
     command: str = Field(
         "", description="for `command`: your own job; {dataset} {model} {out} are filled in"
@@ -126,6 +127,9 @@ class TrainConfig(Settings):
         "are dropped at random; where no row is good, only 1 lets revisions be trained on",
     )
 
+    hf_jobs: HfJobsConfig | None = Field(
+        None, exclude_if=is_none, description="for `hf-jobs`: the machine, the model's repository"
+    )
     trl: TrlConfig | None = Field(
         None, exclude_if=is_none, description="for `trl`: which rows, LoRA or full, how it runs"
     )
@@ -159,12 +163,13 @@ class TrainConfig(Settings):
 
     def anywhere(self) -> TrainConfig:
         """The settings without the place where the job runs, which does not change its result."""
-        return self.model_copy(update={"pool": None})
+        rented = self.hf_jobs and HfJobsConfig(repo=self.hf_jobs.repo)
+        return self.model_copy(update={"pool": None, "hf_jobs": rented})
 
     @model_validator(mode="before")
     @classmethod
     def _trl_has_defaults_of_its_own(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or values.get("backend") != "trl":
+        if not isinstance(values, dict) or values.get("backend") not in BY_SCRIPT:
             return values
         trl = values.get("trl") or {}
         full = trl.get("full", False) if isinstance(trl, dict) else trl.full
@@ -172,8 +177,8 @@ class TrainConfig(Settings):
 
     @model_validator(mode="after")
     def _trl_goes_with_its_back_end(self) -> TrainConfig:
-        if (self.backend == "trl") != (self.trl is not None):
-            raise ValueError("`trl` goes with backend = 'trl', and only with it")
+        if (self.backend in BY_SCRIPT) != (self.trl is not None):
+            raise ValueError("`[train.trl]` goes with backend = 'trl' or 'hf-jobs' alone")
         if self.trl and (self.optimizer, self.average) != ("adamw", 1.0):
             raise ValueError("`optimizer` and `average` are the local trainer's: leave them out")
         if self.trl and self.trl.rows == "preference" and self.general:
@@ -188,6 +193,8 @@ class TrainConfig(Settings):
 
     @model_validator(mode="after")
     def _elsewhere_has_a_table(self) -> TrainConfig:
-        if (self.backend == "provider") != (self.provider is not None):
-            raise ValueError("`[train.provider]` goes with backend = 'provider', and only with it")
+        for backend, table in {"provider": self.provider, "hf-jobs": self.hf_jobs}.items():
+            if (self.backend == backend) != (table is not None):
+                name = backend.replace("-", "_")
+                raise ValueError(f"`[train.{name}]` goes with backend = '{backend}' alone")
         return self

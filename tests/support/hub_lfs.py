@@ -121,6 +121,7 @@ async def download(request: Request) -> Response:
 
 ROUTES = [
     Route("/datasets/{ns}/{name}.git/info/lfs/objects/batch", batch, methods=["POST"]),
+    Route("/{ns}/{name}.git/info/lfs/objects/batch", batch, methods=["POST"]),
     Route("/_lfs/{oid}", put_whole, methods=["PUT"]),
     Route("/_lfs/{oid}", download),
     Route("/_lfs/{oid}/complete", complete, methods=["POST"]),

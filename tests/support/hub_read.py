@@ -15,7 +15,17 @@ from starlette.routing import Route
 from tests.support.hub_card import front_matter
 from tests.support.hub_files import send_file
 from tests.support.hub_store import Blob, Commit, RefusalError, Repo, pointer
-from tests.support.hub_web import USER, commit_of, param, repo_of, role_of, site_of
+from tests.support.hub_web import (
+    KINDS,
+    ORGANISATIONS,
+    USER,
+    commit_of,
+    kind_of,
+    param,
+    repo_of,
+    role_of,
+    site_of,
+)
 
 
 def stamp(date: datetime) -> str:
@@ -28,7 +38,8 @@ async def whoami(request: Request) -> Response:
         raise RefusalError(401, "Invalid username or password.")
     token = {"displayName": "loopback", "role": role}
     auth = {"type": "access_token", "accessToken": token}
-    return JSONResponse({"type": "user", "id": USER, "name": USER, "orgs": [], "auth": auth})
+    orgs = [{"type": "org", "name": name} for name in ORGANISATIONS]
+    return JSONResponse({"type": "user", "id": USER, "name": USER, "orgs": orgs, "auth": auth})
 
 
 async def info(request: Request) -> Response:
@@ -48,8 +59,8 @@ def _facts(request: Request, repo: Repo, commit: Commit) -> dict[str, Any]:
     card = front_matter(store.path(readme).read_text(encoding="utf-8")) if readme else None
     return {
         "_id": hashlib.sha1(repo.id.encode()).hexdigest()[:24],
-        "id": repo.id,
-        "author": repo.id.split("/")[0],
+        "id": repo.name,
+        "author": repo.name.split("/")[0],
         "sha": commit.oid,
         "createdAt": stamp(repo.history(commit)[-1].date),
         "lastModified": stamp(commit.date),
@@ -185,20 +196,25 @@ async def resolve(request: Request) -> Response:
     headers |= {"X-Linked-Etag": f'"{blob.sha256}"', "X-Linked-Size": str(blob.size)}
     headers["Location"] = f"{site.bytes_url}/_lfs/{blob.sha256}"
     if xet := site.xet_hash(blob.sha256):
-        token = f"{site.url}/api/datasets/{repo.id}/xet-read-token/{quote(commit.oid, safe='')}"
+        api = f"{site.url}/api/{kind_of(request)}/{repo.name}"
+        token = f"{api}/xet-read-token/{quote(commit.oid, safe='')}"
         headers |= {"X-Xet-Hash": xet, "Link": f'<{token}>; rel="xet-auth"'}
     return Response(status_code=302, headers=headers)
 
 
-_DATASET = "/api/datasets/{ns}/{name}"
-ROUTES = [
-    Route("/api/whoami-v2", whoami),
-    Route(_DATASET, info),
-    Route(f"{_DATASET}/revision/{{rev}}", info),
-    Route(f"{_DATASET}/refs", refs),
-    Route(f"{_DATASET}/commits/{{rev}}", commits),
-    Route(f"{_DATASET}/tree/{{rev}}", tree),
-    Route(f"{_DATASET}/tree/{{rev}}/{{path:path}}", tree),
-    Route(f"{_DATASET}/paths-info/{{rev}}", paths_info, methods=["POST"]),
-    Route("/datasets/{ns}/{name}/resolve/{rev}/{path:path}", resolve),
-]
+def _of(kind: str) -> list[Route]:
+    repo = f"/api/{kind}/{{ns}}/{{name}}"
+    page = f"{'/datasets' if kind == 'datasets' else ''}/{{ns}}/{{name}}"
+    return [
+        Route(repo, info),
+        Route(f"{repo}/revision/{{rev}}", info),
+        Route(f"{repo}/refs", refs),
+        Route(f"{repo}/commits/{{rev}}", commits),
+        Route(f"{repo}/tree/{{rev}}", tree),
+        Route(f"{repo}/tree/{{rev}}/{{path:path}}", tree),
+        Route(f"{repo}/paths-info/{{rev}}", paths_info, methods=["POST"]),
+        Route(f"{page}/resolve/{{rev}}/{{path:path}}", resolve),
+    ]
+
+
+ROUTES = [Route("/api/whoami-v2", whoami), *(route for kind in KINDS for route in _of(kind))]

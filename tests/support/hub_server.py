@@ -28,7 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tests.support import hub_lfs, hub_read, hub_write, hub_xet
+from tests.support import hub_jobs, hub_lfs, hub_read, hub_write, hub_xet
 from tests.support.hub_faults import FaultyHub, Watch
 from tests.support.hub_store import HubStore, RefusalError
 from tests.support.hub_web import READ, TOKENS, WRITE, Site, refuse, site_of
@@ -46,8 +46,9 @@ async def gone(request: Request, error: Exception) -> Response:
     return Response(status_code=400)
 
 
-def make_app(site: Site) -> Starlette:
-    routes = [*hub_read.ROUTES, *hub_write.ROUTES, *hub_lfs.ROUTES, Route("/_stats", stats)]
+def make_app(site: Site, desk: hub_jobs.Desk) -> Starlette:
+    routes = [Route("/_stats", stats), *hub_jobs.ROUTES]  # before those with any name in them
+    routes += [*hub_read.ROUTES, *hub_write.ROUTES, *hub_lfs.ROUTES]
     if site.xet:
         routes += hub_xet.ROUTES
     handlers: dict[Any, Any] = {RefusalError: refuse, ClientDisconnect: gone}
@@ -55,6 +56,7 @@ def make_app(site: Site) -> Starlette:
     app.router.redirect_slashes = False
     app.state.site = site
     app.state.xorbs = hub_xet.Xorbs.beside(site.store)
+    app.state.desk = desk
     return app
 
 
@@ -122,8 +124,9 @@ class LoopbackHub(Watch):
             part_size=part_size,
             xet=xet,
         )
+        self.desk = hub_jobs.Desk(folder / "jobs", self.url)
         config = uvicorn.Config(
-            _as_sent(FaultyHub(make_app(self._site), self)),
+            _as_sent(FaultyHub(make_app(self._site, self.desk), self)),
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -161,6 +164,7 @@ class LoopbackHub(Watch):
         return ours | hub | ({"HF_TOKEN": token} if token else {})
 
     def close(self) -> None:
+        self.desk.close()
         self._server.should_exit = True
         self._thread.join()
 

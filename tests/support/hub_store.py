@@ -79,7 +79,7 @@ def pointer(sha256: str, size: int) -> bytes:
 
 @dataclass(slots=True)
 class Repo:
-    """A dataset repository; trees are never changed, only the refs are moved."""
+    """A repository; trees are never changed, only the refs are moved."""
 
     id: str
     private: bool
@@ -87,6 +87,10 @@ class Repo:
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def name(self) -> str:
+        return self.id.removeprefix("models/")
 
     @property
     def head(self) -> Commit:
@@ -196,7 +200,7 @@ class HubStore:
     def create(self, repo_id: str, *, private: bool = False) -> Repo:
         with self._lock:
             if repo_id in self.repos:
-                raise RefusalError(409, "You already created this dataset repo")
+                raise RefusalError(409, "You already created this repo")
             repo = Repo(repo_id, private)
             repo.begin({".gitattributes": self.keep(GITATTRIBUTES)}, self.clock())
             self.repos[repo_id] = repo

@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 from tests.support.hub_store import Commit, HubStore, RefusalError, Repo
 
 USER = "tester"
+ORGANISATIONS = ("acme", "me")  # in whose names he may write
+KINDS = ("datasets", "models")
 WRITE, READ = "hf_write", "hf_read"
 TOKENS: Mapping[str, str] = {WRITE: "write", READ: "read"}
 
@@ -66,13 +68,24 @@ def param(request: Request, name: str) -> str:
 def repo_of(request: Request, *, write: bool = False) -> Repo:
     """The repository in the path; one that is hidden from the caller does not exist for him."""
     role = role_of(request)
-    repo = site_of(request).store.repos.get(f"{param(request, 'ns')}/{param(request, 'name')}")
+    repo_id = f"{param(request, 'ns')}/{param(request, 'name')}"
+    repo = site_of(request).store.repos.get(key_of(repo_id, kind_of(request)))
     if repo is None or (repo.private and role is None):
         status = 404 if role else 401
         raise RefusalError(status, "Repository not found", "RepoNotFound")
     if write:
         require_write(request)
     return repo
+
+
+def kind_of(request: Request) -> str:
+    """A path names datasets; of models only the API's does."""
+    return "datasets" if "datasets" in request.url.path.split("/")[1:3] else "models"
+
+
+def key_of(repo_id: str, kind: str) -> str:
+    """By which the store knows a repository: a dataset may be called as a model is."""
+    return repo_id if kind == "datasets" else f"{kind}/{repo_id}"
 
 
 def commit_of(request: Request, repo: Repo) -> Commit:

@@ -13,7 +13,19 @@ from starlette.routing import Route
 
 from tests.support.hub_card import complaints
 from tests.support.hub_store import Blob, Change, Commit, HubStore, RefusalError
-from tests.support.hub_web import USER, commit_of, param, repo_of, require_write, role_of, site_of
+from tests.support.hub_web import (
+    KINDS,
+    ORGANISATIONS,
+    USER,
+    commit_of,
+    key_of,
+    kind_of,
+    param,
+    repo_of,
+    require_write,
+    role_of,
+    site_of,
+)
 
 LFS_SUFFIXES = tuple(".arrow .bin .gz .jpeg .jpg .npy .parquet .png .pt .tar .zip .zst".split())
 LFS_ABOVE = 10 * 1024 * 1024
@@ -23,12 +35,17 @@ PREUPLOAD_LIMIT = 256
 async def create(request: Request) -> Response:
     require_write(request)
     site, told = site_of(request), await request.json()
-    if told.get("type") != "dataset":
-        raise RefusalError(400, "This loopback Hub keeps datasets only")
-    repo_id = f"{told.get('organization') or USER}/{told['name']}"
-    reply = {"url": f"{site.url}/datasets/{repo_id}", "name": repo_id, "id": repo_id}
+    kind = f"{told.get('type', 'model')}s"
+    if kind not in KINDS:
+        raise RefusalError(400, "This loopback Hub keeps datasets and models only")
+    owner = told.get("organization") or USER
+    if owner not in (USER, *ORGANISATIONS):
+        raise RefusalError(403, f"You don't have the rights to create a {kind[:-1]} under {owner}")
+    repo_id = f"{owner}/{told['name']}"
+    page = f"{site.url}/{'datasets/' if kind == 'datasets' else ''}{repo_id}"
+    reply = {"url": page, "name": repo_id, "id": repo_id}
     try:
-        site.store.create(repo_id, private=told.get("visibility") == "private")
+        site.store.create(key_of(repo_id, kind), private=told.get("visibility") == "private")
     except RefusalError as error:
         error.body["url"] = reply["url"]  # create_repo(exist_ok=True) reads it from the refusal
         raise
@@ -126,7 +143,8 @@ async def commit(request: Request) -> Response:
         told = json.loads(line)
         draft.read(site.store, told["key"], told["value"])
     done = site.store.commit(repo.id, draft.change, branch=param(request, "rev"))
-    url = f"{site.url}/datasets/{repo.id}/commit/{done.oid}"
+    page = f"{site.url}/{'datasets/' if kind_of(request) == 'datasets' else ''}{repo.name}"
+    url = f"{page}/commit/{done.oid}"
     return JSONResponse({"success": True, "commitOid": done.oid, "commitUrl": url})
 
 
@@ -148,15 +166,21 @@ async def create_branch(request: Request) -> Response:
     return JSONResponse({})
 
 
-_DATASET = "/api/datasets/{ns}/{name}"
+def _of(kind: str) -> list[Route]:
+    repo = f"/api/{kind}/{{ns}}/{{name}}"
+    return [
+        Route(f"{repo}/settings", settings, methods=["PUT"]),
+        Route(f"{repo}/preupload/{{rev}}", preupload, methods=["POST"]),
+        Route(f"{repo}/commit/{{rev}}", commit, methods=["POST"]),
+        Route(f"{repo}/tag/{{rev}}", create_tag, methods=["POST"]),
+        Route(f"{repo}/tag/{{rev}}", delete_tag, methods=["DELETE"]),
+        Route(f"{repo}/branch/{{rev}}", create_branch, methods=["POST"]),
+    ]
+
+
 ROUTES = [
     Route("/api/repos/create", create, methods=["POST"]),
     Route("/api/repos/delete", delete, methods=["DELETE"]),
     Route("/api/validate-yaml", validate_yaml, methods=["POST"]),
-    Route(f"{_DATASET}/settings", settings, methods=["PUT"]),
-    Route(f"{_DATASET}/preupload/{{rev}}", preupload, methods=["POST"]),
-    Route(f"{_DATASET}/commit/{{rev}}", commit, methods=["POST"]),
-    Route(f"{_DATASET}/tag/{{rev}}", create_tag, methods=["POST"]),
-    Route(f"{_DATASET}/tag/{{rev}}", delete_tag, methods=["DELETE"]),
-    Route(f"{_DATASET}/branch/{{rev}}", create_branch, methods=["POST"]),
+    *(route for kind in KINDS for route in _of(kind)),
 ]

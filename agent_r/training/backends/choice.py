@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent_r.settings import TrainConfig
+from agent_r.training.backends.hf_jobs import HfJobsBackend
 from agent_r.training.backends.job_backend import JobBackend
 from agent_r.training.backends.process_backend import CommandBackend, LocalBackend
 from agent_r.training.backends.provider import ProviderBackend
@@ -14,6 +15,7 @@ BACKENDS: dict[str, Callable[[TrainConfig], JobBackend]] = {
     "local": lambda config: LocalBackend(),
     "command": lambda config: CommandBackend(),
     "provider": lambda config: ProviderBackend(config.provider),
+    "hf-jobs": lambda config: HfJobsBackend(config.hf_jobs),
     "trl": lambda config: TrlBackend(),
 }
 
@@ -30,5 +32,5 @@ async def check_backend(config: TrainConfig) -> None:
         TrainerError: it does not, or not now.
     """
     backend = make_backend(config)
-    if isinstance(backend, ProviderBackend):
+    if isinstance(backend, ProviderBackend | HfJobsBackend):
         await backend.check()
