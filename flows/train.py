@@ -9,13 +9,15 @@ from pydantic import BaseModel
 
 from agent_r.collection.identity import unnamed
 from agent_r.config import digest
+from agent_r.errors import TrainerError
 from agent_r.files import write_jsonl
 from agent_r.local_model.token_count import TokenCounter
 from agent_r.training.backends.choice import make_backend
+from agent_r.training.backends.run_to_end import log_of
 from agent_r.training.backends.train_job import Source, TrainJob, finished
 from agent_r.training.mixture import Mixture, Weigh, mixture_key, training_rows
 from agent_r.training.progress_lines import spoken_line, training_line
-from agent_r.training.training_record import TrainingRecord
+from agent_r.training.training_record import TrainingRecord, last_lines
 from flows.form.asked import asked
 from flows.form.parameters import Base, Dataset, Overrides
 from flows.general_rows import general_rows
@@ -101,7 +103,12 @@ async def train(
         _log.info("%s", general.source.line())
     pool = config.train.pool
     backend = PoolBackend(pool) if pool is not None else make_backend(config.train)
-    report = await fine_tune(backend, job, training_line(stage), spoken_line(stage))
+    try:
+        report = await fine_tune(backend, job, training_line(stage), spoken_line(stage))
+    except TrainerError:
+        for line in last_lines(log_of(job.out)):
+            _log.info("%s: its last words: %s", stage, line)
+        raise
     if report.longest_reply > config.search.max_tokens:
         _log.warning(
             "a trained reply has %d tokens, and search.max_tokens = %d cuts what the new actor "

@@ -11,7 +11,13 @@ from pydantic import BaseModel
 
 from agent_r.config import without_secrets
 from agent_r.training.backends.run_to_end import log_of, progress_of
-from agent_r.training.backends.train_job import LOSSES, TrainedModel, TrainJob, TrainReport
+from agent_r.training.backends.train_job import (
+    LOSSES,
+    TrainedModel,
+    TrainJob,
+    TrainReport,
+    ends_of,
+)
 
 MOST_POINTS = 200  # of a curve
 LAST_LINES, LAST_BYTES, MOST_CHARS = 20, 2**16, 300  # of a log, and of one of its lines
@@ -47,7 +53,8 @@ class TrainingRecord(BaseModel):
 
     def line(self) -> str:
         """What all came to."""
-        curve = f", loss {self.losses[0][1]:.3f} → {self.losses[-1][1]:.3f}" if self.losses else ""
+        ends = ends_of([loss for _, loss in self.losses]) if self.losses else ()
+        curve = ", loss {:.3f} → {:.3f}".format(*ends) if ends else ""
         cost = f", ${self.money:,.2f}" if self.money is not None else ""
         where = f"{self.backend} {self.job}".strip()
         return f"{self.steps} steps{curve}, {self.seconds:.0f} s{cost} ({where})"

@@ -142,9 +142,11 @@ def _send(job: TrainJob, place: Path) -> TrainJob:
     model = job.model
     if job.model.is_dir():
         model = place / "base"
-        for path in job.model.iterdir():
-            if path.is_file() and not (model / path.name).exists():
-                files.link(path, model / path.name)
+        if not model.exists():
+            with files.beside(model) as staged:
+                for path in filter(Path.is_file, job.model.iterdir()):
+                    files.link(path, staged / path.name)
+                files.keep(staged, model)
     sources = []
     for number, source in enumerate(job.sources):
         rows = place / f"rows-{number}.jsonl"

@@ -29,7 +29,7 @@ def test_a_record_has_the_curve_the_last_words_and_the_cost(
     assert len(record.losses) == MOST_POINTS
     assert (record.losses[0], record.losses[-1]) == ((1, 1.0), (5000, 1 / 5000))
     assert record.log == [*words[-19:], "with ***"]
-    assert record.line() == "5000 steps, loss 1.000 → 0.000, 61 s, $1.50 (command j-1)"
+    assert record.line() == "5000 steps, loss 0.057 → 0.000, 61 s, $1.50 (command j-1)"
 
 
 def test_a_record_of_a_model_of_before_says_what_is_known(rows: Path, tmp_path: Path) -> None:
