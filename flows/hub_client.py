@@ -31,7 +31,8 @@ async def hub_of(settings: HubConfig, repo: str = "") -> Hub:
     if not name:
         raise ConfigError("no repository is named: set hub.repo = 'owner/name'")
     token = await _token(settings)
-    return Hub(repo=name, endpoint=settings.endpoint, token=SecretStr(token))
+    holder = settings.token_env
+    return Hub(repo=name, endpoint=settings.endpoint, token=SecretStr(token), holder=holder)
 
 
 async def _token(settings: HubConfig) -> str:

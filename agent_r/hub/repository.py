@@ -48,6 +48,7 @@ class Hub:
         token: empty asks as nobody: enough to read what is public.
         timeout_s: silence, in seconds, after which a request counts as lost.
         kind: of repository; `job`: the jobs of a namespace, whose name `repo` is.
+        holder: environment variable that the token is from.
     """
 
     repo: str
@@ -55,6 +56,7 @@ class Hub:
     token: SecretStr = field(default_factory=lambda: SecretStr(""))
     timeout_s: float = 120.0
     kind: str = KIND
+    holder: str = "HF_TOKEN"
 
     @property
     def api(self) -> HfApi:
@@ -198,7 +200,7 @@ def translated(hub: Hub, error: HfHubHTTPError) -> Exception:
         return HubUnavailable(line, after_s=come_back(response.headers))
     if status == 401:
         held = "the token is refused" if hub.token.get_secret_value() else "no token was given"
-        return HubRejected(f"{hub.api.endpoint}: {held} (401, {reason}): set $HF_TOKEN")
+        return HubRejected(f"{hub.api.endpoint}: {held} (401, {reason}): set ${hub.holder}")
     if status == 403:
         what = "start jobs for" if hub.kind == "job" else "write to"
         return HubRejected(f"the token may not {what} {hub.repo} (403, {reason})")

@@ -24,7 +24,7 @@ class ServingConfig(Settings):
     command: str = Field(
         "",
         description="for `command`: {folder} is the new model's, {model} what the server must "
-        "call it; no shell reads it",
+        "call it (at a provider: what it has called it); no shell reads it",
     )
     wait_s: float = Field(
         900.0, gt=0, description="seconds until the server must answer with the new model"

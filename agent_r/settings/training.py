@@ -178,7 +178,7 @@ class TrainConfig(Settings):
     @model_validator(mode="after")
     def _trl_goes_with_its_back_end(self) -> TrainConfig:
         if (self.backend in BY_SCRIPT) != (self.trl is not None):
-            raise ValueError("`[train.trl]` goes with backend = 'trl' or 'hf-jobs' alone")
+            raise ValueError("`trl` goes with backend = 'trl' or 'hf-jobs', and only with them")
         if self.trl and (self.optimizer, self.average) != ("adamw", 1.0):
             raise ValueError("`optimizer` and `average` are the local trainer's: leave them out")
         if self.trl and self.trl.rows == "preference" and self.general:
@@ -194,7 +194,9 @@ class TrainConfig(Settings):
     @model_validator(mode="after")
     def _elsewhere_has_a_table(self) -> TrainConfig:
         for backend, table in {"provider": self.provider, "hf-jobs": self.hf_jobs}.items():
-            if (self.backend == backend) != (table is not None):
-                name = backend.replace("-", "_")
-                raise ValueError(f"`[train.{name}]` goes with backend = '{backend}' alone")
+            name = backend.replace("-", "_")
+            if self.backend == backend and table is None:
+                raise ValueError(f"backend = '{backend}' needs the table [train.{name}]")
+            if self.backend != backend and table is not None:
+                raise ValueError(f"[train.{name}] goes with backend = '{backend}' alone")
         return self

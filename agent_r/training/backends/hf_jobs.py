@@ -206,7 +206,14 @@ class HfJobsBackend:
 
     def _jobs(self) -> Hub:
         who = self._namespace or "you"
-        return Hub(who, endpoint=self._config.endpoint, token=self._token, kind="job")
+        config = self._config
+        return Hub(
+            who,
+            endpoint=config.endpoint,
+            token=self._token,
+            kind="job",
+            holder=config.token_env,
+        )
 
     def _models(self) -> ModelRepository:
         return ModelRepository(self._config.repo, self._config.endpoint, self._token)

@@ -28,10 +28,12 @@ async def switch(endpoint: OpenAIEndpoint, folder: Path, server: AdapterServer) 
         TrainerUnavailable: it does not answer in time.
     """
     serving, report = endpoint.serving, report_in(folder)
-    if serving is None or report is None or report.model.served == "name":
+    if serving is None or report is None:
         return
-    if serving.by == "command":
+    if serving.by == "command":  # of a provider that wants a deployment, too
         await _by_command(serving, endpoint.model, folder, server)
+        return
+    if report.model.served == "name":
         return
     if report.model.served != "adapter":
         raise TrainerError(

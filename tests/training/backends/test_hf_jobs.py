@@ -190,7 +190,7 @@ async def test_a_job_goes_on_when_its_driver_is_killed_and_is_found_again(
 
 WRONG = {
     "no token": ({"token_env": "NOT_SET_HERE"}, "wants a token: set $NOT_SET_HERE"),
-    "wrong token": ({"token_env": "HOME"}, "the token is refused (401"),
+    "wrong token": ({"token_env": "HOME"}, "401, Unauthorized): set $HOME"),
     "read only": ({"token_env": "ONLY_READS"}, "the token may not start jobs for you (403"),
     "another's": ({"repo": "rich/actor"}, "is of tester, who may not write to rich/actor"),
     "namespace": ({"namespace": "rich"}, "the token may not start jobs for rich (403"),
