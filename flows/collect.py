@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-
 from agent_r.collection.nights import Ground
 from agent_r.collection.plan import dataset_folder
 from agent_r.collection.tree_stores import TreeStores
@@ -36,6 +34,7 @@ from flows.states import fails_in_one_line, nothing_new
 from flows.versions import local_version
 from flows.workers.fan_out import grow_by_workers
 from tasks.build import build
+from tasks.orchestration import flow
 
 
 class CollectResult(GrowResult):

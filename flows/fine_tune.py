@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from prefect import flow
 from pydantic import ValidationError
 
 from agent_r.config import Table
@@ -16,6 +15,7 @@ from flows.page.orphans import close_what_it_left
 from flows.page.run_log import tell
 from flows.page.run_names import rename
 from flows.states import fails_in_one_line
+from tasks.orchestration import flow
 
 
 @flow(

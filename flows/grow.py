@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 
-from prefect import flow
 from pydantic import BaseModel
 
 from agent_r import closing
@@ -46,6 +45,7 @@ from flows.run_context import RunContext
 from flows.states import fails_in_one_line
 from flows.workers.sharing import ALONE, REPORTS, Membership, Shared, sharing
 from tasks.grow import grow as grow_shard
+from tasks.orchestration import flow
 
 _log = logging.getLogger("agent_r.progress")
 IDLE = 0.6  # share of the slots in use, below which a person should know

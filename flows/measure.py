@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect import flow
 from pydantic import TypeAdapter
 
 from agent_r import files
@@ -29,6 +28,7 @@ from flows.page.run_names import name_run
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line
+from tasks.orchestration import flow
 from tasks.score import score
 
 _log = logging.getLogger("agent_r.progress")

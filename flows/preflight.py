@@ -34,7 +34,6 @@ from flows.general_rows import check_general
 from flows.hub_client import ask_hub, hub_of
 from flows.run_context import RunContext, worlds_of
 from flows.versions import published_address
-from flows.workers.pool_backend import PoolBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,12 @@ async def look(context: RunContext, needs: Needs, *, blocks: bool = True) -> Non
     if needs.trains:
         check_trainer(context)
         pool = config.train.pool
-        await (PoolBackend(pool).check() if pool is not None else check_backend(config.train))
+        if pool is not None:
+            from flows.workers.pool_backend import PoolBackend  # Prefect: seconds, and its folder
+
+            await PoolBackend(pool).check()
+        else:
+            await check_backend(config.train)
     if needs.trains or needs.acts:
         require_writable(context.work_folder)
     for version in needs.versions:

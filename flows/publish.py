@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from prefect import flow
-
 from agent_r.hub.publish import Published
 from flows.form.asked import asked
 from flows.form.parameters import Base, Overrides, Repo
@@ -18,6 +16,7 @@ from flows.page.run_names import rename
 from flows.preflight import Needs, preflight
 from flows.run_context import RunContext
 from flows.states import fails_in_one_line
+from tasks.orchestration import flow
 from tasks.publish import publish as publish_task
 
 

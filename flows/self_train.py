@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import Flow, flow
+from prefect import Flow
 
 from agent_r.collection.nights import Ground
 from agent_r.concurrency import gather_bounded
@@ -47,6 +47,7 @@ from flows.run_context import RunContext
 from flows.states import fails_in_one_line, nothing_new
 from flows.train import Trained, train
 from flows.versions import local_version
+from tasks.orchestration import flow
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.exceptions import ParameterTypeError
 from prefect.states import Completed, Failed
 from pydantic import ValidationError
@@ -18,8 +17,10 @@ from agent_r.errors import AgentRError, ConfigError, NothingMade
 from agent_r.settings import first_problem
 from flows.page.run_log import warn
 from flows.page.run_names import rename
+from flows.page.this_run import this_flow
 from flows.page.upkeep import on_its_page
 from flows.preflight import looking_once
+from tasks.orchestration import plain_run
 
 # A name of its own, for a green "Completed" would hide it; automations can wait for it.
 NOTHING_NEW = "NothingNew"
@@ -55,6 +56,8 @@ def fails_in_one_line(
                 if isinstance(error, NothingMade):
                     warn(error.lines)
                     error.lines = []  # they were said: whoever awaits this run need not
+                if plain_run() is not None:
+                    raise
                 return cast(T, Failed(message=str(error), data=error))
 
     # Prefect would look for the annotations' names in this module.
@@ -68,11 +71,10 @@ def _validated(parameters: inspect.BoundArguments) -> inspect.BoundArguments:
     Raises:
         ConfigError: the first that cannot be, in one line.
     """
-    context = FlowRunContext.get()
-    if context is not None and context.flow is not None:
+    if (flow := this_flow()) is not None:
         _prefects.disabled = True  # it would log all parameters of a run with a wrong one
         try:
-            values = context.flow.validate_parameters(dict(parameters.arguments))
+            values = flow.validate_parameters(dict(parameters.arguments))
         except ParameterTypeError as error:
             cause = error.__cause__ or error.__context__
             what = first_problem(cause) if isinstance(cause, ValidationError) else cause or error
@@ -88,6 +90,8 @@ def nothing_new(result: T, versions: list[str]) -> T:
 
     Prefect takes the state that a flow returns for its end, and whoever awaits it gets the data.
     """
+    if plain_run() is not None:
+        return result
     ended: State[T] = Completed(name=NOTHING_NEW, message=nothing_new_line(versions), data=result)
     return cast(T, ended)
 

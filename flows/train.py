@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from prefect import flow
 from pydantic import BaseModel
 
 from agent_r.collection.identity import unnamed
@@ -32,6 +31,7 @@ from flows.states import fails_in_one_line
 from flows.versions import local_version
 from flows.workers.pool_backend import PoolBackend
 from tasks.fine_tune import fine_tune
+from tasks.orchestration import flow
 
 _log = logging.getLogger("agent_r.progress")
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.collection.tree_stores import Trees
@@ -16,6 +15,7 @@ from agent_r.dataset.build import build as build_version
 from agent_r.dataset.manifest import Manifest
 from agent_r.environment import TaskSpec
 from env_adapters import world_of
+from tasks.orchestration import task
 
 
 @task(

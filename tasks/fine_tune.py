@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.training.backends.job_backend import JobBackend
 from agent_r.training.backends.run_to_end import run_to_end
 from agent_r.training.backends.train_job import TrainingProgress, TrainJob, TrainReport
+from tasks.orchestration import task
 
 
 @task(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.collection.scheduler import TreeScheduler
 from agent_r.environment import TaskSpec
+from tasks.orchestration import task
 
 
 # Our own files say what is finished; a second truth in Prefect's cache could only disagree.

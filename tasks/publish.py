@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.hub.known_values import Private
@@ -12,6 +11,7 @@ from agent_r.hub.publish import Published
 from agent_r.hub.publish import publish as publish_version
 from agent_r.hub.repository import Hub
 from agent_r.settings import HubConfig
+from tasks.orchestration import task
 
 
 @task(

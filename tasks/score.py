@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from agent_r.actor import Actor
@@ -14,6 +13,7 @@ from agent_r.evaluation.evaluate import EpisodePrefix, Measurement, measure_acto
 from agent_r.evaluation.injection import LedTask
 from agent_r.run_worlds import Worlds
 from agent_r.settings import Config
+from tasks.orchestration import task
 
 
 @task(

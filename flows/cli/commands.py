@@ -253,7 +253,10 @@ def run_warm_start(arguments: argparse.Namespace) -> int:
 
 
 def flow_ready(config: Config, iteration: int = 1, model: str = "", **needs: Any) -> None:
-    """All that can be known to be wrong, before Prefect is started; no needs: the whole loop's."""
+    """All that can be known to be wrong, before a flow is called; no needs: the whole loop's.
+
+    Without a server the flow is called plainly, but where its workers are Prefect's tasks.
+    """
     from flows.preflight import Needs, look_ahead, loops
     from flows.run_context import RunContext
 
@@ -263,3 +266,9 @@ def flow_ready(config: Config, iteration: int = 1, model: str = "", **needs: Any
         look_ahead(*loops(config))
     quiet_prefect(Path(".prefect"))
     asyncio.run(check_server())
+    from prefect.settings import PREFECT_API_URL
+
+    from tasks.orchestration import call_plainly
+
+    if not PREFECT_API_URL.value() and config.workers == 1:
+        call_plainly()

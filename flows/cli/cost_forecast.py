@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-from prefect import flow
-
 from agent_r.actor import Actor
 from agent_r.collection.cost_estimate import Cost, Estimate, costs, extrapolate, sample
 from agent_r.endpoint.budget import prices
@@ -14,6 +12,7 @@ from agent_r.endpoint.served import Served
 from agent_r.settings import Config
 from flows.grow import growing, ready
 from flows.run_context import RunContext
+from tasks.orchestration import flow
 
 
 @flow(name="forecast")

@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     show_progress()
     spare_loopback()
     try:
-        return command(arguments)
+        return copy_context().run(command, arguments)  # how it calls flows ends with it
     except NothingMade as nothing:
         say([*nothing.lines, str(nothing)])
         return 1

@@ -11,7 +11,7 @@ from agent_r.errors import PrefectFault
 from agent_r.printable import public_line
 
 PATIENCE_S = 30.0  # for a first answer; Prefect's own client would try for minutes
-OR_ELSE = "start it, or unset PREFECT_API_URL: then there is one for the run"
+OR_ELSE = "start it, or unset PREFECT_API_URL: then the run needs none"
 _OURS = {"agent_r", "env_adapters", "flows", "tasks"}
 MAX_SAID_CHARS = 300
 

@@ -27,6 +27,7 @@ from agent_r.hub.publish import Published
 from flows.page.run_page import current_page
 from flows.page.run_table import escaped, markdown, plain
 from flows.page.this_run import client_of_run
+from tasks.orchestration import plain_run
 
 WRITTEN = "agent_r.dataset.written"
 PUBLISHED = "agent_r.dataset.published"
@@ -120,6 +121,8 @@ def announce_trained(model: str, *, name: str, iteration: int) -> None:
 
 
 def _emit(event: str, what: str, payload: dict[str, Any]) -> None:
+    if plain_run() is not None:  # nobody waits for it
+        return
     emit_event(event, resource={"prefect.resource.id": f"agent_r.{what}"}, payload=payload)
 
 

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from agent_r.settings import TrainConfig
-from agent_r.training.backends.hf_jobs import HfJobsBackend
 from agent_r.training.backends.job_backend import JobBackend
 from agent_r.training.backends.process_backend import CommandBackend, LocalBackend
-from agent_r.training.backends.provider import ProviderBackend
 from agent_r.training.backends.trl_backend import TrlBackend
 
-BACKENDS: dict[str, Callable[[TrainConfig], JobBackend]] = {
+
+class RemoteBackend(JobBackend, Protocol):
+    """A back end elsewhere, which may not let us in."""
+
+    async def check(self) -> None:
+        """Ask whether it does.
+
+        Raises:
+            TrainerError: it does not, or not now.
+        """
+        ...
+
+
+# Their clients are imported where they are needed: that takes a second.
+def _provider(config: TrainConfig) -> RemoteBackend:
+    from agent_r.training.backends.provider import ProviderBackend
+
+    return ProviderBackend(config.provider)
+
+
+def _hf_jobs(config: TrainConfig) -> RemoteBackend:
+    from agent_r.training.backends.hf_jobs import HfJobsBackend
+
+    return HfJobsBackend(config.hf_jobs)
+
+
+HERE: dict[str, Callable[[TrainConfig], JobBackend]] = {
     "local": lambda config: LocalBackend(),
     "command": lambda config: CommandBackend(),
-    "provider": lambda config: ProviderBackend(config.provider),
-    "hf-jobs": lambda config: HfJobsBackend(config.hf_jobs),
     "trl": lambda config: TrlBackend(),
+}
+ELSEWHERE: dict[str, Callable[[TrainConfig], RemoteBackend]] = {
+    "provider": _provider,
+    "hf-jobs": _hf_jobs,
 }
 
 
 def make_backend(config: TrainConfig) -> JobBackend:
     """That of `train.backend`, as far as it is this process that asks it."""
-    return BACKENDS[config.backend](config)
+    return (HERE | ELSEWHERE)[config.backend](config)
 
 
 async def check_backend(config: TrainConfig) -> None:
@@ -31,6 +58,5 @@ async def check_backend(config: TrainConfig) -> None:
     Raises:
         TrainerError: it does not, or not now.
     """
-    backend = make_backend(config)
-    if isinstance(backend, ProviderBackend | HfJobsBackend):
-        await backend.check()
+    if config.backend in ELSEWHERE:
+        await ELSEWHERE[config.backend](config).check()

@@ -74,7 +74,7 @@ MISTAKES = {
     "no URL": Mistake("is not an http", toml=endpoint("localhost:8000")),
     "no model": Mistake("holds no model", toml="[endpoint]\ncheckpoint = 'none'"),
     "a trainer that cannot serve": Mistake(
-        "set train.backend = 'command'", "self-train --config my.toml", toml=SCRIPTED
+        "set train.backend = 'trl'", "self-train --config my.toml", toml=SCRIPTED
     ),
     "no dataset": Mistake("is not a dataset version", "verify ."),
     "nothing to audit": Mistake("is not a dataset version", "audit ."),
