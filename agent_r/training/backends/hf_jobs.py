@@ -41,7 +41,6 @@ STAGES = {
     "ERROR": JobState.FAILED,
     "DELETED": JobState.FAILED,
 }
-UNLUCKY = (JobState.FAILED, JobState.CANCELLED)
 SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 _PUBLISHED = re.compile(r"published: (\S+/\S+)@([0-9a-f]{40})")
 
@@ -88,12 +87,9 @@ class HfJobsBackend:
         return await asyncio.to_thread(self._submit, job)
 
     def _submit(self, job: TrainJob) -> Handle:
-        digest = job_digest(job)
-        with self._asking() as api:
-            for known in api.list_jobs(labels={LABEL: digest}, namespace=self._who(api)):
-                if STAGES.get(known.status.stage, JobState.RUNNING) not in UNLUCKY:
-                    return str(known.id)
-        models = self._models()
+        digest, models = job_digest(job), self._models()
+        if known := self._known(digest, models):
+            return known
         models.create()
         start = models.starting_point(job)
         with scratch_folder() as folder, self._asking() as api:
@@ -108,6 +104,20 @@ class HfJobsBackend:
                 token=self._token,
             )
         return str(started.id)
+
+    def _known(self, digest: str, models: ModelRepository) -> Handle | None:
+        """A job of ours that is at work, or whose model is there."""
+        with self._asking() as api:
+            found = list(api.list_jobs(labels={LABEL: digest}, namespace=self._who(api)))
+        for job in found:
+            state = STAGES.get(job.status.stage, JobState.RUNNING)
+            if state is JobState.SUCCEEDED:
+                commit = models.tagged(digest) or self._published(job.id)
+                if commit and models.holds(commit):
+                    return str(job.id)
+            elif not state.is_final:
+                return str(job.id)
+        return None
 
     async def poll(self, handle: Handle) -> JobStatus:
         return await asyncio.to_thread(self._poll, handle)
@@ -165,6 +175,8 @@ class HfJobsBackend:
     def _result(self, job: TrainJob, handle: Handle) -> TrainReport:
         models, digest = self._models(), job_digest(job)
         commit = models.tagged(digest) or self._published(handle)
+        if not commit:
+            raise TrainerError(f"the job {handle} has ended, and says of no model in its log")
         models.tag(digest, commit)  # a log is kept for some time only
         folder = new_model(job)
         models.fetch(commit, folder, whole=self._config.download)
@@ -179,11 +191,11 @@ class HfJobsBackend:
         return report.model_copy(update={"digest": digest, "job": handle, "model": model})
 
     def _published(self, handle: Handle) -> str:
-        """The commit with a job's model, which it names at its end."""
+        """The commit with a job's model, which it names at its end; "" where it has not."""
         for line in reversed(self._log_lines(handle)):
             if (found := _PUBLISHED.search(line)) and found[1] == self._config.repo:
                 return found[2]
-        raise TrainerError(f"the job {handle} has ended, and says of no model in its log")
+        return ""
 
     def _money(self, job: JobInfo) -> float | None:
         seconds = job.durations.running_secs if job.durations else None

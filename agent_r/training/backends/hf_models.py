@@ -113,6 +113,16 @@ class ModelRepository:
         self.tag(name, str(done.oid))
         return str(done.oid)
 
+    def holds(self, commit: str) -> bool:
+        """Whether a commit is there: somebody may have deleted the repository since."""
+        try:
+            with asking(self.hub):
+                return bool(self.hub.files(commit))
+        except TrainerUnavailable:
+            raise
+        except TrainerError:
+            return False
+
     def tagged(self, name: str) -> str:
         """The commit of a tag, "" where there is none."""
         with asking(self.hub):

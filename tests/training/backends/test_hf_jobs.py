@@ -133,6 +133,8 @@ async def test_a_job_is_begun_once_though_its_answer_is_lost(
     assert await backend.submit(job) == only(hub).id
     await soon(lambda: only(hub).stage == "COMPLETED")
     assert await HfJobsBackend(job.config.hf_jobs).submit(job) == only(hub).id
+    hub.store.delete("models/acme/actor")  # by its owner: then there is no model to find
+    assert await HfJobsBackend(job.config.hf_jobs).submit(job) != "job000000000000000000000"
 
 
 @pytest.mark.usefixtures("stand_in")
