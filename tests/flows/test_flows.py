@@ -23,9 +23,10 @@ from agent_r.dataset.verification import verify_version
 from agent_r.errors import AgentRError, EndpointError
 from agent_r.settings import Config
 from env_adapters import world_of_manifest
+from flows.cli.results.measurement import show
 from flows.collect import CollectResult, collect
 from flows.grow import grow
-from flows.measure import measure
+from flows.measure import measure, places_of
 from flows.preflight import Needs, looking_once, preflight
 from flows.publish import publish
 from flows.run_context import RunContext
@@ -245,6 +246,28 @@ async def test_a_measurement_is_made_once_and_continues_the_failures_given(tmp_p
     assert (without.rewards, without.robustness.led) == (measured.rewards, [])
     folders = (tmp_path / "demo" / "work").glob("episodes-0-*")
     assert len(list(folders)) == 2  # of one's own failures, and those given: none is played anew
+
+
+async def test_a_measurement_of_an_earlier_version_is_read_from_its_episodes_and_printed_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = config(tmp_path, measure={"tasks": 4, "recovery_tasks": 1, "robustness_tasks": 0})
+    measured = await measure(settings)
+    places = places_of(RunContext.of(settings))
+    value = json.loads(places.file.read_bytes())
+    for added in ("scores", "conditions", "cost", "episodes"):
+        del value[added]
+    places.file.write_text(json.dumps(value))
+    written = {path: path.stat().st_mtime_ns for path in places.episodes.iterdir()}
+    assert await measure(settings) == measured
+    assert {path: path.stat().st_mtime_ns for path in places.episodes.iterdir()} == written
+    capsys.readouterr()
+    show(measured, settings, file=places.file, episodes=places.episodes, as_json=True)
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["file"], printed["episodes"]) == (str(places.file), str(places.episodes))
+    assert printed["summary"]["pass@k"]["1"]["n"] == 4
+    show(measured, settings, file=places.file, episodes=places.episodes, as_json=False)
+    assert f"agent-r view {places.episodes}" in capsys.readouterr().out
 
 
 FINE_TUNED = (
