@@ -138,7 +138,7 @@ def check_trainer(context: RunContext) -> None:
             f"this machine: set endpoint.kind = 'openai', not '{config.endpoint.kind}'"
         )
     if config.train.trl is not None:
-        if config.train.backend == "trl":
+        if config.train.backend == "trl" and config.train.pool is None:
             require_trl()
         if isinstance(config.endpoint, EmbeddedEndpoint) and not servable(config.train.trl):
             raise ConfigError(

@@ -14,7 +14,7 @@ async def show_training(record: TrainingRecord, out: Path, *, name: str, stage: 
     """One artifact a dataset: its trainings are the history of it."""
     model = record.model
     rows = [
-        ["ran on", plain(f"{record.backend} {record.job}".strip())],
+        ["back end", plain(f"{record.backend} {record.job}".strip())],
         ["steps", f"{record.steps:,}"],
         ["seconds", f"{record.seconds:,.0f}"],
         ["money", "unknown" if record.money is None else f"${record.money:,.2f}"],

@@ -26,6 +26,7 @@ from prefect.states import Cancelling
 
 from agent_r import files
 from agent_r.errors import ConfigError, TrainerError, TrainerUnavailable
+from agent_r.local_model.model_folder import PACKAGED
 from agent_r.settings import PoolConfig
 from agent_r.training.backends.job_backend import Handle, JobState, JobStatus, LogLines
 from agent_r.training.backends.process_backend import new_lines
@@ -83,7 +84,7 @@ class PoolBackend:
     async def submit(self, job: TrainJob) -> Handle:
         await self.check()
         place = self._place(job)
-        sent = await asyncio.to_thread(_send, job, place)
+        sent = await asyncio.to_thread(send, job, place, at_same_path=not self._pool.shared)
         run, number = None, 0
         while run is None:
             number += 1  # under a key: submitted twice, it is one run
@@ -92,6 +93,7 @@ class PoolBackend:
                     self._pool.deployment,
                     client=client,
                     parameters={"job": sent.model_dump(mode="json")},
+                    flow_run_name=f"fine-tune {job.out.name}",
                     job_variables=self._pool.job_variables,
                     idempotency_key=f"fine-tune/{job_digest(job)}/{place}/{number}",
                     timeout=0,
@@ -127,7 +129,7 @@ class PoolBackend:
 
     async def result(self, job: TrainJob, handle: Handle) -> TrainReport:
         run_id, place = _parts(handle)
-        report = await asyncio.to_thread(_fetch, place, new_model(job))
+        report = await asyncio.to_thread(fetch, place, new_model(job))
         return report.model_copy(update={"job": f"flow run {run_id}"})
 
     def _place(self, job: TrainJob) -> Path:
@@ -137,10 +139,14 @@ class PoolBackend:
         return Path(self._pool.shared).absolute() / f"fine-tune-{job_digest(job)}"
 
 
-def _send(job: TrainJob, place: Path) -> TrainJob:
-    """Lay a job's rows and model where the other machine finds them: the job as it is there."""
-    model = job.model
-    if job.model.is_dir():
+def send(job: TrainJob, place: Path, *, at_same_path: bool) -> TrainJob:
+    """Lay a job's rows and model where the other machine finds them: the job as it is there.
+
+    Args:
+        at_same_path: A model of the run's own is there already; the packaged one lies elsewhere.
+    """
+    model = job.model.absolute() if job.model.is_dir() else job.model
+    if job.model.is_dir() and not (at_same_path and job.model != PACKAGED):
         model = place / "base"
         if not model.exists():
             with files.beside(model) as staged:
@@ -156,7 +162,7 @@ def _send(job: TrainJob, place: Path) -> TrainJob:
     return job.model_copy(update=travels | {"config": job.config.anywhere()})
 
 
-def _fetch(place: Path, model: Path) -> TrainReport:
+def fetch(place: Path, model: Path) -> TrainReport:
     """Bring the new model here, whole or not at all; what has been brought stays.
 
     Raises:
@@ -169,10 +175,12 @@ def _fetch(place: Path, model: Path) -> TrainReport:
             f"the job has ended, and its model is not in {place}: train.pool.shared must be a "
             "folder that both machines have"
         )
+    shutil.rmtree(model, ignore_errors=True)  # without a report it is none
     with files.beside(model) as staged:
         shutil.copytree(place / "model", staged, copy_function=_moved, dirs_exist_ok=True)
         files.keep(staged, model)
-    shutil.rmtree(place, ignore_errors=True)
+    # What an adapter is laid on stays where the adapter says that it is.
+    shutil.rmtree(place / "model" if report.model.base else place, ignore_errors=True)
     return report
 
 
