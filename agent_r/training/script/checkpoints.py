@@ -40,7 +40,7 @@ class RunClock(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.losses = [x["loss"] for x in state.log_history if "loss" in x]
         self.resumed_at = state.global_step
-        self.tokens = list(accumulate(map(length, self.laid.examples)))
+        self.tokens = list(accumulate(length(self.laid.examples[at]) for at in self.laid.order))
         self.began = True
         self.wall, self.cpu = time.monotonic(), time.process_time()
         self.spoken = self.saved = self.wall
@@ -85,7 +85,8 @@ class RunClock(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             spent = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (folder / WHOLE).write_text(json.dumps(spent), encoding="utf-8")
+            (folder / "mark").write_text(json.dumps(spent), encoding="utf-8")
+            (folder / "mark").rename(folder / WHOLE)
 
 
 def last_checkpoint(work: Path) -> Path | None:

@@ -139,7 +139,7 @@ def make_trainer(
     given_to = {
         "model": model,
         "processing_class": copy.deepcopy(tokenizer),  # it gets a padding token
-        "train_dataset": datasets.Dataset.from_list(laid.examples),
+        "train_dataset": datasets.Dataset.from_list(laid.examples).select(laid.order),
         "peft_config": lora,
     }
     if settings.rows == "preference":

@@ -17,16 +17,17 @@ POOL = 32  # steps whose rows are put by length: little padding, and still a ran
 
 @dataclass(frozen=True)
 class Plan:
-    """The examples of all epochs in the order of training; a step takes `step_rows` of them."""
+    """All epochs in the order of training, by the places of examples; a step takes `step_rows`."""
 
     examples: list[Example]
+    order: list[int]
     device_rows: int
     accumulate: int
     step_rows: int
 
     @property
     def steps(self) -> int:
-        return math.ceil(len(self.examples) / self.step_rows)
+        return math.ceil(len(self.order) / self.step_rows)
 
 
 def plan(examples: list[Example], settings: argparse.Namespace, processes: int) -> Plan:
@@ -36,22 +37,25 @@ def plan(examples: list[Example], settings: argparse.Namespace, processes: int) 
     killed goes on with the very row that would have come next.
     """
     rng = random.Random(settings.seed)
-    epochs = [rng.sample(examples, len(examples)) for _ in range(settings.epochs)]
+    epochs = [rng.sample(range(len(examples)), len(examples)) for _ in range(settings.epochs)]
+    laid = [at for epoch in epochs for at in epoch]
     if settings.packing:
-        epochs = [packed(epoch, settings.max_length, rng) for epoch in epochs]
-    laid = [example for epoch in epochs for example in epoch]
-    mean = sum(map(length, laid)) / len(laid)
+        packs = [packed([examples[at] for at in e], settings.max_length, rng) for e in epochs]
+        examples = [pack for epoch in packs for pack in epoch]
+        laid = list(range(len(examples)))
+    lengths = list(map(length, examples))
+    mean = sum(lengths[at] for at in laid) / len(laid)
     rows = round_rows(settings.batch_tokens / mean / processes)
     device_rows = max(n for n in range(1, settings.device_rows + 1) if rows % n == 0)
     step_rows = rows * processes
-    ordered = []
+    order = []
     for start in range(0, len(laid), POOL * step_rows):
-        pool = sorted(laid[start : start + POOL * step_rows], key=length)
+        pool = sorted(laid[start : start + POOL * step_rows], key=lengths.__getitem__)
         steps = [pool[at : at + step_rows] for at in range(0, len(pool), step_rows)]
         rest = [steps.pop()] if len(steps[-1]) < step_rows else []
         rng.shuffle(steps)
-        ordered += [example for step in steps + rest for example in step]
-    return Plan(ordered, device_rows, rows // device_rows, step_rows)
+        order += [at for step in steps + rest for at in step]
+    return Plan(examples, order, device_rows, rows // device_rows, step_rows)
 
 
 def round_rows(rows: float) -> int:

@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         print(f"train: {refusal}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("train: stopped; the same command goes on", file=sys.stderr)
+        return 130
     return 0
 
 
