@@ -154,7 +154,7 @@ class AdaptiveLimit:
         self.since_cut += 1
         if self.since_cut > self.limit / BACK_OFF:
             self.limit = self.standing = max(1, int(self.limit * BACK_OFF))
-            self.rate, self.factor, self.upward, self.rest = 0.0, STEP, True, REST
+            self.rate, self.factor, self.upward, self.rest = 0.0, STEP, True, self._long
             self.surprised, self.since_cut = False, 0
             self._open(now)
         return self.limit
@@ -169,6 +169,11 @@ class AdaptiveLimit:
         if self.factor == DOUBLE or self.limit == self.standing:
             return max(self.limit, FEW)
         return max(2 * self.limit, SOME)
+
+    @property
+    def _long(self) -> int:
+        """Windows of a rest: at a low limit these are short, and a trial is not."""
+        return REST * max(1, SOME // (2 * self.standing))
 
     @property
     def _needed(self) -> float:
@@ -210,7 +215,7 @@ class AdaptiveLimit:
         else:
             self.limit = self.standing
             if self.factor == STEP:
-                self.upward, self.rest = not self.upward, 0 if self.upward else REST
+                self.upward, self.rest = not self.upward, 0 if self.upward else self._long
             else:
                 self.factor, self.upward, self.rest = STEP, True, 0
 
@@ -236,4 +241,4 @@ class AdaptiveLimit:
         else:
             self.limit = max(1, int(self.standing / self.factor))
         if self.limit == self.standing:
-            self.factor, self.upward, self.rest = STEP, not self.upward, REST
+            self.factor, self.upward, self.rest = STEP, not self.upward, self._long

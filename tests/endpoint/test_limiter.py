@@ -95,6 +95,12 @@ def test_the_climb_finds_the_slots_of_a_server(slots: int) -> None:
     assert max(limits) <= min(AUTO_MOST, 2.6 * slots)
 
 
+@pytest.mark.parametrize("slots", [8, 32, 128])
+def test_looking_for_the_slots_leaves_few_of_them_idle(slots: int) -> None:
+    idle = [max(0.0, 1 - limit / slots) for limit in climb(slots, 0.2, 300 * slots)]
+    assert sum(idle) / len(idle) < 0.05
+
+
 def test_the_climb_stays_under_what_the_server_refuses() -> None:
     late = climb(256, 0.2, 8000, refuse_above=40)[4000:]
     assert 20 <= sum(late) / len(late) <= 44
