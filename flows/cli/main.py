@@ -110,7 +110,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--model", default="", help="folder of the model to start from")
 
     command = _command(
-        commands, "measure", do.run_measure, "success and recovery on held-out tasks"
+        commands,
+        "measure",
+        do.run_measure,
+        "success, pass@k, recovery and robustness on held-out tasks",
     )
     _settings(command)
     command.add_argument("--model", default="", help="folder of an embedded model to measure")
@@ -122,8 +125,8 @@ def parser() -> argparse.ArgumentParser:
     command = _command(
         commands, "compare", do.run_compare, "two measurements of the same tasks, pairwise"
     )
-    for name, about in (("first", "a measurement's file, or a folder with one"), ("last", "other")):
-        command.add_argument(name, type=Path, help=about)
+    command.add_argument("first", type=Path, help="a measurement's file, or a folder with one")
+    command.add_argument("last", type=Path, help="another")
     command.add_argument("--json", action="store_true", help="one JSON document, for scripts")
 
     _dataset_commands(commands)

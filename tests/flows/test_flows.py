@@ -150,7 +150,7 @@ async def test_a_run_that_made_nothing_new_says_so_in_its_state(
 NOWHERE = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "tiny", "attempts": 1}
 COMMAND = {"train": {"backend": "command", "command": "no-such-command {out}"}}
 REFUSED: dict[str, tuple[Flow[..., Any], dict[str, Any], dict[str, Any], str]] = {
-    "a trainer that cannot serve": (self_train, {}, {}, "set train.backend = 'command'"),
+    "a trainer that cannot serve": (self_train, {}, {}, "set train.backend = 'trl'"),
     "no server": (collect, {}, {"endpoint": NOWHERE}, "Connection refused"),
     "no server to measure": (measure, {}, {"endpoint": NOWHERE}, "Connection refused"),
     "no recipes": (grow, {}, {"env": {"recipes": "none"}}, "no crafting recipe"),
