@@ -105,6 +105,11 @@ class Accounting:
         """Whether no tree has had a pair."""
         return self.trees > 0 and not self.tables["trees"][WITH_A_PAIR]
 
+    @property
+    def earns(self) -> bool:
+        """Whether any episode has earned anything."""
+        return any(float(reward) > 0 for reward in self.tables["rewards"])
+
     def symptoms(self, config: Config) -> Symptoms:
         """What advice is given from."""
         judged = self.tables["judgements"]

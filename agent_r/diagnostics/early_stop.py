@@ -8,6 +8,7 @@ from agent_r.algorithm.pairing import pair_trajectories
 from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.diagnostics.account import Accounting
+from agent_r.endpoint.limiter import at_once
 from agent_r.errors import NothingMade
 from agent_r.settings import Config, RevisionConfig
 
@@ -39,7 +40,7 @@ class EarlyStop:
         if not self.looking:
             return
         self.looking = self.accounting.fruitless
-        trees, patience = self.accounting.trees, self.config.budget.fruitless_trees
+        trees, patience = self.accounting.trees, self._patience()
         if self.accounting.speechless and trees >= min(SPEECHLESS_TREES, self.total):
             self._stop(f"no reply of the first {trees} trees holds an action")
         if self.looking and patience and trees >= patience:
@@ -47,6 +48,17 @@ class EarlyStop:
                 f"none of the first {trees} trees has a good and a bad episode to pair "
                 "(budget.fruitless_trees)"
             )
+
+    def _patience(self) -> int:
+        """Trees to wait for; 0: for ever.
+
+        The first to end are the easy ones. Where some of them earn anything, those that were begun
+        with them, and take longer, may have what these lack: as many more are waited for.
+        """
+        patience = self.config.budget.fruitless_trees
+        if patience and self.accounting.earns:
+            patience += at_once(self.config.endpoint.concurrency)
+        return patience
 
     def _stop(self, why: str) -> None:
         lines = self.accounting.lines(self.config)

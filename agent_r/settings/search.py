@@ -136,7 +136,10 @@ class BudgetConfig(Settings):
     money: float = Field(0.0, ge=0, description="in the unit of the endpoint's prices")
     minutes: float = Field(0.0, ge=0, description="of the clock on the wall")
     fruitless_trees: int = Field(
-        24, ge=0, description="trees without any pair after which a run is stopped; 0: never"
+        24,
+        ge=0,
+        description="trees without any pair after which a run is stopped, beside those that are "
+        "begun at once where some episode earns anything, for the easy ones end first; 0: never",
     )
     second_looks: int = Field(
         1,

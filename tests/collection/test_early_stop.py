@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from agent_r.algorithm.prompts import JUDGE
 from agent_r.collection.plan import tasks_of_iteration
 from agent_r.collection.scheduler import TreeScheduler
 from agent_r.diagnostics.early_stop import SPEECHLESS_TREES, EarlyStop
+from agent_r.endpoint.limiter import at_once
 from agent_r.errors import NothingMade
 from agent_r.settings import Config
 from agent_r.testing import ForkableCorridor, ScriptedActor
@@ -35,6 +37,16 @@ def always(text: str) -> Callable[[Sequence[Message], int], str]:
         return "Judgement: Good" if messages[-1].content.endswith(JUDGE) else text
 
     return script
+
+
+def opening(messages: Sequence[Message], k: int) -> str:
+    """Takes the key, goes on, and pushes the door."""
+    texts = [message.content for message in messages]
+    if texts[-1].endswith(JUDGE):
+        return "Judgement: Good"
+    rooms = int(next(re.findall(r"(\d+) rooms", text)[0] for text in texts if " rooms" in text))
+    ways = ["take key", *["east"] * rooms, "push", "push"]
+    return f"Action: {ways[sum(m.role == 'assistant' for m in messages)]}"
 
 
 def watched(folder: Path, actor: Actor, settings: Config) -> TreeScheduler:
@@ -67,6 +79,23 @@ async def test_a_run_in_which_nothing_can_come_says_so_after_its_first_trees(
     assert f"first {trees} trees" in str(nothing.value)
     assert said in " ".join(nothing.value.lines)
     assert scheduler.early_stop is not None and scheduler.early_stop.accounting.trees == trees
+
+
+async def test_where_easy_trees_earn_all_those_begun_with_them_are_waited_for(
+    tmp_path: Path,
+) -> None:
+    """The first to end are the easy ones: the others may have what these lack."""
+    settings = config(
+        trees=40,
+        budget={"fruitless_trees": 10},
+        endpoint={"kind": "openai", "base_url": "http://localhost/v1", "model": "m",
+                  "concurrency": 8},
+    )  # fmt: skip
+    tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
+    scheduler = watched(tmp_path, ScriptedActor(opening), settings)
+    with pytest.raises(NothingMade, match=f"first {10 + at_once(8)} trees") as nothing:
+        await scheduler.grow(tasks)
+    assert "every episode earned all" in " ".join(nothing.value.lines)
 
 
 async def test_what_an_earlier_run_has_made_counts(tmp_path: Path) -> None:
