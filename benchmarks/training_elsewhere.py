@@ -51,7 +51,7 @@ class Place:
 @contextmanager
 def provider(folder: Path) -> Iterator[Place]:
     rates = {"tiny": 0.5, "ft:ftjob-2:org:agent-r:ftjob-4": 0.0}
-    states = ["validating_files", "queued", *["running"] * 12, "succeeded"]
+    states = ["validating_files", "queued", *["running"] * 7, "succeeded"]
     with FineTuningServer(states, says=crafting(lambda name: rates.get(name, 0.25))) as server:
         table = {"base_url": server.base_url, "api_key_env": "PROVIDER_KEY"}
         config = {
@@ -116,14 +116,15 @@ def self_train(place: Place, folder: Path, *, kills: bool) -> dict[str, Any]:
     return {
         "kills": len(killed),
         "jobs": place.begun() - begun,
-        "success": [report["start"]["success"]["value"]]
-        + [it["measured"]["success"]["value"] for it in report["iterations"]],
+        "success": [report["start"]["success"]["rate"]]
+        + [it["measured"]["success"]["rate"] for it in report["iterations"]],
         "iterations": [
             {
                 "version": it["built"]["dataset"]["digest"],
                 "rows": it["training_rows"],
                 "loss": [it["loss_first"], it["loss_last"]],
-                "money": (it.get("training") or {}).get("money"),
+                "steps": it["training"]["losses"],
+                "money": it["training"]["money"],
                 "served": it.get("served"),
             }
             for it in report["iterations"]
