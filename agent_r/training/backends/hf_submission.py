@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from agent_r.errors import TrainerError
 from agent_r.settings.remote_training import HfJobsConfig
 from agent_r.training.backends.hf_models import StartingPoint
-from agent_r.training.backends.train_job import TrainJob, draw
+from agent_r.training.backends.outgoing import outgoing
+from agent_r.training.backends.train_job import TrainJob
 from agent_r.training.backends.trl_backend import script_values
 from agent_r.training.train_script import train_script
 
@@ -36,7 +37,7 @@ def start_script(
     script, rows = folder / "train.py", folder / "rows.jsonl"
     values = script_values(job.config) | {"push": config.repo, "seed": job.seed}
     script.write_text(train_script(values), encoding="utf-8")
-    rows.write_text("".join(draw(job)), encoding="utf-8")
+    rows.write_text("".join(outgoing(job)), encoding="utf-8")
     template = ["--chat-template", own] if (own := str(values["chat_template"])) else []
     _require_private_bucket(api, f"{namespace}/{BUCKET}")
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from agent_r.dataset.formats.chat_lines import openai_row
 from agent_r.errors import TrainerError
-from agent_r.training.backends.train_job import TrainJob, draw
+from agent_r.training.backends.outgoing import outgoing
+from agent_r.training.backends.train_job import TrainJob
 
 
 class RowCounts(NamedTuple):
@@ -23,10 +24,10 @@ def chat_file(job: TrainJob) -> tuple[bytes, RowCounts]:
     The format: developers.openai.com/api/docs/guides/supervised-fine-tuning.
 
     Raises:
-        TrainerError: there is nothing to train on.
+        TrainerError: there is nothing to train on, or a row must not leave this machine.
     """
     lines: list[str] = []
-    rows = [json.loads(line)["messages"] for line in draw(job)]
+    rows = [json.loads(line)["messages"] for line in outgoing(job)]
     for messages in rows:
         weighed = [m | {"weight": int(bool(m.get("train")))} for m in messages]
         replies = [at for at, m in enumerate(weighed) if m["role"] == "assistant"]

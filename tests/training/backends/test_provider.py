@@ -171,6 +171,15 @@ async def test_a_job_goes_on_when_its_driver_is_killed_and_is_found_again(few: P
     assert len(server.jobs) == 1 and whole == report
 
 
+async def test_no_row_with_a_secret_leaves_this_machine(few: Path) -> None:
+    row = few.read_text().splitlines()[0].replace("a bowl", f"a bowl with {KEY}")
+    few.write_text(few.read_text() + row + "\n")
+    with FineTuningServer() as server, pytest.raises(TrainerError) as failure:
+        await ended(job_at(server, few))
+    assert "row 4 of those drawn" in str(failure.value) and KEY not in str(failure.value)
+    assert not server.files
+
+
 WRONG = {
     "key": ({"api_key_env": "HOME"}, "refuses the key in $HOME (401"),
     "no key": ({"api_key_env": "NOT_SET_HERE"}, "wants a key: set $NOT_SET_HERE"),
