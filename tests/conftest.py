@@ -67,7 +67,7 @@ LONGEST = [
     "flows/workers/test_clusters.py",
     "env_adapters/test_scienceworld.py",
     "training/backends/test_process_backend.py",
-    "training/backends/test_hf_jobs.py",
+    "training/backends/elsewhere/test_hf_jobs.py",
     "benchmarks/test_paper_run.py",
     "flows/cli/test_cli.py",
     "env_check/test_contract.py",

@@ -425,7 +425,7 @@ async def test_a_provider_trains_the_model_that_acts_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROVIDER_KEY", KEY)
-    monkeypatch.setattr("agent_r.training.backends.provider.ProviderBackend.poll_s", 0.05)
+    monkeypatch.setattr("agent_r.training.backends.elsewhere.provider.ProviderBackend.poll_s", 0.05)
     with FineTuningServer(says=crafting(better)) as server:
         table = {"base_url": server.base_url, "api_key_env": "PROVIDER_KEY"}
         train = {"backend": "provider", "provider": table}

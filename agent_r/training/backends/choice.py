@@ -25,13 +25,13 @@ class RemoteBackend(JobBackend, Protocol):
 
 # Their clients are imported where they are needed: that takes a second.
 def _provider(config: TrainConfig) -> RemoteBackend:
-    from agent_r.training.backends.provider import ProviderBackend
+    from agent_r.training.backends.elsewhere.provider import ProviderBackend
 
     return ProviderBackend(config.provider)
 
 
 def _hf_jobs(config: TrainConfig) -> RemoteBackend:
-    from agent_r.training.backends.hf_jobs import HfJobsBackend
+    from agent_r.training.backends.elsewhere.hf_jobs import HfJobsBackend
 
     return HfJobsBackend(config.hf_jobs)
 

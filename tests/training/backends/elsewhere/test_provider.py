@@ -14,8 +14,8 @@ import pytest
 from agent_r.errors import TrainerError, TrainerUnavailable
 from agent_r.settings import TrainConfig
 from agent_r.settings.remote_training import ProviderConfig
+from agent_r.training.backends.elsewhere.provider import ProviderBackend
 from agent_r.training.backends.job_backend import JobState
-from agent_r.training.backends.provider import ProviderBackend
 from agent_r.training.backends.run_to_end import run_to_end
 from agent_r.training.backends.train_job import Source, TrainJob, TrainReport, trained_model
 from tests.support.faulty_endpoint import KEY
@@ -24,7 +24,7 @@ from tests.support.ports import closed_port
 from tests.support.waiting import soon
 
 HIDDEN = "SOME_PROVIDER_KEY"
-ONE_JOB = Path(__file__).parents[2] / "support" / "one_job.py"
+ONE_JOB = Path(__file__).parents[3] / "support" / "one_job.py"
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import pytest
 from agent_r.errors import TrainerError, TrainerUnavailable
 from agent_r.settings import TrainConfig
 from agent_r.training.backends.choice import check_backend
-from agent_r.training.backends.hf_jobs import HfJobsBackend
+from agent_r.training.backends.elsewhere.hf_jobs import HfJobsBackend
 from agent_r.training.backends.job_backend import JobState
 from agent_r.training.backends.run_to_end import log_of, run_to_end
 from agent_r.training.backends.train_job import TrainJob, TrainReport, trained_model
@@ -27,7 +27,7 @@ from tests.support.tiny_job import job_of
 from tests.support.waiting import soon
 
 HELD = "SOME_HUB_TOKEN"
-SUPPORT = Path(__file__).parents[2] / "support"
+SUPPORT = Path(__file__).parents[3] / "support"
 STAND_IN, ONE_JOB = SUPPORT / "stand_in_script.py", SUPPORT / "one_job.py"
 
 
@@ -44,7 +44,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """A script that takes a second, and not the half minute that PyTorch and TRL take to come."""
     text = STAND_IN.read_text()
-    monkeypatch.setattr("agent_r.training.backends.hf_submission.train_script", lambda _: text)
+    monkeypatch.setattr(
+        "agent_r.training.backends.elsewhere.hf_submission.train_script", lambda _: text
+    )
 
 
 def job_at(hub: LoopbackHub, model: Path, rows: Path, out: str = "out", **table: Any) -> TrainJob:

@@ -20,8 +20,8 @@ from agent_r.errors import TrainerError
 from agent_r.hub.repository import Hub
 from agent_r.hub.scratch import scratch_folder
 from agent_r.settings.remote_training import HfJobsConfig
-from agent_r.training.backends.hf_models import ModelRepository, asking
-from agent_r.training.backends.hf_submission import start_script
+from agent_r.training.backends.elsewhere.hf_models import ModelRepository, asking
+from agent_r.training.backends.elsewhere.hf_submission import start_script
 from agent_r.training.backends.job_backend import Handle, JobState, JobStatus, LogLines
 from agent_r.training.backends.train_job import (
     TrainedModel,

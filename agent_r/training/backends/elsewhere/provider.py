@@ -17,10 +17,10 @@ from openai.types.fine_tuning import FineTuningJob
 
 from agent_r.errors import TrainerError
 from agent_r.settings.remote_training import ProviderConfig
+from agent_r.training.backends.elsewhere.provider_client import ProviderClient
+from agent_r.training.backends.elsewhere.provider_events import in_order, line_of
+from agent_r.training.backends.elsewhere.provider_rows import chat_file
 from agent_r.training.backends.job_backend import Handle, JobState, JobStatus, LogLines
-from agent_r.training.backends.provider_client import ProviderClient
-from agent_r.training.backends.provider_events import in_order, line_of
-from agent_r.training.backends.provider_rows import chat_file
 from agent_r.training.backends.train_job import (
     TrainedModel,
     TrainJob,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from agent_r.dataset.formats.chat_lines import openai_row
 from agent_r.errors import TrainerError
-from agent_r.training.backends.outgoing import outgoing
+from agent_r.training.backends.elsewhere.outgoing import outgoing
 from agent_r.training.backends.train_job import TrainJob
 
 

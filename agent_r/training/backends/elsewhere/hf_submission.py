@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from agent_r.errors import TrainerError
 from agent_r.settings.remote_training import HfJobsConfig
-from agent_r.training.backends.hf_models import StartingPoint
-from agent_r.training.backends.outgoing import outgoing
+from agent_r.training.backends.elsewhere.hf_models import StartingPoint
+from agent_r.training.backends.elsewhere.outgoing import outgoing
 from agent_r.training.backends.train_job import TrainJob
 from agent_r.training.backends.trl_backend import script_values
 from agent_r.training.train_script import train_script
