@@ -92,11 +92,10 @@ def report_of(settings: argparse.Namespace, counts: Counts, clock: RunClock) -> 
 def card(settings: argparse.Namespace, report: dict[str, Any]) -> str:
     """What was done, for people; the Hub shows it."""
     base, _ = base_of(settings.model)
-    where = f"{settings.dataset} {settings.tag} {settings.digest[:12]}".strip()
+    where = " ".join(filter(None, (settings.dataset, settings.tag, settings.digest[:12])))
     head = "" if Path(base).exists() else f"base_model: {base}\n"
-    settings_of_it = "".join(
-        f"| {name} | {value} |\n" for name, value in of_the_job(settings).items()
-    )
+    filled = ((name, value) for name, value in of_the_job(settings).items() if value != "")
+    settings_of_it = "".join(f"| {name} | {value} |\n" for name, value in filled)
     return (
         f"---\nlibrary_name: {'transformers' if settings.merge else 'peft'}\n{head}---\n\n"
         f"# {Path(base).name}, fine-tuned\n\nTrained on {report['rows']:,} rows of `{where}`; "

@@ -26,6 +26,8 @@ from agent_r.training.script.trainers import bf16_is_used, has_gpu, load_tokeniz
 from agent_r.training.script.training_order import Plan, plan
 from agent_r.training.script.version_rows import conversations, read_rows
 
+FEW_STEPS = 20  # a model hardly moves in fewer
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train; what goes wrong is one line on standard error."""
@@ -114,7 +116,10 @@ def tell(
           f"{counts.untrained:,} without a trained token)")  # fmt: skip
     print(f"template  {whose}{more}")
     print(f"training  {counts.examples:,} examples × {settings.epochs}: {counts.tokens:,} tokens, "
-          f"{share:.0%} of them trained; {laid.steps:,} steps of {laid.step_rows}")  # fmt: skip
+          f"{share:.0%} of them trained")  # fmt: skip
+    print(f"steps     {laid.steps:,}, of {laid.step_rows} rows each")
+    if laid.steps < FEW_STEPS:
+        print(f"          these are few steps: lower --batch-tokens ({settings.batch_tokens:,})")
     print(f"machine   {process.num_processes} × {process.device.type}, "
           f"{'bf16' if bf16 else 'fp32'}, {'LoRA' if settings.lora else 'all weights'}",
           flush=True)  # fmt: skip
