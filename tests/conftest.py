@@ -71,6 +71,8 @@ LONGEST = [
     "benchmarks/test_paper_run.py",
     "flows/cli/test_cli.py",
     "env_check/test_contract.py",
+    "training/backends/test_trl_backend.py",
+    "training/script/test_whole_job.py",
     "dataset/test_consumers.py",
     "hub/test_publish_faults.py",
     "flows/test_flows.py",
