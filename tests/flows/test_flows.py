@@ -161,7 +161,7 @@ REFUSED: dict[str, tuple[Flow[..., Any], dict[str, Any], dict[str, Any], str]] =
         train,
         {"versions": []},
         {"train": COMMAND["train"] | {"general": "none.jsonl"}},
-        "cannot read train.general",
+        "is no file, no folder and no owner/name",
     ),
     "nothing to publish": (publish, {"version": "none/v1.1"}, {}, "is not a dataset version"),
 }

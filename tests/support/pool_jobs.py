@@ -13,13 +13,15 @@ from tests.support.nightly import SMALL, as_toml
 from tests.support.prefect_server import Server, patiently
 from tests.support.workers_at_work import Factory
 
-# It goes on for as long as a file lies there; the model that it leaves is made of its rows.
+# It goes on for as long as a file lies there, ten minutes at most: it outlives a test that is cut
+# off. The model that it leaves is made of its rows.
 JOB = """
 import hashlib, os, pathlib, sys, time
 held, rows, out = (pathlib.Path(word) for word in sys.argv[1:])
 print('{"step": 1, "of": 2, "loss": 2.0}', flush=True)
 print("job variables:", os.environ.get("OF_THE_JOB"), flush=True)
-while held.exists():
+ends = time.monotonic() + 600
+while held.exists() and time.monotonic() < ends:
     time.sleep(0.1)
 print('{"step": 2, "of": 2, "loss": 1.0}', flush=True)
 out.mkdir(exist_ok=True)
