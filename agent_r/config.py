@@ -217,6 +217,11 @@ def read_secret(variable: str) -> str:
     return os.environ.get(variable, "").strip()
 
 
+def read_allowed() -> frozenset[str]:
+    """What the parameters of a submitted run may name: `$AGENT_R_ALLOW`, as `code,paths`."""
+    return frozenset(os.environ.get("AGENT_R_ALLOW", "").replace(" ", "").split(","))
+
+
 def read_token(hub: HubConfig) -> str:
     """The Hub's token, from the environment; "" where there is none."""
     return os.environ.get(hub.token_env, "")

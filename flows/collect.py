@@ -93,7 +93,7 @@ async def collect(
             iterations need it.
     """
     config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset,
-                         budget=budget)  # fmt: skip
+                         budget=budget, folders=(model, earlier))  # fmt: skip
     context = RunContext.of(config, iteration, model)
     first = Ground.ahead(config, "collect", str(run_id())).first if config.continual else iteration
     await name_run("collect", context, f"iteration {first}")

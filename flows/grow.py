@@ -129,7 +129,7 @@ async def grow(
         part: This machine's share of the trees, as 3/16; empty: all of them.
     """
     config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset,
-                         budget=budget)  # fmt: skip
+                         budget=budget, folders=(model,))  # fmt: skip
     context = RunContext.of(config, iteration, model)
     await name_run("grow", context, f"iteration {iteration}", f"part {part}" if part else "")
     membership = Membership.of_this_run(part)

@@ -63,7 +63,8 @@ async def measure(
         openings: Failures to continue, from an earlier measurement; empty: this actor's own.
         led: Tasks led to a step, with mistakes to inject, from an earlier one; empty: found anew.
     """
-    config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset)
+    config = await asked(settings, overrides, world=world, endpoint=endpoint, dataset=dataset,
+                         folders=(model,))  # fmt: skip
     context = RunContext.of(config, trained + 1, model)
     await name_run("measure", context, f"iteration {trained}" if trained else "start")
     await preflight(context, Needs(acts=True))

@@ -35,7 +35,7 @@ async def publish(
     Args:
         version: Folder of a dataset version.
     """
-    config = await asked(settings, overrides, repo=repo)
+    config = await asked(settings, overrides, repo=repo, folders=(version,))
     to = f" to {config.hub.repo}" if config.hub.repo else ""
     await rename(f"publish {'/'.join(Path(version).parts[-2:])}{to}")
     await preflight(RunContext.of(config), Needs(publishes=True, versions=(version,)))

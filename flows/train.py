@@ -73,7 +73,7 @@ async def train(
         model: Folder of the model to start from; empty: the endpoint's own.
         control: Train as long on rows without errors instead, to compare with.
     """
-    config = await asked(settings, overrides, dataset=dataset)
+    config = await asked(settings, overrides, dataset=dataset, folders=(model, *versions))
     context = RunContext.of(config, iteration, model)
     await name_run("train", context, f"iteration {iteration}", "control" if control else "")
     await preflight(context, Needs(trains=True, versions=versions))

@@ -9,8 +9,9 @@ from agent_r.config import Table, layered, merge, overrides, parse
 from agent_r.errors import ConfigError
 from agent_r.settings import Config
 from flows.form.kept import filled_in
+from flows.form.limits import guard, guard_paths
 from flows.form.parameters import AS_SET
-from flows.form.sources import table_of
+from flows.form.sources import file_of, is_own, table_of
 
 NOTHING = "no"  # the repository of a run that publishes nothing, whatever the base says
 
@@ -24,6 +25,7 @@ async def asked(
     dataset: str = "",
     repo: str = "",
     budget: Table = AS_SET,
+    folders: Sequence[str] = (),
 ) -> Config:
     """The settings of a run; what was left empty is as `base` has it.
 
@@ -35,10 +37,13 @@ async def asked(
         dataset: Its name.
         repo: Where it is published; "no" for nowhere.
         budget: Any limits; trees and iterations are among them.
+        folders: Of models and versions, that the run's other parameters name.
 
     Raises:
-        ConfigError: the base is not to be had, or all together say what cannot be.
+        ConfigError: the base is not to be had, or all together say what cannot be, or what the
+            parameters of a run may not.
     """
+    guard_paths(folders if isinstance(base, Config) else (*folders, *file_of(base)))
     limits = dict(budget)
     counts = {name: limits.pop(name, None) for name in ("trees", "iterations")}
     boxes = {"dataset": {"name": dataset}, "hub": {"repo": repo}, "budget": limits}
@@ -47,11 +52,14 @@ async def asked(
         typed["hub"] = {"repo": ""}
     over = overrides([line for line in lines if line.strip()])
     if isinstance(base, Config) and not (world or endpoint or typed or over):
+        guard(base.model_dump(), {})
         return base
     values = base.model_dump() if isinstance(base, Config) else await table_of(base)
+    own = values if isinstance(base, str) and is_own(base) else {}
     values = _chosen(values, "env", _world(world or {}), usual="textcraft")
     values = _chosen(values, "endpoint", _typed(endpoint or {}), usual="embedded")
     values = await filled_in(layered(values, typed, over))
+    guard(values, own)
     return parse(values, source="the settings of this run")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent_r.collection.object_store import ObjectStore
 from agent_r.config import PRESETS, Table, read_table, toml_table
 from agent_r.errors import ConfigError
+from flows.form.limits import inside
 from tasks.blocks import AgentRSettings, load
 
 CONFIGS = Path("configs")
@@ -34,11 +35,29 @@ async def table_of(base: str) -> Table:
     if name.startswith(BLOCK):
         block = await load(AgentRSettings, name.removeprefix(BLOCK))
         return toml_table(block.toml, source=name)
-    for path in (Path(name), CONFIGS / f"{name}.toml"):
-        if path.is_file():
-            return read_table(path)
+    if (path := _file(name)) is not None:
+        return read_table(path)
     here = ", ".join([*PRESETS, *sorted(path.stem for path in CONFIGS.glob("*.toml"))])
     raise ConfigError(f"no settings are called '{name}': here are {here}; or give a TOML file")
+
+
+def is_own(base: str) -> bool:
+    """Whether these are settings of this machine's: a preset, or a file in the current folder."""
+    name = base.strip()
+    return not name or name in PRESETS or bool(file_of(name) and inside(file_of(name)[0]))
+
+
+def file_of(base: str) -> tuple[str, ...]:
+    """The file that these settings are read from, where it is one."""
+    path = None if base.strip() in ("", *PRESETS) else _file(base.strip())
+    return (str(path),) if path is not None else ()
+
+
+def _file(name: str) -> Path | None:
+    if not re.fullmatch(r"[^={]+", name):
+        return None
+    paths = (Path(name), CONFIGS / f"{name}.toml")
+    return next((path for path in paths if path.is_file()), None)
 
 
 async def _stored(address: str) -> str:

@@ -182,6 +182,7 @@ def started(project: Path, command: str, **secrets: str) -> Iterator[Server]:
     ours_alone = {
         "PYTHONPATH": str(ROOT),
         "PREFECT_API_URL": f"{url}/api",
+        "AGENT_R_ALLOW": "code,commands,paths",  # tests say in a run's parameters what holds it up
         "PREFECT_UI_API_URL": f"{url}/api",  # where it is not on its usual port
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",

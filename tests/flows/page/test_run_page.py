@@ -151,6 +151,46 @@ async def test_a_mistake_is_a_line_in_the_state_and_no_traceback(
     assert "Traceback" not in "\n".join(await log_of(client, run))
 
 
+LIMITS = {
+    "Python": ("[env]\nkind = 'python'\nfactory = 'nothing_there:world'", "env.factory"),
+    "a command": ("[train]\nbackend = 'command'\ncommand = 'rm {out}'", "train.command"),
+    "a folder elsewhere": ("[dataset]\nout = '../else'", "dataset.out"),
+    "a store": ("[dataset]\nstore = 's3://bucket/trees'", "dataset.store"),
+    "a file elsewhere": ("/etc/hostname", "a parameter"),
+}
+
+
+async def submitted(client: PrefectClient, settings: str) -> str:
+    """How a run ends that somebody submitted to a deployment."""
+    deployment = await client.create_deployment(await client.create_flow(grow), "limited")
+    run = await client.create_flow_run_from_deployment(deployment)
+    await run_flow(grow, flow_run=run, parameters={"settings": settings}, return_type="state")
+    state = (await client.read_flow_run(run.id)).state
+    return str(state.message if state is not None else "")
+
+
+@pytest.mark.parametrize(("settings", "name"), LIMITS.values(), ids=LIMITS.keys())
+async def test_the_parameters_of_a_submitted_run_name_no_code_and_no_place_elsewhere(
+    client: PrefectClient, settings: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AGENT_R_ALLOW", raising=False)
+    refused = await submitted(client, settings)
+    assert refused.startswith(f"{name} = '") and "the parameters of a run may not" in refused
+
+
+async def test_what_the_worker_allows_or_its_own_files_say_is_taken(
+    client: PrefectClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AGENT_R_ALLOW", raising=False)
+    settings, _ = LIMITS["Python"]
+    (tmp_path / "mine.toml").write_text(settings)
+    assert "no module 'nothing_there'" in await submitted(client, "mine.toml")
+    monkeypatch.setenv("AGENT_R_ALLOW", "paths, code")
+    assert "no module 'nothing_there'" in await submitted(client, settings)
+
+
 async def test_a_task_that_fails_on_purpose_leaves_no_traceback_and_a_bug_leaves_its_own(
     client: PrefectClient, tmp_path: Path
 ) -> None:
