@@ -35,8 +35,8 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 
-# A program of its own, which runs where its package is: in another environment.
-collect_ignore = ["support/openenv_world.py"]
+# Programs of their own: a world, where its package is in another environment, and a job's script.
+collect_ignore = ["support/openenv_world.py", "support/stand_in_script.py"]
 
 SCRIPTED = {
     "trees": 6,

@@ -80,10 +80,10 @@ def test_the_card_counts_the_bytes_that_datasets_counts(
 def test_of_the_hub_each_repository_and_tag_has_its_own_rows(
     version_of: Callable[..., Path], hub: LoopbackHub, tmp_path: Path
 ) -> None:
-    for repo in ("me/data", "you/data"):
+    for repo in ("me/data", "acme/data"):
         for letter in "ab":
             send(hub_at(hub.url, repo=repo), version_of(repo, repo[0] + letter))
-    asked = [(repo, tag) for repo in ("me/data", "you/data") for tag in ("v1.1", "v1.2", "v1.1")]
+    asked = [(repo, tag) for repo in ("me/data", "acme/data") for tag in ("v1.1", "v1.2", "v1.1")]
 
     def loaded(asked: list[tuple[str, str]], **offline: str) -> list[list[str]]:
         command = [sys.executable, "-c", CONSUMER, json.dumps(asked)]
@@ -91,7 +91,7 @@ def test_of_the_hub_each_repository_and_tag_has_its_own_rows(
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    one, two = [["ma", "1.1.0"], ["mb", "1.2.0"]], [["ya", "1.1.0"], ["yb", "1.2.0"]]
+    one, two = [["ma", "1.1.0"], ["mb", "1.2.0"]], [["aa", "1.1.0"], ["ab", "1.2.0"]]
     assert loaded(asked) == [*one, one[0], *two, two[0]]
     # Offline, `datasets` takes what it has loaded last; but it says which version that is.
     [[letters, version]] = loaded([("me/data", "v1.1")], HF_HUB_OFFLINE="1")
