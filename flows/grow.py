@@ -193,7 +193,7 @@ async def growing(
     grant = shared.budget.grant if shared.budget else None
     budget = Budget(config.budget, config.endpoint, actor.usage, grant=grant)
     form = form_of(stores.store_of(tasks[0]).world.grammar) if tasks else ""
-    early_stop = EarlyStop(config, config.revision_at(iteration), len(tasks), Accounting(form))
+    early_stop = EarlyStop(config, config.revision_at(iteration), tasks, Accounting(form))
     show_account(lambda: early_stop.accounting.account, f"iteration {iteration}, by now")
     scheduler = TreeScheduler(
         stores,

@@ -49,7 +49,7 @@ class EarlyStopping(Protocol):
         """Look at a tree that is not revised yet."""
         ...
 
-    def see(self, tree: SearchTree, revisions: TreeRevisions) -> None:
+    def see(self, task: TaskSpec, tree: SearchTree, revisions: TreeRevisions) -> None:
         """Take one more tree into account.
 
         Raises:
@@ -164,7 +164,7 @@ class TreeScheduler:
             self.early_stop.explored(tree)
         tree_revisions = await tree_store.revise(self.actor, task)
         if self.early_stop is not None:
-            self.early_stop.see(tree, tree_revisions)
+            self.early_stop.see(task, tree, tree_revisions)
         return (
             tree.prompt_tokens + tree_revisions.prompt_tokens,
             tree.completion_tokens + tree_revisions.completion_tokens,
@@ -175,7 +175,7 @@ class TreeScheduler:
         if self.early_stop is None or not self.early_stop.looking:
             return
         if (with_revisions := await self.trees.with_revisions(task)) is not None:
-            self.early_stop.see(*with_revisions)
+            self.early_stop.see(task, *with_revisions)
 
     def _give_up(self, task: TaskSpec, failure: AgentRError) -> None:
         """Count a failed tree; raise only if the others would fail as well."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent_r.algorithm.pairing import pair_trajectories
 from agent_r.algorithm.tree import SearchTree
 from agent_r.collection.tree_revisions import TreeRevisions
 from agent_r.diagnostics.account import Accounting
-from agent_r.endpoint.limiter import at_once
+from agent_r.environment import TaskSpec
 from agent_r.errors import NothingMade
 from agent_r.settings import Config, RevisionConfig
 
@@ -21,44 +22,48 @@ class EarlyStop:
 
     config: Config
     revision: RevisionConfig  # with the iteration's alpha
-    total: int  # trees that are planned
+    planned: Sequence[TaskSpec]
     accounting: Accounting = field(default_factory=Accounting)  # of the trees seen
     looking: bool = True
+    _first: set[TaskSpec] = field(init=False)  # of the plan, those that have not ended
+
+    def __post_init__(self) -> None:
+        self._first = set(self.planned[: self.config.budget.fruitless_trees])
 
     def explored(self, tree: SearchTree) -> None:
         """A tree is there, and its revisions are not yet: those with a pair take longest."""
         if self.looking and pair_trajectories(tree, self.revision):
             self.looking = False
 
-    def see(self, tree: SearchTree, revisions: TreeRevisions) -> None:
+    def see(self, task: TaskSpec, tree: SearchTree, revisions: TreeRevisions) -> None:
         """Take one more tree into account.
 
         Raises:
             NothingMade: so far no reply held an action, or no tree of many a pair.
         """
         self.accounting.add(tree, revisions, self.revision, self.config.critique)
+        self._first.discard(task)
         if not self.looking:
             return
         self.looking = self.accounting.fruitless
-        trees, patience = self.accounting.trees, self._patience()
-        if self.accounting.speechless and trees >= min(SPEECHLESS_TREES, self.total):
+        trees = self.accounting.trees
+        if self.accounting.speechless and trees >= min(SPEECHLESS_TREES, len(self.planned)):
             self._stop(f"no reply of the first {trees} trees holds an action")
-        if self.looking and patience and trees >= patience:
+        if self.looking and self._waited():
             self._stop(
                 f"none of the first {trees} trees has a good and a bad episode to pair "
                 "(budget.fruitless_trees)"
             )
 
-    def _patience(self) -> int:
-        """Trees to wait for; 0: for ever.
+    def _waited(self) -> bool:
+        """Whether enough trees have ended to judge by.
 
-        The first to end are the easy ones. Where some of them earn anything, those that were begun
-        with them, and take longer, may have what these lack: as many more are waited for.
+        The first to end are the easy ones. So where some earn anything, it must be the first of the
+        plan that have ended, whatever they are like, and not merely as many.
         """
         patience = self.config.budget.fruitless_trees
-        if patience and self.accounting.earns:
-            patience += at_once(self.config.endpoint.concurrency)
-        return patience
+        enough = 0 < patience <= self.accounting.trees
+        return enough and not (self._first and self.accounting.earns)
 
     def _stop(self, why: str) -> None:
         lines = self.accounting.lines(self.config)

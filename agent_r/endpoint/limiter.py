@@ -27,10 +27,12 @@ def at_once(concurrency: int | str) -> int:
 
 
 class ConcurrencyLimiter:
-    """`async with slots:` holds one; of those who wait the last to come is served first.
+    """`async with slots:` holds one; those who wait are served in turn, or the last of them first.
 
-    So the trees that were asked about just now go on, and the beginnings of their prompts are still
-    in the server's cache: served in turn, a hundred conversations would push one another out.
+    The last, where the limit is found by trying, for then many more wait than may be in flight: so
+    the trees that were asked about just now go on, and the beginnings of their prompts are still in
+    the server's cache, which hundreds of conversations in turn would push one another out of. A
+    fixed limit has few that wait, and in turn all trees end together, with no slot idle.
 
     Args:
         climb: finds the limit by trying; without it the limit stays what it is.
@@ -99,7 +101,7 @@ class ConcurrencyLimiter:
 
     def _wake(self) -> None:
         while self._waiting and self.in_flight < self.limit:
-            turn = self._waiting.pop()
+            turn = self._waiting.popleft() if self._climb is None else self._waiting.pop()
             if not turn.done():  # else it was cancelled while it waited
                 self.in_flight += 1
                 turn.set_result(None)

@@ -138,8 +138,8 @@ class BudgetConfig(Settings):
     fruitless_trees: int = Field(
         24,
         ge=0,
-        description="trees without any pair after which a run is stopped, beside those that are "
-        "begun at once where some episode earns anything, for the easy ones end first; 0: never",
+        description="trees without any pair after which a run is stopped; where some episode "
+        "earns, the first trees of the plan must be among them, for easy ones end first; 0: never",
     )
     second_looks: int = Field(
         1,

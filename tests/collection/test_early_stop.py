@@ -14,7 +14,6 @@ from agent_r.algorithm.prompts import JUDGE
 from agent_r.collection.plan import tasks_of_iteration
 from agent_r.collection.scheduler import TreeScheduler
 from agent_r.diagnostics.early_stop import SPEECHLESS_TREES, EarlyStop
-from agent_r.endpoint.limiter import at_once
 from agent_r.errors import NothingMade
 from agent_r.settings import Config
 from agent_r.testing import ForkableCorridor, ScriptedActor
@@ -51,7 +50,8 @@ def opening(messages: Sequence[Message], k: int) -> str:
 
 def watched(folder: Path, actor: Actor, settings: Config) -> TreeScheduler:
     scheduler = scheduler_of(folder, actor, settings, at_once=1)
-    scheduler.early_stop = EarlyStop(settings, settings.revision, settings.trees)
+    planned = tasks_of_iteration(only(ForkableCorridor), settings, 1)
+    scheduler.early_stop = EarlyStop(settings, settings.revision, planned)
     return scheduler
 
 
@@ -81,21 +81,17 @@ async def test_a_run_in_which_nothing_can_come_says_so_after_its_first_trees(
     assert scheduler.early_stop is not None and scheduler.early_stop.accounting.trees == trees
 
 
-async def test_where_easy_trees_earn_all_those_begun_with_them_are_waited_for(
+async def test_where_easy_trees_earn_all_the_first_of_the_plan_are_waited_for(
     tmp_path: Path,
 ) -> None:
     """The first to end are the easy ones: the others may have what these lack."""
-    settings = config(
-        trees=40,
-        budget={"fruitless_trees": 10},
-        endpoint={"kind": "openai", "base_url": "http://localhost/v1", "model": "m",
-                  "concurrency": 8},
-    )  # fmt: skip
+    settings = many()
     tasks = tasks_of_iteration(only(ForkableCorridor), settings, 1)
-    scheduler = watched(tmp_path, ScriptedActor(opening), settings)
-    with pytest.raises(NothingMade, match=f"first {10 + at_once(8)} trees") as nothing:
-        await scheduler.grow(tasks)
-    assert "every episode earned all" in " ".join(nothing.value.lines)
+    for name, order, trees in (("in turn", tasks, 10), ("the last first", tasks[::-1], 40)):
+        scheduler = watched(tmp_path / name, ScriptedActor(opening), settings)
+        with pytest.raises(NothingMade, match=f"first {trees} trees") as nothing:
+            await scheduler.grow(order)
+        assert "every episode earned all" in " ".join(nothing.value.lines)
 
 
 async def test_what_an_earlier_run_has_made_counts(tmp_path: Path) -> None:

@@ -20,8 +20,16 @@ from agent_r.settings import OpenAIEndpoint
 from tests.support.faulty_endpoint import HELLO, KEY, PARAMS, FaultyEndpoint
 
 
-async def test_a_number_is_never_exceeded_and_the_last_to_ask_is_served_first() -> None:
-    slots, order, most = ConcurrencyLimiter(3), [], 0
+@pytest.mark.parametrize(
+    ("slots", "later"),
+    [
+        (ConcurrencyLimiter(3), range(3, 20)),
+        (ConcurrencyLimiter(3, climb=AdaptiveLimit()), range(19, 2, -1)),
+    ],
+    ids=["a number: in turn", "found by trying: the last first"],
+)
+async def test_a_limit_is_never_exceeded(slots: ConcurrencyLimiter, later: range) -> None:
+    order, most = list[int](), 0
 
     async def one(number: int) -> None:
         nonlocal most
@@ -31,7 +39,7 @@ async def test_a_number_is_never_exceeded_and_the_last_to_ask_is_served_first() 
             await asyncio.sleep(0.001)
 
     await asyncio.gather(*(one(number) for number in range(20)))
-    assert (most, order, slots.in_flight) == (3, [0, 1, 2, *range(19, 2, -1)], 0)
+    assert (most, order, slots.in_flight) == (3, [0, 1, 2, *later], 0)
 
 
 async def test_who_is_cancelled_while_waiting_takes_no_slot_along() -> None:

@@ -16,6 +16,7 @@ from agent_r.algorithm.replay import normalised
 from agent_r.environment import Environment, Forkable, Snapshot
 from agent_r.errors import AgentRError
 
+_PLAYED = 4096  # tries whose answers are remembered
 _KEPT = 64  # snapshots: of the states along one path, and a few beside it
 ROUNDED = 1e-9  # by which a reward may miss what it is compared with
 
@@ -47,13 +48,18 @@ class Rehearsal:
     env: Environment
     task: str
     _kept: OrderedDict[Actions, State] = field(default_factory=OrderedDict)
+    _played: dict[tuple[Actions, Actions], Answers] = field(default_factory=dict)
+    _forkable: Forkable | None = field(init=False)
     _comparable: bool | None = None  # snapshots; None: not tried yet
     _readable: bool | None = None  # answers
+
+    def __post_init__(self) -> None:
+        self._forkable = self.env if isinstance(self.env, Forkable) else None  # slow to find out
 
     @property
     def forks(self) -> bool:
         """Whether a try costs no replay."""
-        return isinstance(self.env, Forkable)
+        return self._forkable is not None
 
     @property
     def spans(self) -> tuple[int, ...]:
@@ -66,7 +72,10 @@ class Rehearsal:
         Raises:
             EnvironmentFault: the world broke.
         """
-        state = await self._go_to(tuple(before))
+        asked = (tuple(before), tuple(actions))
+        if (known := self._played.get(asked)) is not None:  # shortening asks much twice
+            return known
+        state = await self._go_to(asked[0])
         observations: list[str] = []
         reward, ended = state.reward, state.ended
         for action in actions:
@@ -74,7 +83,10 @@ class Rehearsal:
                 break
             observation, reward, ended = await self._act(action, reward)
             observations.append(observation)
-        return Answers(tuple(observations), reward, ended)
+        if len(self._played) >= _PLAYED:
+            self._played.clear()
+        self._played[asked] = Answers(tuple(observations), reward, ended)
+        return self._played[asked]
 
     async def reaches(self, before: Sequence[str], actions: Sequence[str], target: float) -> bool:
         """Whether actions earn at least `target` from a state in which the episode goes on."""
@@ -153,11 +165,11 @@ class Rehearsal:
         return self._comparable
 
     async def _is_known_by_its_snapshot(self) -> bool:
-        assert isinstance(self.env, Forkable)
+        assert self._forkable is not None
         before = await self._go_to(())
         try:
             await self.env.step(REVISE)  # which no world knows: nothing has changed
-            return bool(before.snapshot == self.env.snapshot())
+            return bool(before.snapshot == self._forkable.snapshot())
         except Exception:  # noqa: BLE001 -- a snapshot is opaque: it need not compare at all
             return False
 
@@ -209,17 +221,17 @@ class Rehearsal:
         return result.observation, result.reward, result.terminated or result.truncated
 
     def _restore(self, state: State) -> None:
-        assert isinstance(self.env, Forkable)
+        assert self._forkable is not None
         try:
-            self.env.restore(state.snapshot)
+            self._forkable.restore(state.snapshot)
         except Exception as error:
             raise broken(self.env.info, error) from error
 
     def _keep(self, actions: Actions, reward: float, ended: bool) -> State:
-        if not isinstance(self.env, Forkable):
+        if self._forkable is None:
             return State(reward, ended)
         try:
-            snapshot = None if ended else self.env.snapshot()
+            snapshot = None if ended else self._forkable.snapshot()
         except Exception as error:
             raise broken(self.env.info, error) from error
         state = State(reward, ended, snapshot)
