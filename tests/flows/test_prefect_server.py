@@ -127,11 +127,12 @@ def test_a_key_comes_from_its_block_and_is_shown_nowhere(night: Night) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_deployed_run_refuses_what_the_terminal_refuses_at_once(night: Night, name: str) -> None:
+def test_a_deployed_run_refuses_what_the_terminal_refuses_before_any_work(
+    night: Night, name: str
+) -> None:
     run, said = night.after(bad_configs)[name]
     assert (run["state"]["name"], run["state"]["message"]) == ("Failed", said)
     assert "\n" not in said and "--" not in said
-    assert run["total_run_time"] < 60
     assert "Traceback" not in night.server.logs(run["id"])
     assert night.server.children(run["id"]) == []
 
