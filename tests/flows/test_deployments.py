@@ -28,6 +28,7 @@ from prefect.utilities.callables import parameter_schema
 
 from agent_r.config import load
 from flows.cli import main as cli
+from flows.form import limits
 from flows.form.asked import asked
 from flows.page.upkeep import LEFT
 from flows.states import NOTHING_NEW
@@ -148,6 +149,18 @@ def test_the_other_automation_knows_every_state_but_those_before_the_first() -> 
     assert set(trigger["after"]) == {f"prefect.flow-run.{name}" for name in waits}
     assert set(trigger["expect"]) == ends | {f"prefect.flow-run.{name}" for name in also}
     assert trigger["match_related"] == AUTOMATION["trigger"]["match_related"]
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+async def test_what_the_file_itself_asks_for_is_allowed_to_a_submitted_run(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("AGENT_R_ALLOW", raising=False)
+    monkeypatch.setattr(limits, "submitted", lambda: True)
+    asks = dict(DEPLOYMENTS[name].get("parameters") or {})
+    fields = {k: asks[k] for k in ("world", "endpoint", "dataset", "repo", "budget") if asks.get(k)}
+    await asked(asks.get("settings", "default"), asks.get("overrides", ()), **fields)
 
 
 async def test_the_nightly_explores_new_ground_each_time() -> None:
