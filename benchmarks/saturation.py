@@ -3,9 +3,10 @@
     python benchmarks/saturation.py --slots 8 32 64 256 --trees 128 --seed 0
 
 For each number of slots a server (benchmarks/slot_server.py) holds each request for `--seconds`;
-the whole command runs against it, Prefect and world and all. Occupancy is busy slot-seconds over
-slots times seconds: over the whole run, and without the last seconds, as many as one tree takes
-that no other tree holds up. The last column is what the reference does: one request in flight.
+the whole command runs against it, world and all. Occupancy is busy slot-seconds over slots times
+seconds: from the first tree's first request to the end, and without the last seconds, as many as
+one tree takes that no other tree holds up. The last column is what the reference does: one request
+in flight.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ def serving(slots: int, seconds: float) -> Iterator[str]:
     """The slot server as a process of its own."""
     command = [sys.executable, str(ROOT / "benchmarks/slot_server.py")]
     command += ["--slots", str(slots), "--seconds", str(seconds)]
+    command += ["--pass-over", "1"]  # a run tries the endpoint before it starts
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None

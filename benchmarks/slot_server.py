@@ -136,7 +136,7 @@ class ConcurrencyLimiter:
         self.reset()
 
     def reset(self) -> None:
-        self.stats, self.cache = Stats(), PrefixCache()
+        self.stats, self.cache, self.passed = Stats(), PrefixCache(), 0
         self.cpu_before = time.process_time()
 
     def report(self) -> dict[str, Any]:
@@ -149,7 +149,9 @@ class ConcurrencyLimiter:
 
     def admit(self, connection: Connection, body: bytes) -> None:
         """Give a request a slot, a place in the queue, or a refusal."""
-        call = Call(connection, body, self.loop.time(), self.stats)
+        counted = self.passed >= self.options.pass_over
+        call = Call(connection, body, self.loop.time(), self.stats if counted else Stats())
+        self.passed += 1
         if self.running < self.options.slots:
             self.begin(call, call.arrived)
         elif 0 < self.options.refuse_above <= len(self.waiting):
@@ -325,6 +327,7 @@ def main() -> None:
     parser.add_argument("--jitter", type=float, default=0.0, help="share by which seconds vary")
     parser.add_argument("--seed", type=int, default=0, help="of the jitter")
     parser.add_argument("--refuse-above", type=int, default=0, help="waiting requests; 0: never")
+    parser.add_argument("--pass-over", type=int, default=0, help="first requests not counted")
     parser.add_argument("--error-rate", type=float, default=0.35, help="of the scripted actor")
     parser.add_argument("--port", type=int, default=0)
     with contextlib.suppress(KeyboardInterrupt):
