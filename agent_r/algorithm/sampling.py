@@ -14,7 +14,7 @@ from agent_r.algorithm.trajectory import StopReason
 from agent_r.algorithm.tree import SearchTree
 from agent_r.environment import Environment, Proofreading
 from agent_r.errors import ContextOverflow, ConversationRefused
-from agent_r.reading.reply import Grammar, Outcome, Reading, read
+from agent_r.reading.reply import CONTEXT_FULL, Grammar, Outcome, Reading, read
 
 USABLE = frozenset({Outcome.ACTION, Outcome.NO_ACTION})  # what the actor itself has said
 MAX_SAMPLE_CHARS = 400  # of an odd reply that is kept for a person to look at
@@ -71,6 +71,10 @@ async def sample(
         sampled.all += [read(reply, grammar) for reply in replies]
         sampled.texts += [reply.text for reply in replies]
         was_cut = any(reading.outcome is Outcome.CUT for reading in sampled.all)
+        full = any(reply.finish_reason == CONTEXT_FULL for reply in replies)
+        if full and not sampled.usable:
+            sampled.stop = StopReason.CONTEXT_OVERFLOW  # which a longer reply would not mend
+            return sampled
         if sampled.usable or not was_cut or tried.temperature == 0:
             break  # a filter would take it again, and the client has tried an empty one already
     if not sampled.usable:

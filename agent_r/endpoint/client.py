@@ -256,7 +256,7 @@ class EndpointActor:
             else:
                 self._acceptance.took(asked, suspected)
                 self._trial.answered(asked, folds)
-                return replies
+                return [room.ended(reply) for reply in replies]
         return []
 
     async def _served(self, *, attempts: int) -> list[str]:

@@ -43,7 +43,9 @@ _OWN_TURN = re.compile(
     r"|<｜(?:Assistant|begin▁of▁sentence)｜>|<\|start\|>\s*assistant)\s*"
 )
 # What servers call the end of a reply (`finish_reason`), where it is not the actor's own.
+CONTEXT_FULL = "context_full"  # our word: cut not by our limit, but where the context ended
 CUT = {"length", "max_tokens", "max_length", "max_output_tokens", "model_length", "incomplete"}
+CUT |= {CONTEXT_FULL}
 FILTERED = {"content_filter", "content-filter", "safety", "recitation", "prohibited_content"}
 FILTERED |= {"blocklist", "spii", "refusal", "sensitive"}
 FAILED = {"error", "failed", "abort", "aborted", "cancelled", "network_error", "timeout"}

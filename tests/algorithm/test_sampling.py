@@ -13,7 +13,7 @@ from agent_r.algorithm.pairing import pair_trajectories, why_no_pair
 from agent_r.algorithm.sampling import sample
 from agent_r.algorithm.search import search
 from agent_r.algorithm.trajectory import StopReason
-from agent_r.reading.reply import DEFAULT, Outcome
+from agent_r.reading.reply import CONTEXT_FULL, DEFAULT, Outcome
 from agent_r.settings import RevisionConfig, SearchConfig
 from agent_r.testing import Corridor
 
@@ -62,6 +62,13 @@ async def test_without_chance_a_second_request_would_be_the_first() -> None:
     greedy = SamplingParams(temperature=0.0, seed=1)
     got = await sample(Given([CUT]), OPENING, n=1, params=greedy, grammar=DEFAULT)
     assert (got.calls, got.stop) == (1, StopReason.CUT)
+
+
+async def test_replies_that_the_context_ended_are_an_overflow_and_are_not_asked_for_again() -> None:
+    actor = Given([replace(CUT, finish_reason=CONTEXT_FULL)])
+    got = await sample(actor, OPENING, n=2, params=SamplingParams(seed=1), grammar=DEFAULT)
+    assert (got.calls, got.stop) == (1, StopReason.CONTEXT_OVERFLOW)
+    assert [reading.outcome for reading in got.all] == [Outcome.CUT]
 
 
 @pytest.mark.parametrize("stop", LOST, ids=lambda stop: stop.value)

@@ -8,6 +8,10 @@ what was asked for and what there is.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+
+from agent_r.actor import Completion
+from agent_r.reading.reply import CONTEXT_FULL, CUT
 
 FEWEST = 16  # tokens of a reply, below which it holds no action
 MOST_SHRINKS = 4  # tries of one request with fewer tokens each time
@@ -145,3 +149,8 @@ class Room:
         self.tokens, self._words = fewer, words
         self._shrinks += 1
         return True
+
+    def ended(self, reply: Completion) -> Completion:
+        """A reply as it is; where all that was left of the context did not do, its end says so."""
+        full = self._shrinks and reply.finish_reason.lower() in CUT
+        return replace(reply, finish_reason=CONTEXT_FULL) if full else reply

@@ -6,13 +6,15 @@ The wordings are those of real servers, found where the comments say; a year is 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent_r.endpoint.habits.overflow import FEWEST, fewer_tokens, is_overflow
 from agent_r.errors import ContextOverflow
-from tests.support.faulty_endpoint import Fault, Received, bench, refusal, texts
+from agent_r.reading.reply import CONTEXT_FULL
+from tests.support.faulty_endpoint import PARAMS, Fault, Received, bench, refusal, texts
 
 # A reply of 256 tokens was asked for; what the server says; the tokens that are left, if any.
 SAID: dict[str, tuple[int, str, int | None]] = {
@@ -211,6 +213,18 @@ async def test_a_reply_shrinks_to_what_is_left_and_the_next_is_asked_for_whole()
         assert texts(await client.ask(n=2)) == ["reply 7", "reply 8"]
         await client.ask()
     assert [r.body["max_tokens"] for r in server.completions] == [256, 156, 256, 156]
+
+
+async def test_a_reply_that_what_is_left_was_not_enough_for_says_so() -> None:
+    too_long = counting(8192, 8036)
+
+    def fault(received: Received) -> Fault | None:
+        return too_long(received) or Fault(finish_reason="length")
+
+    async with bench(fault) as (client, _):
+        (shrunk,) = await client.ask()
+        (short,) = await client.ask(params=replace(PARAMS, max_tokens=100))
+    assert (shrunk.finish_reason, short.finish_reason) == (CONTEXT_FULL, "length")
 
 
 async def test_a_reply_too_short_for_an_action_is_not_asked_for() -> None:
