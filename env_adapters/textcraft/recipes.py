@@ -50,6 +50,11 @@ class RecipeBook:
         return {}
 
     @cached_property
+    def needs(self) -> dict[str, frozenset[str]]:
+        """All that any way to an item may take, of those that were asked for before."""
+        return {}
+
+    @cached_property
     def by_output(self) -> dict[str, tuple[Recipe, ...]]:
         found: dict[str, list[Recipe]] = {}
         for recipe in self.recipes:
