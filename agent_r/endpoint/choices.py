@@ -31,7 +31,8 @@ class _Said(BaseModel):
         """A text, or a list of parts; a model's refusal in its own words is what it said."""
         if not isinstance(message, dict):
             return message
-        content, thoughts = message.get("content"), [message.get(name) for name in _REASONING]
+        content = message.get("content")
+        thoughts = [thought for name in _REASONING if (thought := message.get(name))]
         if isinstance(content, dict):
             content = [content]
         if isinstance(content, list):
@@ -41,9 +42,12 @@ class _Said(BaseModel):
         if content is None and isinstance(message.get("refusal"), str):
             content = message["refusal"]
         whole = _text(content)
-        reasoning = next((t for t in thoughts if isinstance(t, str) and t.strip()), "")
-        broken = whole != content and content is not None
-        return {"content": whole, "reasoning": encodable(reasoning), "broken": broken}
+        broken = whole is not content and content is not None
+        said = {"content": whole, "broken": broken}
+        for thought in thoughts:
+            if isinstance(thought, str) and thought.strip():
+                return said | {"reasoning": encodable(thought)}
+        return said
 
 
 def _parts(content: list[Any]) -> Iterator[tuple[str, str]]:

@@ -146,6 +146,8 @@ class EndpointActor:
         replies = await self._draw(messages, params, n)
         if len(replies) < min(n, 2) and self._exchange.oddities.gives_fewer:
             self._acceptance.refused.add("n")
+        if len(replies) == n:  # as it is mostly: a group of no tasks takes its time as well
+            return replies
         drawn = await gather_bounded(
             [reseeded(params, k) for k in range(len(replies), n)],
             lambda one: self._draw(messages, one, 1),
@@ -216,7 +218,9 @@ class EndpointActor:
         room = Room(params.max_tokens)
 
         def shaped() -> Body:
-            body = self._acceptance.body(messages, replace(params, max_tokens=room.tokens), n)
+            fits = room.tokens == params.max_tokens
+            how = params if fits else replace(params, max_tokens=room.tokens)
+            body = self._acceptance.body(messages, how, n)
             return self._streaming.shaped(self._folding.shaped(body), self._acceptance.refused)
 
         def impatient() -> bool:  # asked at failures alone: for each request it would be dear
@@ -256,7 +260,7 @@ class EndpointActor:
             else:
                 self._acceptance.took(asked, suspected)
                 self._trial.answered(asked, folds)
-                return [room.ended(reply) for reply in replies]
+                return room.ended(replies)
         return []
 
     async def _served(self, *, attempts: int) -> list[str]:

@@ -150,7 +150,13 @@ class Room:
         self._shrinks += 1
         return True
 
-    def ended(self, reply: Completion) -> Completion:
-        """A reply as it is; where all that was left of the context did not do, its end says so."""
-        full = self._shrinks and reply.finish_reason.lower() in CUT
-        return replace(reply, finish_reason=CONTEXT_FULL) if full else reply
+    def ended(self, replies: list[Completion]) -> list[Completion]:
+        """Replies as they are; where what was left of the context did not do, their end says so."""
+        if not self._shrinks:
+            return replies
+        return [
+            replace(reply, finish_reason=CONTEXT_FULL)
+            if reply.finish_reason.lower() in CUT
+            else reply
+            for reply in replies
+        ]
