@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import re
@@ -10,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from agent_r.digests import sha256_of
 from agent_r.errors import StoreError
 
 STALE_S = 48 * 3600.0
+SCRATCH = "agent-r-scratch-"  # how the names of folders for a moment's files begin
+_LOCK = ".lock"
 
 T = TypeVar("T")
 
@@ -170,3 +173,28 @@ def require_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise StoreError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder among the system's temporary ones, gone at the end.
+
+    A lock on a file in it says that it is in use: the kernel lets go of it with its process, and
+    what nobody holds is what a `kill -9` left. Who makes the next one removes it.
+    """
+    _sweep_scratch(Path(tempfile.gettempdir()))
+    new = Path(tempfile.mkdtemp(prefix=f".{SCRATCH}"))
+    with (new / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = new.rename(new.with_name(new.name[1:]))  # from here on it can be swept
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep_scratch(place: Path) -> None:
+    for left in place.glob(f"{SCRATCH}*"):
+        with suppress(OSError), (left / _LOCK).open() as lock:  # another user's, or being removed
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)

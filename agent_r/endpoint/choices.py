@@ -43,11 +43,11 @@ class _Said(BaseModel):
             content = message["refusal"]
         whole = _text(content)
         broken = whole is not content and content is not None
-        said = {"content": whole, "broken": broken}
+        mended = {"content": whole, "broken": broken}
         for thought in thoughts:
             if isinstance(thought, str) and thought.strip():
-                return said | {"reasoning": encodable(thought)}
-        return said
+                return mended | {"reasoning": encodable(thought)}
+        return mended
 
 
 def _parts(content: list[Any]) -> Iterator[tuple[str, str]]:

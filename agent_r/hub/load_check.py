@@ -14,8 +14,8 @@ from typing import Any
 from agent_r.algorithm.schema import SCHEMAS
 from agent_r.config import process_environment
 from agent_r.errors import HubError, HubUnavailable
+from agent_r.files import scratch_folder
 from agent_r.hub.repository import Hub, clean
-from agent_r.hub.scratch import scratch_folder
 from agent_r.hub.web_page import WebPage, session
 
 LOAD_TIMEOUT_S = 600.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
+import os
 import re
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,15 +76,38 @@ def _pull(hub: Hub, tag: str, out: Path) -> DatasetRef:
         raise DatasetError(f"{hub.url} at {tag} has no manifest that says so")
     folder, half = out / tag, out / f".{tag}-{commit[:12]}.partial"
     if not folder.exists():
-        borrow(manifest, out, half)
-        download(hub, commit, manifest, half)
-        if not folder.exists():  # or a twin was faster
-            read_manifest(half)
-            # The card is made from the checked manifest: it alone has no digest to be checked by.
-            write_bytes(half / "README.md", render_card(manifest, repo=hub.repo).encode())
-            shutil.rmtree(half / ".cache", ignore_errors=True)  # the client's own notes
-            keep(half, folder)
+        with _alone(half):
+            if folder.exists():  # a twin was faster
+                shutil.rmtree(half, ignore_errors=True)
+            else:
+                _fill(hub, commit, manifest, half)
+                keep(half, folder)
     return existing(folder, manifest)
+
+
+@contextmanager
+def _alone(half: Path) -> Iterator[None]:
+    """Wait until nobody else fills this folder; the lock on it ends with its process."""
+    try:
+        half.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(half, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"cannot write {half}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _fill(hub: Hub, commit: str, manifest: Manifest, folder: Path) -> None:
+    """All of a version's files, checked."""
+    borrow(manifest, folder.parent, folder)
+    download(hub, commit, manifest, folder)
+    read_manifest(folder)
+    # The card is made from the checked manifest: it alone has no digest to be checked by.
+    write_bytes(folder / "README.md", render_card(manifest, repo=hub.repo).encode())
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's own notes
 
 
 def borrow(manifest: Manifest, out: Path, folder: Path) -> None:

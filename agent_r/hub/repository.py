@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from agent_r.dataset.manifest import Manifest, as_manifest
 from agent_r.endpoint.responses import deepest_cause, retry_after
 from agent_r.errors import DatasetError, HubRejected, HubUnavailable, NotOnHub
-from agent_r.hub.scratch import scratch_folder
+from agent_r.files import scratch_folder
 from agent_r.hub.web_page import WebPage, session
 from agent_r.printable import printable_line
 

@@ -6,14 +6,13 @@ import asyncio
 import importlib.util
 import os
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agent_r.config import process_environment
 from agent_r.errors import EndpointUnavailable, ExtraMissing
-from agent_r.files import read_json
+from agent_r.files import read_json, scratch_folder
 from agent_r.local_model.model_folder import model_name
 
 # Threads that spin while they wait starve whatever else runs: two servers on two cores were twenty
@@ -33,9 +32,8 @@ async def serving(folder: Path, *, threads: int) -> AsyncIterator[str]:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("uvicorn") is None:
         raise ExtraMissing("the embedded actor", "local")
     name = model_name(folder)
-    with tempfile.TemporaryDirectory(prefix="agent-r-serve-") as scratch:
-        ready = Path(scratch) / "ready.json"
-        log = Path(scratch) / "log"
+    with scratch_folder() as scratch:
+        ready, log = scratch / "ready.json", scratch / "log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "agent_r.local_model.server", str(folder)),

@@ -13,9 +13,9 @@ import yaml
 
 from agent_r.dataset.manifest import read_manifest
 from agent_r.errors import HubError, HubRejected, VersionConflict
+from agent_r.files import SCRATCH, scratch_folder
 from agent_r.hub.publish import publish
 from agent_r.hub.pull import pull
-from agent_r.hub.scratch import PREFIX, scratch_folder
 from tests.hub.test_publish_faults import PLACES
 from tests.support.hub_faults import Cut, Fault, Page, Short
 from tests.support.hub_server import LoopbackHub
@@ -215,13 +215,13 @@ def test_the_folders_of_a_killed_publication_are_swept_by_the_next_one(
     place = Path(tempfile.gettempdir())
     assert place == tmp_path
     send(hub_at(hub.url), made.version)
-    before = set(place.glob(f"{PREFIX}*"))
+    before = set(place.glob(f"{SCRATCH}*"))
     left: set[Path] = set()
 
     def strike(method: str, path: str, number: int) -> Cut | None:
         if not path.endswith("/manifest.json") or left:
             return None
-        left.update(set(place.glob(f"{PREFIX}*")) - before)
+        left.update(set(place.glob(f"{SCRATCH}*")) - before)
         os.kill(started.result(30).process.pid, signal.SIGKILL)
         return Cut()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,17 @@ def test_a_pull_that_broke_off_goes_on_and_only_a_whole_version_gets_its_name(
     pull(hub_at(hub.url), "v1.1", tmp_path / "out")
     again = [p for m, p in hub.requests[fetched:] if m == "GET" and "/resolve/" in p]
     assert not any("/data/sft/" in path for path in again)
+
+
+def test_many_who_pull_at_once_all_get_it_and_leave_nothing_else(
+    made: Made, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    send(hub_at(hub.url), made.version)
+    with ThreadPoolExecutor(6) as pool:
+        got = list(pool.map(lambda _: pull(hub_at(hub.url), "v1.1", tmp_path / "out"), range(6)))
+    assert {one.digest for one in got} == {made.built.dataset.digest}
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["v1.1"]
+    assert read_manifest(tmp_path / "out" / "v1.1") == read_manifest(made.version)
 
 
 def test_a_pull_never_overwrites_another_version_of_that_name(

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 
 from agent_r.config import read_secret
 from agent_r.errors import TrainerError
+from agent_r.files import scratch_folder
 from agent_r.hub.repository import Hub
-from agent_r.hub.scratch import scratch_folder
 from agent_r.settings.remote_training import HfJobsConfig
 from agent_r.training.backends.elsewhere.hf_models import ModelRepository, asking
 from agent_r.training.backends.elsewhere.hf_submission import start_script
