@@ -211,7 +211,8 @@ def job_digest(job: TrainJob) -> str:
 def _identity(job: TrainJob) -> list[str]:
     """What the model is that a job starts from."""
     if (job.model / "config.json").is_file():
-        parts = sorted(path for path in job.model.iterdir() if path.is_file())
+        # But for its report, which says how long its training took.
+        parts = sorted(p for p in job.model.iterdir() if p.is_file() and p.name != REPORT)
         return [f"{path.name}:{_content(path)}" for path in parts]
     if (before := report_in(job.model)) is not None:  # its weights lie elsewhere
         return [before.digest, before.model.model_dump_json()]

@@ -119,6 +119,22 @@ async def test_a_model_elsewhere_has_a_folder_with_its_report_and_its_curve(job:
     assert job_digest(after) != job_digest(job), "the next job starts from that very model"
 
 
+def test_a_job_is_the_same_however_long_the_training_before_it_took(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    names = []
+    for seconds in (1, 2):
+        before = tmp_path / f"before-{seconds}"
+        before.mkdir()
+        (before / "config.json").write_text("{}")
+        (before / "model.safetensors").write_bytes(b"weights")
+        (before / "done.json").write_text(f'{{"seconds": {seconds}}}')
+        names.append(job_digest(job.model_copy(update={"model": before})))
+    assert names[0] == names[1]
+    (before / "model.safetensors").write_bytes(b"others")
+    assert job_digest(job.model_copy(update={"model": before})) != names[0]
+
+
 async def test_a_job_whose_run_was_killed_is_found_by_its_handle(job: TrainJob) -> None:
     backend = FarAway(log=["first", "second", "third"])
     handle = partial(job) / "handle.json"
