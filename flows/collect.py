@@ -107,7 +107,9 @@ async def collect(
     before = await _earlier(earlier or "".join(ground.versions[-1:]), config, iteration)
     on_hub = await _newest_on_hub(config)
     known = {path.name for path in versions(folder)}
-    built = await build(stores, tasks, folder, grown.actor, iteration, before, on_hub, outcomes)
+    built = await build(
+        stores, tasks, folder, grown.actor, iteration, before, on_hub, outcomes, grown.refused
+    )
     new = built.dataset.version not in known
     collected = CollectResult(built=built, new=new, **grown.model_dump())
     warn(collected.of_rows())

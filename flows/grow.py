@@ -68,6 +68,7 @@ class GrowResult(BaseModel):
     asked: dict[str, int] = {}  # requests and tokens of this run, and others of their kind
     usage: dict[str, int]  # of all runs that it took
     seconds: float  # likewise
+    refused: list[str] = []  # settings that the server did not take, over all runs
     second_looks: int = 0  # trees beyond those, of tasks without a revision
 
     def line(self) -> str:
@@ -211,7 +212,8 @@ async def growing(
         await look_again(scheduler, tasks, f"iteration {iteration}, second looks", live)
     stores.leave()
     seconds = time.monotonic() - began
-    spent = usage_log.add(context.account(stores, tasks), actor.usage, seconds)
+    refused = actor.refused if isinstance(actor, Served) else []
+    spent = usage_log.add(context.account(stores, tasks), actor.usage, seconds, refused)
     prompt, completion = budget.tokens
     grown = GrowResult(
         actor=actor.name,
@@ -227,6 +229,7 @@ async def growing(
         asked=asdict(actor.usage),
         usage=spent.usage,
         seconds=spent.seconds,
+        refused=spent.refused,
         second_looks=scheduler.finished - finished,
     )
     if finished:

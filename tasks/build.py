@@ -33,6 +33,7 @@ async def build(
     earlier: Path | None,
     on_hub: Manifest | None,
     outcomes: Sequence[dict[str, Any]] = (),
+    refused: Sequence[str] = (),
 ) -> BuildResult:
     """Turn revisions into the next dataset version; equal rows find the version that has them."""
     return await asyncio.to_thread(
@@ -46,4 +47,5 @@ async def build(
         elsewhere=on_hub,
         world_of=world_of,
         outcomes=outcomes,
+        refused=refused,
     )

@@ -71,13 +71,15 @@ def build(
     elsewhere: Manifest | None = None,
     world_of: WorldMaker | None = None,
     outcomes: Sequence[dict[str, Any]] = (),
+    refused: Sequence[str] = (),
 ) -> BuildResult:
     """Rows of all tasks, in the tasks' order, as the next version in `folder`.
 
     It holds the rows of the `earlier` version as well, which come first; what is counted here is
     of the new ones. A few trees are in memory at a time. `elsewhere` is the newest version that the
     Hub has. `world_of` makes fresh worlds whose experts audit the rows, where the settings want it.
-    `outcomes` are for the card: what the loop's actors have achieved so far.
+    `outcomes` are for the card: what the loop's actors have achieved so far; so are the settings
+    that the server `refused`, and that the actor has played without.
     It blocks, and must not be called where an event loop runs: give it a thread there.
 
     Raises:
@@ -117,7 +119,7 @@ def build(
                 yield config, row | split
 
     def provenance() -> dict[str, Any]:
-        description = describe(trees, actor=actor, iteration=iteration)
+        description = describe(trees, actor=actor, iteration=iteration, refused=refused)
         price = cost(trees.config.endpoint, tally.counts)
         return (
             description
@@ -247,7 +249,9 @@ def cost(endpoint: Endpoint, counts: Mapping[str, int]) -> float | None:
     return round(sum(n * price for n, price in zip(tokens, each_costs, strict=True)) / 1e6, 4)
 
 
-def describe(trees: Trees, *, actor: str, iteration: int) -> dict[str, Any]:
+def describe(
+    trees: Trees, *, actor: str, iteration: int, refused: Sequence[str] = ()
+) -> dict[str, Any]:
     """What the manifest says of how a version was made; no path, no address, no secret."""
     settings = trees.config.model_dump(
         mode="json",
@@ -266,7 +270,7 @@ def describe(trees: Trees, *, actor: str, iteration: int) -> dict[str, Any]:
     return {
         "environments": trees.worlds,
         "actors": [actor],
-        **makers(trees.config, actor),
+        **makers(trees.config, actor, refused),
         "iterations": [iteration],
         "prompt_digest": prompt_digest(),
         "config": settings,

@@ -21,6 +21,11 @@ class Served(Protocol):
         ...
 
     @property
+    def refused(self) -> list[str]:
+        """Settings, or values of them, that the server turned out not to take."""
+        ...
+
+    @property
     def faults(self) -> Counter[str]:
         """Tries that failed, by kind."""
         ...

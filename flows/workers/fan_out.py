@@ -166,7 +166,8 @@ def merged(
 ) -> GrowResult:
     """The parts as one: how far all have come is what the store says."""
     asked = Usage(**added(part.asked for part in grown))
-    spent = usage_log.add(context.account(stores, tasks), asked, seconds)
+    refused = [name for part in grown for name in part.refused]
+    spent = usage_log.add(context.account(stores, tasks), asked, seconds, refused)
     at_work = sum(part.spent["seconds"] for part in grown)
     used = sum(part.slots_used * part.spent["seconds"] for part in grown)
     return GrowResult(
@@ -187,6 +188,7 @@ def merged(
         asked=added(part.asked for part in grown),
         usage=spent.usage,
         seconds=spent.seconds,
+        refused=spent.refused,
         second_looks=sum(part.second_looks for part in grown),
     )
 

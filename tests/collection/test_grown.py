@@ -67,6 +67,7 @@ def test_slots_are_used_by_requests_in_flight() -> None:
     class Endpoint(ScriptedActor):
         slots = ConcurrencyLimiter(8)
         busy_s = 20.0
+        refused: ClassVar[list[str]] = []
         faults: ClassVar[Counter[str]] = Counter()
 
     assert slots_used(Endpoint(lambda messages, k: ""), 10.0, ALONE) == 0.25

@@ -15,37 +15,30 @@ from typing import Any
 
 import pytest
 
-from agent_r.actor import Message, SamplingParams, Usage
+from agent_r.actor import Usage
 from agent_r.collection.plan import tasks_of_iteration
 from agent_r.collection.progress import Progress
 from agent_r.collection.scheduler import TreeScheduler
 from agent_r.collection.tree_store import TreeStore
 from agent_r.endpoint.budget import Budget, Budgeted
 from agent_r.endpoint.client import EndpointActor
-from agent_r.settings import Config, OpenAIEndpoint, ScriptedEndpoint, TextCraftEnv
+from agent_r.settings import Config, OpenAIEndpoint, TextCraftEnv
 from env_adapters.textcraft.environment import TextCraft
-from env_adapters.textcraft.scripted import ScriptedCrafter
 from flows.run_context import worlds_of
+from tests.support.crafting_model import crafting
 from tests.support.faulty_endpoint import KEY, Fault, FaultyEndpoint, Received, refusal
 
 SETTINGS = {"trees": 6, "search": {"simulations": 4, "candidates": 4, "stop_early": False}}
+PLAYER = crafting(lambda model: 0.4)
 Says = Callable[[dict[str, Any], int], str | dict[str, Any]]
 Refuses = Callable[[Received], Fault | None]
 
 
 def crafted(body: dict[str, Any], place: int) -> str:
-    """A reply of the scripted actor, which depends on the conversation and the seed alone."""
-    actor = ScriptedCrafter(ScriptedEndpoint(error_rate=0.4), TextCraftEnv())
-    messages = [Message(m["role"], m["content"]) for m in body["messages"]]
-    if messages[0].role != "system":  # which was folded into the first turn
-        messages.insert(0, Message("system", ""))
-    params = SamplingParams(seed=body["seed"] + place)
-    asked = actor.complete(messages, n=1, params=params)
-    try:
-        while True:
-            asked.send(None)
-    except StopIteration as ended:
-        return str(ended.value[0].text)
+    """A reply of the scripted actor, also where the instruction was folded into the first turn."""
+    instructed = body["messages"][0]["role"] == "system"
+    before = [] if instructed else [{"role": "system", "content": ""}]
+    return PLAYER(body | {"messages": [*before, *body["messages"]]}, place)
 
 
 @dataclass

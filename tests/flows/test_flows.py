@@ -442,6 +442,22 @@ async def test_a_provider_trains_the_model_that_acts_next(
     assert first in json.dumps(version)
 
 
+async def test_a_version_says_which_settings_its_server_did_not_take(tmp_path: Path) -> None:
+    def refuses(received: Received) -> Fault | None:
+        return Fault(400, "top_p is not supported") if "top_p" in received.body else None
+
+    with FaultyEndpoint(refuses, says=crafting(lambda model: 0.5)) as server:
+        endpoint = {"kind": "openai", "base_url": server.base_url, "model": "tiny", "top_p": 0.5}
+        settings = config(tmp_path, endpoint=endpoint, trees=4)
+        await grow(settings)  # what it found out is known to the run that writes the version
+        version = Path((await collect(settings)).built.dataset.path)
+    [generator] = read_manifest(version)["generators"]
+    assert generator["refused"] == ["top_p"]
+    assert (
+        "Its server did not take `top_p`: it played without" in (version / "README.md").read_text()
+    )
+
+
 async def test_adapters_are_loaded_as_they_are_trained_and_a_deaf_server_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

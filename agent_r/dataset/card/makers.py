@@ -15,23 +15,25 @@ from agent_r.settings import Config, EmbeddedEndpoint
 SAID_OF_MAKERS = {"maintainer", "contact", "about_actor", "tool"}
 
 
-def makers(config: Config, actor: str) -> dict[str, Any]:
+def makers(config: Config, actor: str, refused: Sequence[str] = ()) -> dict[str, Any]:
     """Whoever is behind a version; what was not set is an empty text."""
     about = config.dataset
     return {
-        "generators": [_generator(config, actor)],
+        "generators": [_generator(config, actor, refused)],
         "maintainer": about.maintainer,
         "contact": about.contact,
         "tool": {"version": __version__, "address": about.tool},
     }
 
 
-def _generator(config: Config, actor: str) -> dict[str, Any]:
+def _generator(config: Config, actor: str, refused: Sequence[str]) -> dict[str, Any]:
     """What the model is that wrote the rows, as far as can be known without asking it."""
     endpoint = config.endpoint
     found: dict[str, Any] = {"name": actor, "kind": endpoint.kind}
     if isinstance(endpoint, EmbeddedEndpoint):
         found["parameters"] = parameters(Path(endpoint.checkpoint or PACKAGED))
+    if refused:  # the settings say otherwise
+        found["refused"] = list(refused)
     return found | {"about": config.dataset.about_actor}
 
 

@@ -60,7 +60,10 @@ def _about(generator: dict[str, Any]) -> str:
     about = inline(generator.get("about") or "", 400)
     if not kind and not about:
         return "*Its maker said nothing of it.*"
-    return ". ".join(part for part in (kind, about) if part)
+    refused = generator.get("refused")
+    without = ", ".join(map(code, refused[:20])) if isinstance(refused, list) else ""
+    without = f"Its server did not take {without}: it played without" if without else ""
+    return ". ".join(part for part in (kind, without, about) if part)
 
 
 def scripted(facts: ManifestFacts) -> bool:
