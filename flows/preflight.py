@@ -12,7 +12,6 @@ from pathlib import Path
 
 from agent_r.collection.nights import Ground
 from agent_r.collection.plan import tasks_of_iteration
-from agent_r.dataset.manifest import read_manifest
 from agent_r.errors import ConfigError, ExtraMissing
 from agent_r.files import require_writable
 from agent_r.local_model.model_folder import model_name
@@ -31,9 +30,7 @@ from agent_r.training.backends.trl_backend import require_trl
 from flows.acting.actor_factory import acting, scripted
 from flows.acting.probe import probe
 from flows.general_rows import check_general
-from flows.hub_client import ask_hub, hub_of
 from flows.run_context import RunContext, worlds_of
-from flows.versions import published_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +115,8 @@ async def look(context: RunContext, needs: Needs, *, blocks: bool = True) -> Non
         if needs.asks:
             await check_actor(context, blocks=blocks)
     if needs.publishes and (blocks or not config.hub.token_block):
+        from flows.hub_client import ask_hub, hub_of  # 30 MB
+
         ask_hub(await hub_of(config.hub))
 
 
@@ -154,6 +153,10 @@ def servable(trl: TrlConfig) -> bool:
 
 def check_version(version: str, *, here: bool) -> None:
     """A version's folder; where it may be an address on the Hub, that is read when it is needed."""
+    # Parquet is 60 MB, which who only grows trees does without.
+    from agent_r.dataset.manifest import read_manifest
+    from flows.versions import published_address
+
     if here or published_address(version) is None:
         read_manifest(Path(version))
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import re
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-from prefect.client.schemas.actions import ArtifactCreate
 from prefect.events import emit_event
-from prefect.settings import PREFECT_API_URL
 
 from agent_r.dataset.build import BuildResult
 from agent_r.dataset.card.facts import ManifestFacts
@@ -24,28 +19,13 @@ from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.view.command import command
 from agent_r.evaluation.report import HEADINGS, RunReport, notes, table
 from agent_r.hub.publish import Published
-from flows.page.run_page import current_page
+from flows.page.one_artifact import in_line, key, leave
 from flows.page.run_table import escaped, markdown, plain
-from flows.page.this_run import client_of_run
 from tasks.orchestration import plain_run
 
 WRITTEN = "agent_r.dataset.written"
 PUBLISHED = "agent_r.dataset.published"
 TRAINED = "agent_r.model.trained"
-
-
-async def leave(key: str, form: str, data: str, description: str) -> UUID | None:
-    """An artifact on the page of the run that a person started, whichever run within it calls.
-
-    A temporary server's are seen by nobody: there are none.
-    """
-    client, page = client_of_run(), current_page()
-    if client is None or page is None or not PREFECT_API_URL.value():
-        return None
-    artifact = ArtifactCreate(
-        key=key, type=form, data=data, description=description, flow_run_id=page.run
-    )
-    return (await client.create_artifact(artifact)).id
 
 
 async def show_version(
@@ -82,11 +62,6 @@ def one_revision(version: Path) -> str:
     if not picture.is_file():
         return text
     return text.replace(f"]({TREE})", f"]({in_line(picture.read_bytes())})")
-
-
-def in_line(picture: bytes) -> str:
-    """A PNG as an address: Prefect's server has no files of ours."""
-    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 async def show_published(published: Published) -> None:
@@ -153,12 +128,3 @@ async def show_report(report: RunReport, picture: Path) -> None:
 def gain_line(report: RunReport) -> str:
     """What all came to."""
     return f"{100 * report.gain:+.0f} ± {100 * report.gain_half_width:.0f} points of success"
-
-
-def key(kind: str, name: str) -> str:
-    """One artifact's name; the runs of one dataset are its history.
-
-    >>> key("report", "My_Data.2")
-    'report-my-data-2'
-    """
-    return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}"

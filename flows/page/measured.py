@@ -11,7 +11,7 @@ from agent_r.endpoint.budget import prices
 from agent_r.evaluation.evaluate import Measurement
 from agent_r.evaluation.score_tables import cost_lines, tables, unsteady_line
 from agent_r.settings import Config
-from flows.page.artifacts import key, leave
+from flows.page.one_artifact import key, leave
 from flows.page.run_table import markdown, plain
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent_r.evaluation.loss_curve import draw_losses
 from agent_r.training.training_record import TrainingRecord
-from flows.page.artifacts import in_line, key, leave
+from flows.page.one_artifact import in_line, key, leave
 from flows.page.run_table import markdown, plain
 
 

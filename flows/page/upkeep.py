@@ -15,7 +15,7 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException, PrefectSignal
 from prefect.settings import PREFECT_API_URL
 
-from flows.page.artifacts import key, leave
+from flows.page.one_artifact import key, leave
 from flows.page.orphans import close_what_others_left
 from flows.page.run_log import log_to_page
 from flows.page.run_page import DONE, STOPPED, RunPage, Stage, opened
