@@ -21,7 +21,7 @@ from benchmarks.paper.arms import ARMS, DEFAULT, START
 from benchmarks.paper.experiment import Experiment
 from benchmarks.paper.panel import Panel
 from benchmarks.paper.plot import draw
-from benchmarks.paper.results import all_of, finished, planned
+from benchmarks.paper.results import Result, all_of, finished, planned
 from benchmarks.paper.schedule import Job, run_all
 from benchmarks.paper.tables import tables
 
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     add("--tokens", type=int, default=30_000, help="trained, of own rows in an epoch")
     add("--jobs", type=int, default=2, help="processes at once")
     add("--out", type=Path, default=Path("datasets_out/paper/results"), help="the raw results")
-    add("--only-tables", action="store_true", help="of the results that are there")
+    add("--only-tables", action="store_true", help="of what is there of these")
     add("--work", type=Path, help="trees, models, episodes; by default beside the results")
     return arguments
 
@@ -83,7 +83,7 @@ def run(given: argparse.Namespace) -> int:
         AgentRError: a setting, a folder or a result that is there does not fit.
     """
     failed = {} if given.only_tables else fill(given)
-    panel = Panel.of(all_of(given.out))
+    panel = Panel.of(asked_for(given))
     if panel.results:
         text = tables(panel)
         write_bytes(given.out / "tables.md", text.encode())
@@ -92,6 +92,16 @@ def run(given: argparse.Namespace) -> int:
     for name, words in failed.items():
         print(f"paper: {name}: {words}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def asked_for(given: argparse.Namespace) -> list[Result]:
+    """The results that are there, of these arms, seeds and iterations."""
+    arms = {START, *given.arms}
+    return [
+        one
+        for one in all_of(given.out)
+        if one.arm in arms and one.seed in given.seeds and one.iteration <= given.iterations
+    ]
 
 
 def fill(given: argparse.Namespace) -> dict[str, str]:

@@ -43,11 +43,20 @@ def _what(panel: Panel) -> str:
     unplayed = sum(sum(result.unplayed.values()) for result in results)
     sizes = {len(result.rewards) for result in results}
     tasks = "–".join(str(n) for n in sorted({min(sizes), max(sizes)}))
+    fewer = [
+        f" (iteration {i}: {_names(some)})"
+        for i in sorted({result.iteration for result in results})
+        if (some := {result.seed for result in results if result.iteration == i}) != set(seeds)
+    ]
     return (
-        f"Seeds {', '.join(map(str, seeds))}; {tasks} held-out tasks, the same for all; "
+        f"Seeds {_names(seeds)}{''.join(fewer)}; {tasks} held-out tasks, the same for all; "
         f"{len(results)} results, {unplayed} episodes not played. Intervals are 95 %, "
         f"{RESAMPLES:,} resamples of seeds and tasks."
     )
+
+
+def _names(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(seeds)))
 
 
 def _by_iteration(panel: Panel, get: Callable[[str, int], Estimate | None]) -> str:

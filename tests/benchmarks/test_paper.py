@@ -124,6 +124,21 @@ def test_a_finished_result_is_not_done_again(experiment: Experiment, tmp_path: P
     assert not any((tmp_path / "work").glob("seed-*"))
 
 
+def test_the_tables_are_of_the_arms_seeds_and_iterations_that_are_asked_for(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arm, iteration in (("start", 0), ("ours", 1), ("ours", 2), ("good", 1)):
+        save(experiment, result(experiment, arm, iteration))
+    save(experiment, result(experiment, "start", 0).model_copy(update={"seed": 1}))
+    save(experiment, result(experiment, "ours", 1).model_copy(update={"seed": 1}))
+    words = ["--only-tables", "--out", str(experiment.out), "--arms", "ours"]
+    assert main(words) == 0
+    assert "Seeds 0, 1 (iteration 2: 0); 1 held-out tasks" in capsys.readouterr().out
+    assert main([*words, "good", "--seeds", "0", "--iterations", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "Seeds 0; 1 held-out" in said and "| good |" in said and "after iteration 1," in said
+
+
 def test_results_of_other_settings_are_never_mixed(experiment: Experiment) -> None:
     save(experiment, result(experiment, "ours", 1))
     other = experiment.model_copy(update={"tokens": 2000})
