@@ -94,7 +94,8 @@ def _alone(half: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"cannot write {half}: {error.strerror or error}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):  # some network file systems have no such locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

@@ -19,8 +19,6 @@ from agent_r.errors import AgentRError
 _KNOWN = 16_384  # tries whose answers are remembered
 _KEPT = 256  # snapshots, those used last: a world's own may be large
 
-Actions = tuple[str, ...]
-
 
 @dataclass(slots=True, eq=False)
 class State:
