@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+HALF = 0.5
+THIRD = 1 / 3  # what the factory's own configurations train on: half costs success
 EVERY_KIND: tuple[str, ...] = ()  # of `sft` rows that an arm's versions hold
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Beside its own rows, every arm that is trained sees as many tokens of demonstrations."""
+    """Every arm is trained on as many tokens: of its own rows, the rest of demonstrations."""
 
     name: str
     description: str
     own: Literal["nothing", "demonstrations", "versions", "corrected"]
     kinds: tuple[str, ...] = EVERY_KIND  # of `sft` rows, where its own rows are of versions
     settings: tuple[str, ...] = ()  # over the experiment's, as of `--set`
+    share: float = HALF  # of the trained tokens that are of its own rows
 
     @property
     def explores(self) -> bool:
@@ -69,10 +72,11 @@ ARMS = {
             _OF_THE_PAPER,
             (*_PAPER, "critique.localiser=actor"),
         ),
-        Arm("ours", "the factory's default", "versions"),
+        Arm("ours", "the factory's default", "versions", share=THIRD),
         Arm("expert", "the expert's episodes with mistakes, corrected (a reference)", "corrected"),
         # Ablations, run where they are asked for.
-        Arm("revisions", "ours without interleaved rows", "versions", settings=_PLAIN),
+        Arm("half", "ours, half of the training and not a third of it", "versions"),
+        Arm("revisions", "half without interleaved rows", "versions", settings=_PLAIN),
         _witness("actor", "its own judgement"),
         _witness("value", "where the tree's value falls most"),
         _witness("replay", "what replay proves"),
@@ -84,7 +88,7 @@ ARMS = {
             (*_PAPER, "critique.localiser=actor", "revision.verify=true"),
         ),
         Arm("interleaved", "interleaved rows alone", "versions", ("interleaved",)),
-        Arm("signals", "ours, with thoughts", "versions", settings=("revision.signal=proof",)),
+        Arm("signals", "half, with thoughts", "versions", settings=("revision.signal=proof",)),
     )
 }
 DEFAULT = ("ours", "paper", "direct", "good", "expert", "demonstrations")  # the longest first

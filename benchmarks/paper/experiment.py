@@ -8,7 +8,7 @@ from typing import Any
 from agent_r.collection.identity import unnamed
 from agent_r.config import digest, merge, overrides, parse
 from agent_r.settings import Config, Positive, Settings
-from benchmarks.paper.arms import Arm
+from benchmarks.paper.arms import HALF, Arm
 
 _SEEDS_APART = 1000  # training seeds of a seed's iterations: no two of an experiment are the same
 
@@ -46,7 +46,8 @@ class Experiment(Settings):
         if not arm.trains:
             plays = {name: config[name] for name in ("env", "search", "measure")}
             return digest(plays, *first)
-        return digest(config, *first, self.tokens, arm.own, *arm.kinds, *arm.settings)
+        share = () if arm.share == HALF else (arm.share,)
+        return digest(config, *first, self.tokens, arm.own, *arm.kinds, *arm.settings, *share)
 
     def result(self, seed: int, arm: str, iteration: int) -> Path:
         """Where a result lies."""

@@ -12,6 +12,7 @@ from agent_r.algorithm.rows import Row
 from agent_r.errors import ConfigError
 from agent_r.local_model.token_count import load
 from agent_r.training.encoding import IGNORED, encode
+from benchmarks.paper.arms import HALF
 
 _CLOSE = 0.001  # share of the budget that may be left over
 CountTrained = Callable[[Row], int]
@@ -65,13 +66,15 @@ def mixture(
     tokens: int,
     count: CountTrained,
     *,
+    share: float = HALF,
     seed: int,
 ) -> Mixture:
-    """So many trained tokens of own rows, and as many of demonstrations; of these alone, twice."""
+    """So many trained tokens: a share of own rows, the rest of demonstrations; all, without any."""
     rng, mixed = random.Random(seed), Mixture()
+    of_own = round(share * tokens) if own else 0
     if own:
-        mixed.add(own, tokens, count, rng)
-    mixed.add(demonstrations, tokens if own else 2 * tokens, count, rng)
+        mixed.add(own, of_own, count, rng)
+    mixed.add(demonstrations, tokens - of_own, count, rng)
     rng.shuffle(mixed.rows)
     return mixed
 

@@ -123,7 +123,7 @@ async def _trained(
     start = context.model_to_train
     count = counter(start, config.train.max_length)
     general = (await general_rows(config, seed=number)).rows
-    mixed = mixture(own, general, experiment.tokens, count, seed=number)
+    mixed = mixture(own, general, 2 * experiment.tokens, count, share=arm.share, seed=number)
     name = f"{iteration}-{digest(experiment.key(arm), *(str(row) for row in mixed.rows))}"
     rows = context.work_folder / f"mixture-{name}.jsonl"
     files.write_jsonl(rows, mixed.rows)

@@ -14,7 +14,7 @@ from agent_r.errors import ConfigError
 from agent_r.local_model.model_folder import PACKAGED
 from agent_r.settings import TextCraftEnv
 from benchmarks.paper.__main__ import experiment_of, main, parser
-from benchmarks.paper.arms import ARMS, DEFAULT
+from benchmarks.paper.arms import ARMS, DEFAULT, HALF, THIRD
 from benchmarks.paper.corrected import corrected_episodes
 from benchmarks.paper.experiment import Experiment
 from benchmarks.paper.mixtures import counter, mixture
@@ -61,15 +61,16 @@ def test_every_arm_is_trained_on_as_many_tokens(own: list[str]) -> None:
     rng = random.Random(0)
     rows = [row(kind, rng.randint(5, 80)) for kind in own for _ in range(30)]
     demonstrations = [{"messages": row("", rng.randint(5, 80))["messages"]} for _ in range(40)]
-    mixed = mixture(rows, demonstrations, 5000, size, seed=1)
-    assert sum(map(size, mixed.rows)) == mixed.tokens.total() == pytest.approx(10_000, rel=0.002)
-    if own:
-        assert mixed.tokens["demonstration"] == pytest.approx(5000, rel=0.002)
+    for share in (THIRD, HALF):
+        mixed = mixture(rows, demonstrations, 9000, size, share=share, seed=1)
+        assert sum(map(size, mixed.rows)) == mixed.tokens.total() == pytest.approx(9000, rel=0.002)
+        if own:
+            assert mixed.tokens["demonstration"] == pytest.approx(9000 * (1 - share), rel=0.002)
 
 
 def test_rows_are_repeated_evenly_and_cut() -> None:
     rows = [row("good", 10) for _ in range(7)]
-    mixed = mixture(rows, [row("", 10)], 100, size, seed=0)
+    mixed = mixture(rows, [row("", 10)], 200, size, seed=0)
     assert mixed.drawn["good"] == 10
     assert mixed.distinct["good"] == 7
 
