@@ -108,7 +108,7 @@ def test_arms_explore_alike_and_differ_in_what_they_make_of_it(experiment: Exper
     ways = [(c.revision.verify, c.revision.prune) for c in map(settings.get, ("good", "ours")) if c]
     assert ways == [(True, True)] * 2  # they have the same good ways
     assert {name for name, config in settings.items() if config.revision.interleaved} == {
-        *("start", "demonstrations", "ours", "expert", "interleaved", "signals")
+        *("start", "demonstrations", "ours", "half", "expert", "interleaved", "signals")
     }
     assert settings["ours"].revision == experiment.config.revision
     assert set(DEFAULT) <= set(ARMS)
