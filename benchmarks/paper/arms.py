@@ -20,6 +20,7 @@ class Arm:
     kinds: tuple[str, ...] = EVERY_KIND  # of `sft` rows, where its own rows are of versions
     settings: tuple[str, ...] = ()  # over the experiment's, as of `--set`
     share: float = HALF  # of the trained tokens that are of its own rows
+    preference: bool = False  # half of its share are preference pairs, trained on afterwards (DPO)
 
     @property
     def explores(self) -> bool:
@@ -75,6 +76,15 @@ ARMS = {
         Arm("ours", "the factory's default", "versions", share=THIRD),
         Arm("expert", "the expert's episodes with mistakes, corrected (a reference)", "corrected"),
         # Ablations, run where they are asked for.
+        Arm(
+            "preference",
+            "good ways, and DPO on pairs of a right and a wrong step",
+            "versions",
+            ("good",),
+            share=THIRD,
+            preference=True,
+        ),
+        Arm("both", "ours, and DPO on its pairs", "versions", share=THIRD, preference=True),
         Arm("half", "ours, half of the training and not a third of it", "versions"),
         Arm("revisions", "half without interleaved rows", "versions", settings=_PLAIN),
         _witness("actor", "its own judgement"),

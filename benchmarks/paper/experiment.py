@@ -9,6 +9,7 @@ from agent_r.collection.identity import unnamed
 from agent_r.config import digest, merge, overrides, parse
 from agent_r.settings import Config, Positive, Settings
 from benchmarks.paper.arms import HALF, Arm
+from benchmarks.paper.preference import LEARNING_RATE
 
 _SEEDS_APART = 1000  # training seeds of a seed's iterations: no two of an experiment are the same
 
@@ -46,8 +47,9 @@ class Experiment(Settings):
         if not arm.trains:
             plays = {name: config[name] for name in ("env", "search", "measure")}
             return digest(plays, *first)
-        share = () if arm.share == HALF else (arm.share,)
-        return digest(config, *first, self.tokens, arm.own, *arm.kinds, *arm.settings, *share)
+        more: list[object] = [] if arm.share == HALF else [arm.share]
+        more += ["preference", LEARNING_RATE] if arm.preference else []
+        return digest(config, *first, self.tokens, arm.own, *arm.kinds, *arm.settings, *more)
 
     def result(self, seed: int, arm: str, iteration: int) -> Path:
         """Where a result lies."""

@@ -54,7 +54,7 @@ class Mixture:
 
     def _take(self, row: Row, size: int, *, new: bool) -> None:
         kind = str(row.get("kind", "demonstration"))
-        self.rows.append({"messages": row["messages"]})
+        self.rows.append(row)
         self.drawn[kind] += 1
         self.distinct[kind] += new
         self.tokens[kind] += size

@@ -12,38 +12,24 @@ import sys
 import time
 from pathlib import Path
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from agent_r import files
 from agent_r.algorithm.rows import Row
 from agent_r.collection.plan import tasks_of_iteration, work_folder
-from agent_r.config import digest
 from agent_r.dataset.build import BuildResult
 from agent_r.dataset.shards import read_rows
 from agent_r.errors import AgentRError
 from agent_r.local_model.parent_watch import end_with
 from agent_r.settings import Config, TextCraftEnv
-from agent_r.training.backends.choice import make_backend
-from agent_r.training.backends.run_to_end import run_to_end
-from agent_r.training.backends.train_job import Source, TrainJob
 from benchmarks.paper.arms import ARMS, Arm
 from benchmarks.paper.corrected import corrected_episodes
 from benchmarks.paper.experiment import Experiment, training_seed
 from benchmarks.paper.exploring import explored
 from benchmarks.paper.measuring import first_actor, measured
-from benchmarks.paper.mixtures import counter, mixture
-from benchmarks.paper.results import Result, Training, finished, save
-from flows.general_rows import general_rows
-from flows.run_context import RunContext, worlds_of
-
-
-class Made(BaseModel):
-    """What an iteration leaves for the next, and for its measurement."""
-
-    model: str = ""
-    version: str = ""  # folder of the rows so far; empty: the arm explores nothing
-    training: Training = Training()
-
+from benchmarks.paper.results import Result, finished, save
+from benchmarks.paper.training import Made, trained
+from flows.run_context import worlds_of
 
 _MADE = TypeAdapter(Made)
 
@@ -91,7 +77,8 @@ async def _iterate(
         built = await explored(config, iteration, before.model, earlier)
     explored_s = time.monotonic() - began
     own = await _own_rows(config, arm, iteration, built)
-    made = await _trained(experiment, seed, arm, iteration, own)
+    pairs = _pairs(built) if arm.preference else []
+    made = await trained(experiment, seed, arm, iteration, own, pairs)
     if built is not None:
         made.version = built.dataset.path
         made.training.counts = built.counts
@@ -99,6 +86,11 @@ async def _iterate(
         made.training.seconds["explore"] = round(explored_s, 1)
     files.save(path, _MADE, made)
     return made
+
+
+def _pairs(built: BuildResult | None) -> list[Row]:
+    assert built is not None, "an arm that trains on preference explores"
+    return list(read_rows(Path(built.dataset.path), "preference", "train"))
 
 
 async def _own_rows(
@@ -113,37 +105,6 @@ async def _own_rows(
     worlds = worlds_of(config)  # the tasks that other arms have explored by now
     tasks = [t.id for i in range(1, iteration + 1) for t in tasks_of_iteration(worlds, config, i)]
     return await corrected_episodes(config.env, tasks, seed=training_seed(config.seed, iteration))
-
-
-async def _trained(
-    experiment: Experiment, seed: int, arm: Arm, iteration: int, own: list[Row]
-) -> Made:
-    config, number = experiment.settings(seed, arm), training_seed(seed, iteration)
-    context = RunContext.of(config)
-    start = context.model_to_train
-    count = counter(start, config.train.max_length)
-    general = (await general_rows(config, seed=number)).rows
-    mixed = mixture(own, general, 2 * experiment.tokens, count, share=arm.share, seed=number)
-    name = f"{iteration}-{digest(experiment.key(arm), *(str(row) for row in mixed.rows))}"
-    rows = context.work_folder / f"mixture-{name}.jsonl"
-    files.write_jsonl(rows, mixed.rows)
-    job = TrainJob(
-        model=start,
-        sources=(Source(path=rows),),
-        out=context.work_folder / f"model-{name}",
-        config=config.train,
-        seed=number,
-    )
-    report = await run_to_end(make_backend(config.train), job)
-    training = Training(
-        rows=mixed.drawn,
-        distinct=mixed.distinct,
-        tokens=mixed.tokens,
-        loss_first=report.first_loss,
-        loss_last=report.last_loss,
-        seconds={"train": report.seconds},
-    )
-    return Made(model=str(job.out), training=training)
 
 
 def _leave(experiment: Experiment, result: Result) -> None:
