@@ -18,6 +18,7 @@ from benchmarks.paper.arms import ARMS, DEFAULT, HALF, THIRD
 from benchmarks.paper.corrected import corrected_episodes
 from benchmarks.paper.experiment import Experiment
 from benchmarks.paper.mixtures import counter, mixture
+from benchmarks.paper.preference import by_preference, conversations_of
 from benchmarks.paper.results import Result, finished, save
 from benchmarks.paper.schedule import Job, run_all
 
@@ -82,6 +83,17 @@ def test_rows_that_the_trainer_would_drop_are_not_counted() -> None:
     assert count({"messages": [{"role": "user", "content": "? " * 100}, said]}) == 0
 
 
+def test_both_sides_of_a_pair_are_counted_as_trained_and_its_prompt_is_not() -> None:
+    count = counter(PACKAGED, 512)
+    told = {"role": "user", "content": "Goal: craft ash boards."}
+    sides = [{"role": "assistant", "content": f"Action: get {n} ash log"} for n in (1, 40)]
+    pair = {"prompt": [told], "chosen": sides[:1], "rejected": sides[1:], "task": "ash boards"}
+    (row,) = conversations_of([pair])
+    apart = [count({"messages": [told, side | {"train": True}]}) for side in sides]
+    assert count(row) == sum(apart) > max(apart)
+    assert row["pair"] == {side: pair[side] for side in ("prompt", "chosen", "rejected")}
+
+
 def test_without_rows_there_is_one_clear_line() -> None:
     with pytest.raises(ConfigError, match="explore more trees"):
         mixture([row("good", 500)], [row("", 5)], 100, size, seed=0)
@@ -107,10 +119,13 @@ def test_arms_explore_alike_and_differ_in_what_they_make_of_it(experiment: Exper
     assert settings["direct"].critique.localiser == "direct"
     ways = [(c.revision.verify, c.revision.prune) for c in map(settings.get, ("good", "ours")) if c]
     assert ways == [(True, True)] * 2  # they have the same good ways
-    assert {name for name, config in settings.items() if config.revision.interleaved} == {
-        *("start", "demonstrations", "ours", "half", "expert", "interleaved", "signals")
+    assert {name for name, config in settings.items() if not config.revision.interleaved} == {
+        *("good", "direct", "paper", "paper-verified"),
+        *("revisions", "actor", "value", "replay"),
     }
     assert settings["ours"].revision == experiment.config.revision
+    assert by_preference(experiment.config.train).epochs == experiment.config.train.epochs
+    assert len({experiment.key(arm) for arm in ARMS.values() if arm.trains}) == len(ARMS) - 1
     assert set(DEFAULT) <= set(ARMS)
 
 
