@@ -110,10 +110,10 @@ class TrainConfig(Settings):
         False, description="fine-tune the first model each time, not the one before"
     )
     eta: float = Field(
-        0.5,
+        0.33,
         gt=0,
         le=1,
-        description="share of good and revision rows; the rest is general data (paper: 0.2)",
+        description="share of the agent's own rows; the rest is general data (paper: 0.2)",
     )
     eta_of: Literal["rows", "trained_tokens"] = Field(
         "rows",
