@@ -44,6 +44,7 @@ _PAPER = (
 _PLAIN = ("revision.interleaved=0",)
 # Its revisions are not looked at, and so cost no judging; its good ways are those of ours.
 _UNREVISED = (*_PLAIN, "critique.localiser=direct")
+_UNAVERAGED = ("train.average=1.0",)
 _OF_THE_PAPER = ("good", "revision")
 
 
@@ -96,6 +97,20 @@ ARMS = {
             "versions",
             _OF_THE_PAPER,
             (*_PAPER, "critique.localiser=actor", "revision.verify=true"),
+        ),
+        Arm(
+            "unaveraged",
+            "ours, its weights not averaged with those before",
+            "versions",
+            settings=_UNAVERAGED,
+            share=THIRD,
+        ),
+        Arm(
+            "slow",
+            "unaveraged, at half the learning rate",
+            "versions",
+            settings=(*_UNAVERAGED, "train.learning_rate=1e-3"),
+            share=THIRD,
         ),
         Arm("interleaved", "interleaved rows alone", "versions", ("interleaved",)),
         Arm("signals", "half, with thoughts", "versions", settings=("revision.signal=proof",)),
