@@ -18,7 +18,7 @@ _NO_MATTER: dict[str, Any] = {  # for a result; seed and iteration are in its na
     "iterations": True,
     "dataset": {"name", "out", "store"},
     "endpoint": {"threads", "concurrency", "checkpoint"},
-    "train": {"threads"},
+    "train": {"threads", "eta", "eta_of", "revision_share"},  # arms are mixed by trained tokens
 }
 
 
