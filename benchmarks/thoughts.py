@@ -12,19 +12,34 @@ import sys
 from pathlib import Path
 
 from agent_r.algorithm.rows import Row
+from agent_r.dataset.manifest import read_manifest
 from agent_r.dataset.shards import read_rows
+from agent_r.errors import DatasetError
 from env_adapters.textcraft.purposes import misstates
 from env_adapters.textcraft.recipes import load_recipes
 
 
 def main() -> None:
-    for version in map(Path, sys.argv[1:]):
-        rows = [false_words(row) for row in read_rows(version, "sft")]
-        replies = [reply for row in rows for reply in row]
-        print(
-            f"{version}: {sum(replies):,} of {len(replies):,} trained replies, "
-            f"{sum(map(any, rows)):,} of {len(rows):,} rows"
-        )
+    try:
+        for version in map(Path, sys.argv[1:]):
+            print(counted(version))
+    except DatasetError as error:
+        sys.exit(f"thoughts: {error}")
+
+
+def counted(version: Path) -> str:
+    """One line.
+
+    Raises:
+        DatasetError: there is no such version, or it is damaged.
+    """
+    read_manifest(version)
+    rows = [false_words(row) for row in read_rows(version, "sft")]
+    replies = [reply for row in rows for reply in row]
+    return (
+        f"{version}: {sum(replies):,} of {len(replies):,} trained replies, "
+        f"{sum(map(any, rows)):,} of {len(rows):,} rows"
+    )
 
 
 def false_words(row: Row) -> list[bool]:
