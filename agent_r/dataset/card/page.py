@@ -88,8 +88,7 @@ def introduction(facts: ManifestFacts) -> str:
     known = recovering or facts.good
     what = (
         f"**{f'{number(recovering)} c' if known else 'C'}onversations in which "
-        f"{'an' if scripted(facts) else 'a language-model'} agent makes a mistake, notices it and "
-        "recovers**"
+        f"{'an' if scripted(facts) else 'a language-model'} agent makes a mistake and recovers**"
         + (f", and {number(facts.good)} in which it simply succeeds." if facts.good else ".")
     )
     how = (
