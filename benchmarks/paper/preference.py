@@ -8,7 +8,7 @@ from typing import Any
 from agent_r.algorithm.rows import Row
 from agent_r.settings import TrainConfig, TrlConfig
 
-LEARNING_RATE = 1e-4
+LEARNING_RATE = 1e-5
 _SIDES = ("prompt", "chosen", "rejected")
 
 
