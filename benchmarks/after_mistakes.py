@@ -1,6 +1,6 @@
 """What does an actor do right after one injected mistake? Counted in the experiment's episodes.
 
-    python benchmarks/after_mistakes.py datasets_out/paper/work half good expert
+    python benchmarks/after_mistakes.py datasets_out/paper/work ours half paper good expert
 
 Counted are held-out tasks that an arm of the first iteration finishes when it is led without a
 mistake: its first own step after the mistake, and how many of those tasks it then finishes.
@@ -8,6 +8,7 @@ mistake: its first own step after the mistake, and how many of those tasks it th
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections import Counter, defaultdict
@@ -21,10 +22,16 @@ STEPS = ("as without the mistake", "the mistake again", "another refused step", 
 
 
 def main() -> None:
-    work, *arms = sys.argv[1:]
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("work", type=Path, help="the experiment's work folder")
+    arguments.add_argument("arms", nargs="+")
+    given = arguments.parse_args()
+    for arm in given.arms:
+        if not any(given.work.glob(episodes_of(arm))):
+            sys.exit(f"after_mistakes: {given.work} has no episodes of {arm}: run make paper first")
     print(f"| arm | mistake | tasks | {' | '.join(STEPS)} |\n{'| --- ' * (3 + len(STEPS))}|")
-    for arm in arms:
-        for kind, found in counted(Path(work), arm).items():
+    for arm in given.arms:
+        for kind, found in counted(given.work, arm).items():
             cells = [f"{found[step]} ({found[step, 'finished']})" for step in STEPS]
             print(f"| {arm} | {kind} | {found['tasks']} | {' | '.join(cells)} |")
 
@@ -43,9 +50,14 @@ def counted(work: Path, arm: str) -> dict[str, Counter[Any]]:
     return by_kind
 
 
+def episodes_of(arm: str) -> str:
+    """Where an arm's episodes of the first iteration lie in the work folder."""
+    return f"seed-*/{arm}/work/episodes-1-*"
+
+
 def led(work: Path, arm: str) -> Iterator[tuple[Episode, Episode]]:
     """A finished episode that was led without a mistake, and that of the task with one."""
-    for folder in sorted(work.glob(f"seed-*/{arm}/work/episodes-1-*")):
+    for folder in sorted(work.glob(episodes_of(arm))):
         by_task: dict[str, dict[int, Episode]] = defaultdict(dict)
         for path in folder.glob("*.json"):
             episode = json.loads(path.read_text(encoding="utf-8"))

@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     add("--iterations", type=int, default=3)
     add("--trees", type=int, help="explored by an arm in an iteration")
     add("--tasks", type=int, help="held-out tasks; as many are led")
-    add("--tokens", type=int, default=30_000, help="trained, of own rows in an epoch")
+    add("--tokens", type=int, default=30_000, help="half of those trained in an epoch")
     add("--jobs", type=int, default=2, help="processes at once")
     add("--out", type=Path, default=Path("datasets_out/paper/results"), help="the raw results")
     add("--only-tables", action="store_true", help="of what is there of these")

@@ -26,7 +26,7 @@ class Experiment(Settings):
     """The same for all arms and seeds; its processes read it from a file."""
 
     config: Config
-    tokens: Positive  # trained ones of an epoch: so many of own rows, as many of demonstrations
+    tokens: Positive  # half of the trained ones of an epoch, of own rows and demonstrations
     out: Path  # results, which are to be kept
     work: Path  # trees, versions, models, episodes: what a killed run goes on from
 

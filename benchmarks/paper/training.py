@@ -41,7 +41,7 @@ async def trained(
     own: Sequence[Row],
     pairs: Sequence[Row],
 ) -> Made:
-    """As many trained tokens whatever the arm: half of its share are of pairs, where it has some.
+    """As many trained tokens whatever the arm; half of its share are of pairs, where it has those.
 
     Raises:
         AgentRError: there are no rows, or a job failed.
@@ -50,12 +50,12 @@ async def trained(
     start = RunContext.of(config).model_to_train
     count = counter(start, config.train.max_length)
     general = (await general_rows(config, seed=number)).rows
-    tokens, of_pairs = 2 * experiment.tokens, arm.share / 2 if pairs else 0.0
+    tokens, of_pairs = 2 * experiment.tokens, arm.share / 2 if arm.preference else 0.0
     share = (arm.share - of_pairs) / (1 - of_pairs)
     mixed = mixture(own, general, round((1 - of_pairs) * tokens), count, share=share, seed=number)
     name = f"{iteration}-{experiment.key(arm)}"
     made = await _fine_tuned(config, start, mixed, name, number)
-    if pairs:
+    if arm.preference:
         preferred = Mixture()
         rows = conversations_of(pairs)
         preferred.add(rows, round(of_pairs * tokens), count, random.Random(number))

@@ -83,7 +83,7 @@ def uses(facts: ManifestFacts) -> str:
     if scripted(facts):
         start = "Try things out: a script made these rows, and there is little in them to learn."
     good = (
-        "Fine-tune an agent to notice its own error and recover (`sft`, `prompt_completion`), to "
+        "Fine-tune an agent to recover from its own errors (`sft`, `prompt_completion`), to "
         "take the better way at a fork (`preference`), or to judge steps (`critique`).",
         start,
         "Study search and self-correction: `trees` has every node with its value and its verdict.",
