@@ -23,6 +23,8 @@ WORLDS = {
     "gymnasium": "gymnasium.environment:gymnasium",
     "python": "python_factory:python",
 }
+DEMONSTRATED = ("textcraft", "shop")  # their experts show rows to begin with, and to mix with
+ROWS_PER_EPISODE = 2  # that are shown: one of acting, one of judging
 _SPEC: TypeAdapter[SingleEnv] = TypeAdapter(SingleEnv)
 
 
@@ -40,6 +42,19 @@ def world_of(spec: SingleEnv) -> World:
 def make_env(spec: SingleEnv) -> Environment:
     """An environment of a world that shares nothing, and so has nothing else to close."""
     return world_of(spec).environment()
+
+
+async def demonstrations_of(spec: SingleEnv, *, episodes: int, seed: int) -> list[dict[str, Any]]:
+    """Training rows of a world's expert, on goals that are neither explored nor tested.
+
+    Raises:
+        KeyError: it is none of those `DEMONSTRATED`.
+    """
+    if spec.kind not in DEMONSTRATED:
+        raise KeyError(spec.kind)
+    shown: Any = import_module(f"env_adapters.{spec.kind}.demonstrations")
+    rows: list[dict[str, Any]] = await shown.demonstrations(spec, episodes=episodes, seed=seed)
+    return rows
 
 
 def world_of_manifest(entry: dict[str, Any], own: Sequence[SingleEnv] = ()) -> World:

@@ -11,12 +11,11 @@ from agent_r import files
 from agent_r.algorithm.rows import Row
 from agent_r.config import digest
 from agent_r.errors import ConfigError
-from agent_r.settings import Config, TextCraftEnv, env_specs
+from agent_r.settings import Config, SingleEnv, env_specs
 from agent_r.training.general import GeneralSource, check_readable, draw_general
-from env_adapters.textcraft.demonstrations import demonstrations
+from env_adapters import DEMONSTRATED, ROWS_PER_EPISODE, demonstrations_of
 
 DEMONSTRATIONS = "demonstrations"
-ROWS_PER_EPISODE = 2  # one of acting, one of judging
 
 
 class General(BaseModel):
@@ -42,8 +41,7 @@ async def general_rows(config: Config, *, seed: int, folder: Path | None = None)
     if not train.general:
         return General()
     if train.general == DEMONSTRATIONS:
-        episodes = -(-train.general_rows // ROWS_PER_EPISODE)
-        rows = await demonstrations(_textcraft(config), episodes=episodes, seed=seed)
+        rows = await _demonstrations(config, seed)
         return General(rows=rows, source=GeneralSource(name=DEMONSTRATIONS, drawn=len(rows)))
     if folder is None or Path(train.general).exists():
         return await asyncio.to_thread(_drawn, config, seed)
@@ -53,6 +51,14 @@ async def general_rows(config: Config, *, seed: int, folder: Path | None = None)
         known = await asyncio.to_thread(_drawn, config, seed)
         files.save(kept, GENERAL, known)
     return known
+
+
+async def _demonstrations(config: Config, seed: int) -> list[Row]:
+    """As many of each world that has them."""
+    worlds = _demonstrated(config)
+    episodes = -(-config.train.general_rows // (ROWS_PER_EPISODE * len(worlds)))
+    rows = [await demonstrations_of(world, episodes=episodes, seed=seed) for world in worlds]
+    return [row for of_world in rows for row in of_world]
 
 
 def _drawn(config: Config, seed: int) -> General:
@@ -67,15 +73,16 @@ def check_general(config: Config) -> None:
         ConfigError: they cannot be read, or no world has an expert for them.
     """
     if config.train.general == DEMONSTRATIONS:
-        _textcraft(config)
+        _demonstrated(config)
     elif config.train.general:
         check_readable(config.train)
 
 
-def _textcraft(config: Config) -> TextCraftEnv:
-    crafted = [world for world in env_specs(config.env) if isinstance(world, TextCraftEnv)]
-    if not crafted:
+def _demonstrated(config: Config) -> list[SingleEnv]:
+    found = [world for world in env_specs(config.env) if world.kind in DEMONSTRATED]
+    if not found:
         raise ConfigError(
-            "train.general = 'demonstrations' is TextCraft's own: name a file or a dataset instead"
+            f"train.general = 'demonstrations' is for {' and '.join(DEMONSTRATED)} alone: name a "
+            "file or a dataset instead"
         )
-    return crafted[0]
+    return found

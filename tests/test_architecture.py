@@ -64,7 +64,7 @@ DOORS = ("agent_r.local_model", "agent_r.endpoint", "agent_r.collection", "agent
 MOST_MODULES = 15  # of a folder, its __init__ apart
 # Names of several modules: a world's parts, settings and tasks of what they set and wrap.
 SHARED = {"__init__", "environment", "expert", "texts", "wire", "search", "page"}
-SHARED |= {"build", "fine_tune", "grow", "publish"}
+SHARED |= {"build", "demonstrations", "fine_tune", "grow", "publish"}
 
 
 def room(name: str) -> str:
@@ -121,7 +121,7 @@ def test_only_the_config_reads_the_environment(path: Path, module: str) -> None:
     ("path", "module"), [(p, m) for p, m in FILES.items() if m.startswith("env_adapters.")]
 )
 def test_a_world_imports_no_other_world(path: Path, module: str) -> None:
-    shared = {"jvm", "pool", "splits", "scripted_actor", "written"}
+    shared = {"demonstration_row", "jvm", "pool", "splits", "scripted_actor", "written"}
     others = {n.split(".")[1] for n in imports(path) if n.startswith("env_adapters.")}
     assert others <= {module.split(".")[1], *shared}
 

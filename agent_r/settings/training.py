@@ -89,7 +89,7 @@ class TrainConfig(Settings):
         "",
         description="general chat rows: a JSONL or parquet file, a folder or a dataset on the Hub "
         "(owner/name, owner/name@ref), as messages, ShareGPT's conversations, or prompt and "
-        "completion; or `demonstrations`: the world's own expert, where it has one, on tasks that "
+        "completion; or `demonstrations`: those of TextCraft's or the shop's expert, on tasks that "
         "are neither explored nor tested",
     )
     general_split: str = Field(

