@@ -24,6 +24,7 @@ from benchmarks.paper.plot import draw
 from benchmarks.paper.results import Result, all_of, finished, planned
 from benchmarks.paper.schedule import Job, run_all
 from benchmarks.paper.tables import tables
+from flows.run_context import worlds_of
 
 _CONFIG = Path("configs/paper-experiment.toml")
 _WORKER = "benchmarks.paper.one_arm"
@@ -85,13 +86,19 @@ def run(given: argparse.Namespace) -> int:
     failed = {} if given.only_tables else fill(given)
     panel = Panel.of(asked_for(given))
     if panel.results:
-        text = tables(panel)
+        text = tables(panel, depths_of(given))
         write_bytes(given.out / "tables.md", text.encode())
         draw(panel, given.out / "curves.png")
         print(text, end="")
     for name, words in failed.items():
         print(f"paper: {name}: {words}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def depths_of(given: argparse.Namespace) -> dict[str, int]:
+    """How deep each held-out task is, by its name."""
+    members = worlds_of(experiment_of(given).config).members.values()
+    return {task.id: task.depth for one in members for task in one.tasks("test")}
 
 
 def asked_for(given: argparse.Namespace) -> list[Result]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,12 +32,16 @@ def recovery(result: Result) -> ByTask:
     return _won(result.recovery)
 
 
-def led(mistakes: int, kind: str = "") -> Of:
-    """Success in the led tasks, after so many mistakes; of a kind of mistake alone, if given."""
+def led(mistakes: int, kind: str = "", among: Collection[str] | None = None) -> Of:
+    """Success in the led tasks after so many mistakes; of one kind, or some tasks, alone."""
 
     def get(result: Result) -> ByTask:
         won = _won(result.led.get(mistakes, {}))
-        return {task: one for task, one in won.items() if kind in ("", result.kinds.get(task))}
+        return {
+            task: one
+            for task, one in won.items()
+            if kind in ("", result.kinds.get(task)) and (among is None or task in among)
+        }
 
     return get
 
@@ -86,10 +90,18 @@ class Panel:
         [cells], draws = self._cells([self.at(arm, iteration)], [of])
         return _known(draws.mean(cells)) if draws else None
 
-    def kept(self, arm: str, iteration: int, mistakes: int, kind: str = "") -> Estimate | None:
-        """The share of the led tasks' success that is kept after mistakes."""
+    def kept(
+        self,
+        arm: str,
+        iteration: int,
+        mistakes: int,
+        kind: str = "",
+        among: Collection[str] | None = None,
+    ) -> Estimate | None:
+        """The share of the led tasks' success that is kept after mistakes; as in `led`."""
         found = self.at(arm, iteration)
-        [after, before], draws = self._cells([found, found], [led(mistakes, kind), led(0, kind)])
+        of = [led(count, kind, among) for count in (mistakes, 0)]
+        [after, before], draws = self._cells([found, found], of)
         return _known(draws.share(after, before)) if draws else None
 
     def lead(self, arm: str, iteration: int, of: Of) -> Estimate | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import get_args
 
@@ -15,8 +15,8 @@ from benchmarks.paper.panel import Panel, corrected, led, recovery, reward, succ
 _NONE = "–"
 
 
-def tables(panel: Panel) -> str:
-    """All of them; empty where there is no result."""
+def tables(panel: Panel, depths: Mapping[str, int] = {}) -> str:
+    """All of them; empty where there is no result. `depths` are those of the tasks, if known."""
     if not panel.results:
         return ""
     last = panel.last
@@ -29,6 +29,7 @@ def tables(panel: Panel) -> str:
         _by_iteration(panel, lambda arm, i: panel.kept(arm, i, 1)),
         f"### Robustness after iteration {last}, %",
         _robustness(panel, last),
+        *_by_depth(panel, last, depths),
         f"### Recovery, loops and revisions after iteration {last}",
         _others(panel, last),
         f"### Ours less each arm after iteration {last}, points",
@@ -88,6 +89,22 @@ def _robustness(panel: Panel, last: int) -> str:
     names = ["arm", *(f"led, mistakes: {n}" for n in MISTAKES)]
     names += [f"kept after {n}" for n in MISTAKES[1:]]
     return _table([*names, *(f"… after 1 {kind}" for kind in get_args(Kind))], rows)
+
+
+def _by_depth(panel: Panel, last: int, depths: Mapping[str, int]) -> list[str]:
+    """Title and table; nothing where no depth is known."""
+    tasks: dict[int, set[str]] = {}
+    for task, depth in depths.items():
+        tasks.setdefault(depth, set()).add(task)
+    if not tasks:
+        return []
+    rows = [
+        [arm, *(rate(panel.kept(arm, last, 1, among=tasks[depth])) for depth in sorted(tasks))]
+        for arm in panel.arms
+    ]
+    names = ["arm", *(f"depth {depth}" for depth in sorted(tasks))]
+    title = f"### Share kept after one mistake after iteration {last}, %, by the depth of the task"
+    return [title, _table(names, rows)]
 
 
 def _others(panel: Panel, last: int) -> str:

@@ -151,6 +151,21 @@ def test_the_tables_and_the_picture_show_every_arm(panel: Panel, tmp_path: Path)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+def test_what_is_kept_is_shown_by_the_depth_of_the_task(panel: Panel) -> None:
+    names = [f"task {n}" for n in range(TASKS)]
+    text = tables(panel, {name: 1 + n % 2 for n, name in enumerate(names)})
+    [table] = [
+        block for block in text.split("\n\n") if block.startswith("| arm | depth 1 | depth 2 |")
+    ]
+    shallow = panel.kept("ours", 1, 1, among=set(names[::2]))
+    by_hand = [panel.mean("ours", 1, led(count, among=set(names[::2]))) for count in (1, 0)]
+    assert shallow and by_hand[0] and by_hand[1]
+    assert shallow.tasks == TASKS // 2
+    assert shallow.value == pytest.approx(by_hand[0].value / by_hand[1].value)
+    assert f"| ours | {100 * shallow.value:.1f} [" in table
+    assert "depth 1" not in tables(panel)
+
+
 def test_half_an_experiment_has_its_tables_too(panel: Panel) -> None:
     some = Panel.of(
         result
