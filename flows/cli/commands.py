@@ -246,9 +246,16 @@ def run_serve(arguments: argparse.Namespace) -> int:
 
 def run_warm_start(arguments: argparse.Namespace) -> int:
     """Train the embedded model from nothing."""
+    from agent_r.training.warm_start import WarmStartRecipe
     from flows.cli.checkpoint import make_checkpoint
 
-    run(make_checkpoint(arguments.out, seed=arguments.seed))
+    recipe = WarmStartRecipe(
+        heads=arguments.heads, hidden=32 * arguments.heads, layers=arguments.layers
+    )
+    made = make_checkpoint(
+        arguments.out, seed=arguments.seed, episodes=arguments.episodes, recipe=recipe
+    )
+    run(made)
     return 0
 
 

@@ -255,6 +255,9 @@ def _services(commands: Any) -> None:
     command = _command(commands, "warm-start", do.run_warm_start, "make the embedded model anew")
     command.add_argument("--out", type=Path, required=True, help="folder of the new model")
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--heads", type=_natural, default=5, help="width, in heads of 32 numbers")
+    command.add_argument("--layers", type=_natural, default=3)
+    command.add_argument("--episodes", type=_natural, default=3500, help="that it is shown")
 
 
 def _command(
