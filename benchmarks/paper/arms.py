@@ -20,6 +20,7 @@ class Arm:
     kinds: tuple[str, ...] = EVERY_KIND  # of `sft` rows, where its own rows are of versions
     settings: tuple[str, ...] = ()  # over the experiment's, as of `--set`
     share: float = HALF  # of the trained tokens that are of its own rows
+    good: float | None = None  # of these, those of good ways; None: as its rows come
     preference: bool = False  # half of its share are preference pairs, trained on afterwards (DPO)
 
     @property
@@ -87,6 +88,7 @@ ARMS = {
         ),
         Arm("both", "ours, and DPO on its pairs", "versions", share=THIRD, preference=True),
         Arm("half", "ours, half of the training and not a third of it", "versions"),
+        Arm("balanced", "half, and half of that are good ways", "versions", good=HALF),
         Arm("revisions", "half without interleaved rows", "versions", settings=_PLAIN),
         _witness("actor", "its own judgement"),
         _witness("value", "where the tree's value falls most"),

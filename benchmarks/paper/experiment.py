@@ -49,6 +49,7 @@ class Experiment(Settings):
             return digest(plays, *first)
         more: list[object] = [] if arm.share == HALF else [arm.share]
         more += ["preference", LEARNING_RATE] if arm.preference else []
+        more += ["good", arm.good] if arm.good is not None else []
         return digest(config, *first, self.tokens, arm.own, *arm.kinds, *arm.settings, *more)
 
     def result(self, seed: int, arm: str, iteration: int) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,16 +67,29 @@ def mixture(
     count: CountTrained,
     *,
     share: float = HALF,
+    good: float | None = None,
     seed: int,
 ) -> Mixture:
-    """So many trained tokens: a share of own rows, the rest of demonstrations; all, without any."""
+    """So many trained tokens: a share of own rows, the rest of demonstrations; all, without any.
+
+    `good` is the share of good ways among the own ones.
+    """
     rng, mixed = random.Random(seed), Mixture()
     of_own = round(share * tokens) if own else 0
-    if own:
-        mixed.add(own, of_own, count, rng)
+    for rows, part in _parted(own, good):
+        mixed.add(rows, round(part * of_own), count, rng)
     mixed.add(demonstrations, tokens - of_own, count, rng)
     rng.shuffle(mixed.rows)
     return mixed
+
+
+def _parted(own: Sequence[Row], good: float | None) -> Iterator[tuple[list[Row], float]]:
+    """Own rows in one part, or good ways and the others, and what share of them each is to be."""
+    if own and good is None:
+        yield list(own), 1.0
+    elif own and good is not None:
+        yield [row for row in own if row["kind"] == "good"], good
+        yield [row for row in own if row["kind"] != "good"], 1 - good
 
 
 def counter(model: Path, max_length: int) -> CountTrained:

@@ -52,7 +52,8 @@ async def trained(
     general = (await general_rows(config, seed=number)).rows
     tokens, of_pairs = 2 * experiment.tokens, arm.share / 2 if arm.preference else 0.0
     share = (arm.share - of_pairs) / (1 - of_pairs)
-    mixed = mixture(own, general, round((1 - of_pairs) * tokens), count, share=share, seed=number)
+    sft = round((1 - of_pairs) * tokens)
+    mixed = mixture(own, general, sft, count, share=share, good=arm.good, seed=number)
     name = f"{iteration}-{experiment.key(arm)}"
     made = await _fine_tuned(config, start, mixed, name, number)
     if arm.preference:

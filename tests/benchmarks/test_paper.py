@@ -69,6 +69,12 @@ def test_every_arm_is_trained_on_as_many_tokens(own: list[str]) -> None:
             assert mixed.tokens["demonstration"] == pytest.approx(9000 * (1 - share), rel=0.002)
 
 
+def test_good_ways_are_as_large_a_part_of_an_arms_own_rows_as_it_asks() -> None:
+    rows = [row("good", 10) for _ in range(7)] + [row("interleaved", 10) for _ in range(500)]
+    mixed = mixture(rows, [row("", 10)], 2000, size, good=0.6, seed=0)
+    assert mixed.tokens == {"good": 600, "interleaved": 400, "": 1000}
+
+
 def test_rows_are_repeated_evenly_and_cut() -> None:
     rows = [row("good", 10) for _ in range(7)]
     mixed = mixture(rows, [row("", 10)], 200, size, seed=0)
