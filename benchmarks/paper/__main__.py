@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from agent_r.config import load, overrides
+from agent_r.config import digest, load, overrides
 from agent_r.errors import AgentRError
 from agent_r.files import require_writable, write_bytes
 from benchmarks.paper.arms import ARMS, DEFAULT, START
@@ -126,8 +126,9 @@ def fill(given: argparse.Namespace) -> dict[str, str]:
 
 def jobs_of(experiment: Experiment, left: list[tuple[int, str, int]]) -> list[Job]:
     """A process for each arm and seed with results to come; seeds in their order."""
-    path = experiment.work / "experiment.json"
-    write_bytes(path, experiment.model_dump_json(indent=1).encode())
+    text = experiment.model_dump_json(indent=1)
+    path = experiment.work / f"experiment-{digest(text)}.json"  # others may share the folder
+    write_bytes(path, text.encode())
     jobs = []
     for seed in sorted({seed for seed, _, _ in left}):
         log = experiment.work / f"seed-{seed}"
