@@ -252,10 +252,8 @@ def run_warm_start(arguments: argparse.Namespace) -> int:
     recipe = WarmStartRecipe(
         heads=arguments.heads, hidden=32 * arguments.heads, layers=arguments.layers
     )
-    made = make_checkpoint(
-        arguments.out, seed=arguments.seed, episodes=arguments.episodes, recipe=recipe
-    )
-    run(made)
+    episodes, seed = arguments.episodes, arguments.seed
+    run(make_checkpoint(arguments.out, seed=seed, episodes=episodes, recipe=recipe))
     return 0
 
 

@@ -88,16 +88,28 @@ async def _measure_signal(
     replies = [m["content"] for m in row["messages"] if m["role"] == "assistant"]
     at = row["parts"].index("signal")
     shares.add("signal_echo", _ECHO.search(replies[at]) is not None)
-    true, near = _fixed_thought(replies[at], kinds[at - 1] if at else StepKind.UNKNOWN), []
-    grammar = walker.env.info.grammar
-    done = [action for r in replies[:at] if not silent(action := parse_action(r, grammar))]
-    expert = walker.expert
-    if done and isinstance(expert, FactChecking) and not true:
-        prompt, spoken = row["messages"][1]["content"], list(sentences(plain(replies[at])))
-        true = [await expert.holds(prompt, done, sentence) for sentence in spoken]
-        near = [expert.speaks_of(done[-1], sentence) for sentence in spoken]
+    true = _fixed_thought(replies[at], kinds[at - 1] if at else StepKind.UNKNOWN)
+    near: list[bool | None] = []
+    if not true:
+        true, near = await _checked(walker, row, replies[:at], replies[at])
     shares.add("signal_false", _fails(true))
     shares.add("signal_elsewhere", _fails(near))
+
+
+async def _checked(
+    walker: Walker, row: Row, done: Sequence[str], text: str
+) -> tuple[list[bool | None], list[bool | None]]:
+    """Whether each sentence about the last of these replies' steps is true, and is about it.
+
+    Nothing where no expert of the world can tell.
+    """
+    grammar, expert = walker.env.info.grammar, walker.expert
+    actions = [action for r in done if not silent(action := parse_action(r, grammar))]
+    if not (actions and isinstance(expert, FactChecking)):
+        return [], []
+    prompt, spoken = row["messages"][1]["content"], list(sentences(plain(text)))
+    true = [await expert.holds(prompt, actions, sentence) for sentence in spoken]
+    return true, [expert.speaks_of(actions[-1], sentence) for sentence in spoken]
 
 
 def _fixed_thought(reply: str, error: StepKind) -> list[bool | None]:
@@ -132,11 +144,15 @@ async def measure_preference(walker: Walker, row: Row, shares: Shares) -> None:
 
 
 async def measure_critique(walker: Walker, row: Row, shares: Shares) -> None:
-    """Whether the verdict that is trained is right."""
+    """Whether the verdict that is trained is right, and what is said for it."""
     if row["verdict"] not in ("Good", "Bad"):
         return
-    kind = (await _last(walker, row["task"], judged_replies(row))).kind
+    done = judged_replies(row)
+    kind = (await _last(walker, row["task"], done)).kind
     shares.add("trained_verdict_is_wrong", contradicts(row["verdict"], kind))
+    true, near = await _checked(walker, row, done, row["messages"][-1]["content"])
+    shares.add("reason_false", _fails(true))
+    shares.add("reason_elsewhere", _fails(near))
 
 
 def judged_replies(row: Row) -> tuple[str, ...]:

@@ -29,6 +29,11 @@ MEASURES: Mapping[str, tuple[str, str]] = {
     "bad_is_wrong": ("the step was needed", "steps judged Bad"),
     "proof_is_wrong": ("the expert says otherwise", "steps that were proved Good or Bad"),
     "trained_verdict_is_wrong": ("the expert says otherwise", "critique rows with Good or Bad"),
+    "reason_false": ("a sentence of the reason is false", "critique rows with Good or Bad"),
+    "reason_elsewhere": (
+        "a sentence of the reason is about another thing than the step",
+        "critique rows with Good or Bad",
+    ),
     # the localiser
     "error_is_none": ("the located step was needed", "revisions"),
     "error_is_not_first": ("a step before it, from the fork on, was not needed", "revisions"),

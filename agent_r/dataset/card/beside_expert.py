@@ -18,6 +18,8 @@ _FIRST = (
     "trained_not_needed",
     "chosen_not_better",
     "signal_false",
+    "reason_false",
+    "reason_elsewhere",
     "tasks_revised",
 )
 _HEADS = ("of the …", "so many", "count:", "of:", "share:", "not known:")

@@ -97,12 +97,11 @@ class Audited:
         return found["count"], found["of"], found["unknown"]
 
 
+Row = dict[str, Any]
 EFFECTS = {"Good": "progress", "Bad": "unneeded", None: None}
 
 
-def node(
-    parent: int | None, response: str, verdict: str | None, proved: str | None
-) -> dict[str, Any]:
+def node(parent: int | None, response: str, verdict: str | None, proved: str | None) -> Row:
     return {
         "parent": parent, "response": response, "verdict": verdict, "effect": EFFECTS[proved],
         "stop": None, "reward": 0.0,
@@ -267,11 +266,22 @@ async def test_wrong_verdicts_and_proofs_are_found(audited: Audited) -> None:
     assert audited.share("proof_is_wrong") == (2, 4, 0)
 
 
-async def test_a_verdict_that_is_trained_and_wrong_is_found(audited: Audited) -> None:
-    asked = turns([WASTE], set(), {})
-    asked += [message("user", JUDGE), message("assistant", "Good")]
-    await audited.add("critique", messages=asked, verdict="Good")
-    assert audited.share("trained_verdict_is_wrong") == (1, 1, 0)
+@pytest.mark.parametrize(
+    ("reason", "verdict", "found"),
+    [
+        ("So it is.", "Good", [(1, 1, 0), (0, 0, 1), (0, 0, 1)]),
+        ("I cannot get oak boards, I must craft it.", "Bad", [(0, 1, 0), (0, 1, 0), (1, 1, 0)]),
+        ("I need sand.", "Bad", [(0, 1, 0), (1, 1, 0), (1, 1, 0)]),
+    ],
+)
+async def test_a_wrong_verdict_and_a_wrong_reason_that_are_trained_are_found(
+    audited: Audited, reason: str, verdict: str, found: list[tuple[int, int, int]]
+) -> None:
+    judged = message("assistant", f"{reason}\nJudgement: {verdict}")
+    asked = [*turns([WASTE], set(), {}), message("user", JUDGE), judged]
+    await audited.add("critique", messages=asked, verdict=verdict)
+    names = ("trained_verdict_is_wrong", "reason_false", "reason_elsewhere")
+    assert [audited.share(name) for name in names] == found
 
 
 async def test_a_broken_row_is_a_fault_and_ends_nothing(audited: Audited) -> None:
