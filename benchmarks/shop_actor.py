@@ -1,0 +1,81 @@
+"""Can an embedded actor be made that plays in the shop? Trains one, and asks it what it was shown.
+
+    python benchmarks/shop_actor.py datasets_out/shop-actor        # half an hour on one core
+
+The same model as TextCraft's, with a longer context, from the shop's demonstrations alone. Counted
+are replies of its own training's first episodes that it would give word for word, each after the
+right ones before it; a folder that holds a model is asked, not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent_r.files import write_jsonl
+from agent_r.local_model.engine import Engine, GenerationRequest
+from agent_r.local_model.model_folder import parameters
+from agent_r.reading.reply import parse_action
+from agent_r.settings import ShopEnv
+from agent_r.training.progress_lines import training_line
+from agent_r.training.warm_start import WarmStartRecipe, warm_start
+from env_adapters import ROWS_PER_EPISODE, demonstrations_of
+
+EPISODES, ASKED = 3000, 30
+RECIPE = WarmStartRecipe(context=4096, batch_tokens=4096)  # an episode fills five pages
+KINDS = ("search", "product", "option", "purchase")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("out", type=Path)
+    arguments.add_argument("--episodes", type=int, default=EPISODES)
+    given = arguments.parse_args()
+    rows = asyncio.run(demonstrations_of(ShopEnv(), episodes=given.episodes, seed=0))
+    if not (given.out / "model.safetensors").is_file():
+        asyncio.run(train(rows, given.out))
+    report = json.loads((given.out / "done.json").read_text())
+    print(f"{parameters(given.out):,} parameters, {report['tokens']:,} tokens trained on")
+    right, all_ = Counter[str](), Counter[str]()
+    for kind, same in asked(Engine(given.out, threads=1), rows[::ROWS_PER_EPISODE][:ASKED]):
+        right[kind] += same
+        all_[kind] += 1
+    for kind in KINDS:
+        print(f"{kind:9} {right[kind]:3} of {all_[kind]:3} as shown")
+
+
+async def train(rows: list[dict[str, Any]], out: Path) -> None:
+    """As the packaged actor was trained."""
+    path = out.with_name(out.name + ".jsonl")
+    write_jsonl(path, rows)
+    await warm_start(path, out, seed=0, recipe=RECIPE, on_progress=training_line("shop actor"))
+
+
+def asked(engine: Engine, rows: list[dict[str, Any]]) -> Iterator[tuple[str, bool]]:
+    """Of every reply that was shown: its kind, and whether the model would give it."""
+    for row in rows:
+        for at, message in enumerate(row["messages"]):
+            if message["role"] == "assistant":
+                prompt = tuple(engine.text.encode_chat(row["messages"][:at]))
+                request = GenerationRequest(prompt, n=1, max_tokens=80, temperature=0.0, seed=0)
+                [answer] = engine.submit(request).result().samples
+                yield kind_of(parse_action(message["content"])), answer.text == message["content"]
+
+
+def kind_of(action: str) -> str:
+    """Which of `KINDS` an action is."""
+    if action.startswith("search"):
+        return "search"
+    value = action.removeprefix("click[").removesuffix("]")
+    if value == "buy now":
+        return "purchase"
+    return "product" if len(value) == 7 and any(map(str.isdigit, value)) else "option"
+
+
+if __name__ == "__main__":
+    main()
