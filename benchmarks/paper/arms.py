@@ -116,6 +116,12 @@ ARMS = {
         ),
         Arm("interleaved", "interleaved rows alone", "versions", ("interleaved",)),
         Arm("signals", "half, with thoughts", "versions", settings=("revision.signal=proof",)),
+        Arm(
+            "turns",
+            "half, with the paper's thoughts, each a turn of its own",
+            "versions",
+            settings=("revision.signal=template", "revision.placement=turn"),
+        ),
     )
 }
 DEFAULT = ("ours", "paper", "direct", "good", "expert", "demonstrations")  # the longest first
