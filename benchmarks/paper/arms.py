@@ -115,12 +115,17 @@ ARMS = {
             share=THIRD,
         ),
         Arm("interleaved", "interleaved rows alone", "versions", ("interleaved",)),
-        Arm("signals", "half, with thoughts", "versions", settings=("revision.signal=proof",)),
+        Arm(
+            "signals",
+            "revisions, with a thought about the error before the right step",
+            "versions",
+            settings=(*_PLAIN, "revision.signal=proof"),
+        ),
         Arm(
             "turns",
-            "half, with the paper's thoughts, each a turn of its own",
+            "revisions, with the paper's thoughts, each a turn of its own",
             "versions",
-            settings=("revision.signal=template", "revision.placement=turn"),
+            settings=(*_PLAIN, "revision.signal=template", "revision.placement=turn"),
         ),
     )
 }

@@ -127,7 +127,7 @@ def test_arms_explore_alike_and_differ_in_what_they_make_of_it(experiment: Exper
     assert ways == [(True, True)] * 2  # they have the same good ways
     assert {name for name, config in settings.items() if not config.revision.interleaved} == {
         *("good", "direct", "paper", "paper-verified"),
-        *("revisions", "actor", "value", "replay"),
+        *("revisions", "actor", "value", "replay", "signals", "turns"),
     }
     assert settings["ours"].revision == experiment.config.revision
     assert by_preference(experiment.config.train).epochs == experiment.config.train.epochs
