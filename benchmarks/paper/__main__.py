@@ -17,7 +17,7 @@ from pathlib import Path
 from agent_r.config import digest, load, overrides
 from agent_r.errors import AgentRError
 from agent_r.files import require_writable, write_bytes
-from benchmarks.paper.arms import ARMS, DEFAULT, START
+from benchmarks.paper.arms import ARMS, DEFAULT, OURS, START
 from benchmarks.paper.experiment import Experiment
 from benchmarks.paper.panel import Panel
 from benchmarks.paper.plot import draw
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=2, help="processes at once")
     add("--out", type=Path, default=Path("datasets_out/paper/results"), help="the raw results")
     add("--only-tables", action="store_true", help="of what is there of these")
+    add("--compare", choices=list(ARMS), default=OURS, help="with each other arm, in the tables")
     add("--work", type=Path, help="trees, models, episodes; by default beside the results")
     return arguments
 
@@ -84,7 +85,7 @@ def run(given: argparse.Namespace) -> int:
         AgentRError: a setting, a folder or a result that is there does not fit.
     """
     failed = {} if given.only_tables else fill(given)
-    panel = Panel.of(asked_for(given))
+    panel = Panel.of(asked_for(given), given.compare)
     if panel.results:
         text = tables(panel, depths_of(given))
         write_bytes(given.out / "tables.md", text.encode())

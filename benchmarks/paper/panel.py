@@ -55,11 +55,12 @@ class Panel:
     """All results of an experiment; the start counts as iteration 0 of every arm."""
 
     results: dict[tuple[str, int], dict[int, Result]]  # by arm and iteration, then seed
+    ours: str = OURS  # the arm that all others are compared with
     _draws: dict[tuple[int, int], Draws] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, results: Iterable[Result]) -> Panel:
-        panel = cls({})
+    def of(cls, results: Iterable[Result], ours: str = OURS) -> Panel:
+        panel = cls({}, ours)
         for result in results:
             panel.results.setdefault((result.arm, result.iteration), {})[result.seed] = result
         return panel
@@ -121,7 +122,7 @@ class Panel:
         return _known(draws.share(*tables[:2]) - draws.share(*tables[2:]))
 
     def _pair(self, arm: str, iteration: int) -> list[dict[int, Result]]:
-        both = [self.at(OURS, iteration), self.at(arm, iteration)]
+        both = [self.at(self.ours, iteration), self.at(arm, iteration)]
         seeds = both[0].keys() & both[1].keys()
         return [{seed: results[seed] for seed in seeds} for results in both]
 

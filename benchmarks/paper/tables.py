@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import get_args
 
 from agent_r.evaluation.injection import MISTAKES, Kind
-from benchmarks.paper.arms import OURS, START
+from benchmarks.paper.arms import START
 from benchmarks.paper.bootstrap import RESAMPLES, Estimate
 from benchmarks.paper.panel import Panel, corrected, led, recovery, reward, success
 
@@ -32,7 +32,7 @@ def tables(panel: Panel, depths: Mapping[str, int] = {}) -> str:
         *_by_depth(panel, last, depths),
         f"### Recovery, loops and revisions after iteration {last}",
         _others(panel, last),
-        f"### Ours less each arm after iteration {last}, points",
+        f"### {panel.ours.capitalize()} less each arm after iteration {last}, points",
         _leads(panel, last),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -131,9 +131,9 @@ def _others(panel: Panel, last: int) -> str:
 
 
 def _leads(panel: Panel, last: int) -> str:
-    if OURS not in panel.arms:
+    if panel.ours not in panel.arms:
         return ""
-    arms = [arm for arm in panel.arms if arm != OURS]
+    arms = [arm for arm in panel.arms if arm != panel.ours]
     families = [
         {arm: panel.lead(arm, last, success) for arm in arms},
         {arm: panel.kept_lead(arm, last, 1) for arm in arms},

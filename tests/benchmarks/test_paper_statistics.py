@@ -166,6 +166,14 @@ def test_what_is_kept_is_shown_by_the_depth_of_the_task(panel: Panel) -> None:
     assert "depth 1" not in tables(panel)
 
 
+def test_any_arm_can_be_compared_with_the_others(panel: Panel) -> None:
+    all_ = [one for by_seed in panel.results.values() for one in by_seed.values()]
+    turned = Panel.of(all_, "good")
+    there, back = panel.kept_lead("good", 1, 1), turned.kept_lead("ours", 1, 1)
+    assert there and back and back.value == pytest.approx(-there.value)
+    assert "### Good less each arm after iteration 1" in tables(turned)
+
+
 def test_half_an_experiment_has_its_tables_too(panel: Panel) -> None:
     some = Panel.of(
         result
