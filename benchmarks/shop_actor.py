@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agent_r.errors import AgentRError
 from agent_r.files import write_jsonl
 from agent_r.local_model.engine import Engine, GenerationRequest
 from agent_r.local_model.model_folder import parameters
@@ -36,13 +38,21 @@ def main() -> None:
     arguments.add_argument("out", type=Path)
     arguments.add_argument("--episodes", type=int, default=EPISODES)
     given = arguments.parse_args()
-    rows = asyncio.run(demonstrations_of(ShopEnv(), episodes=given.episodes, seed=0))
-    if not (given.out / "model.safetensors").is_file():
-        asyncio.run(train(rows, given.out))
-    report = json.loads((given.out / "done.json").read_text())
-    print(f"{parameters(given.out):,} parameters, {report['tokens']:,} tokens trained on")
+    try:
+        measure(given.out, given.episodes)
+    except AgentRError as error:
+        sys.exit(f"shop_actor: {error}")
+
+
+def measure(out: Path, episodes: int) -> None:
+    """Train the actor where it is not there yet, and print what it gives again."""
+    rows = asyncio.run(demonstrations_of(ShopEnv(), episodes=episodes, seed=0))
+    if not (out / "model.safetensors").is_file():
+        asyncio.run(train(rows, out))
+    report = json.loads((out / "done.json").read_text())
+    print(f"{parameters(out):,} parameters, {report['tokens']:,} tokens trained on")
     right, all_ = Counter[str](), Counter[str]()
-    for kind, same in asked(Engine(given.out, threads=1), rows[::ROWS_PER_EPISODE][:ASKED]):
+    for kind, same in asked(Engine(out, threads=1), rows[::ROWS_PER_EPISODE][:ASKED]):
         right[kind] += same
         all_[kind] += 1
     for kind in KINDS:
