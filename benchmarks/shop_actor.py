@@ -30,7 +30,7 @@ from env_adapters import ROWS_PER_EPISODE, demonstrations_of
 
 EPISODES, ASKED = 3000, 30
 RECIPE = WarmStartRecipe(context=4096, batch_tokens=4096)  # an episode fills five pages
-KINDS = ("search", "product", "option", "purchase")
+KINDS = ("search", "page", "product", "option", "purchase")
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def measure(out: Path, episodes: int) -> None:
     for kind, same in asked(Engine(out, threads=1), rows[::ROWS_PER_EPISODE][:ASKED]):
         right[kind] += same
         all_[kind] += 1
-    for kind in KINDS:
+    for kind in filter(all_.get, KINDS):
         print(f"{kind:9} {right[kind]:3} of {all_[kind]:3} as shown")
 
 
@@ -74,17 +74,18 @@ def asked(engine: Engine, rows: list[dict[str, Any]]) -> Iterator[tuple[str, boo
                 prompt = tuple(engine.text.encode_chat(row["messages"][:at]))
                 request = GenerationRequest(prompt, n=1, max_tokens=80, temperature=0.0, seed=0)
                 [answer] = engine.submit(request).result().samples
-                yield kind_of(parse_action(message["content"])), answer.text == message["content"]
+                page = row["messages"][at - 1]["content"]
+                kind = kind_of(parse_action(message["content"]), page)
+                yield kind, answer.text == message["content"]
 
 
-def kind_of(action: str) -> str:
-    """Which of `KINDS` an action is."""
+def kind_of(action: str, page: str) -> str:
+    """Which of `KINDS` an action is, on the page that was shown before it."""
     if action.startswith("search"):
         return "search"
-    value = action.removeprefix("click[").removesuffix("]")
-    if value == "buy now":
-        return "purchase"
-    return "product" if len(value) == 7 and any(map(str.isdigit, value)) else "option"
+    if "Total results:" in page:
+        return "page" if action == "click[next >]" else "product"
+    return "purchase" if action == "click[buy now]" else "option"
 
 
 if __name__ == "__main__":
